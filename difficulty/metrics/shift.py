@@ -8,12 +8,11 @@ tell the requests from the reference by score, length and familiarity; the share
 that it tells apart, on rows that it did not learn from, is a lower bound of the total variation
 distance, and its standard error is added on top.
 
-The interval of a mean of predicted failures has four parts, added as variances:
+The interval of a mean of predicted failures has three parts, added as variances:
 
 - the share that is new times how far a failure rate of which nothing is known (uniform in [0, 1];
   for a gap the difference of two such) is from what is predicted;
-- how well the probabilities agree with outcomes on the reference, which other groups of requests
-  might have shown otherwise;
+- how far the probabilities were off on the reference, and might have been on other groups of it;
 - chance in the outcomes of these requests, and in which requests came.
 
 References
@@ -35,7 +34,6 @@ import numpy as np
 from difficulty.errors import TooFewSamplesError
 from difficulty.metrics.arrays import FloatArray, column
 from difficulty.metrics.bootstrap import group_codes
-from difficulty.records import Estimate
 
 
 class Unknown(NamedTuple):
@@ -193,7 +191,23 @@ def effective_size(points: RequestPoints) -> float:
     return float(sums.sum() ** 2 / (sums**2).sum())
 
 
-def unlabelled_estimate(
+class Parts(NamedTuple):
+    """Variances of a mean that is estimated without outcomes, by what makes it unsure."""
+
+    shift: float
+    """The share that is new."""
+    calibration: float
+    """Probabilities that were off where outcomes are known."""
+    chance: float
+    """In which requests came, and in what comes of them."""
+
+    @property
+    def half(self) -> float:
+        """How far the 95 % interval reaches to either side."""
+        return _NORMAL_95 * float(np.sqrt(sum(self)))
+
+
+def unlabelled_parts(
     predicted: FloatArray,
     *,
     noise: FloatArray,
@@ -201,8 +215,8 @@ def unlabelled_estimate(
     distance: ShiftDistance,
     unknown: Unknown,
     calibration_error: float,
-) -> Estimate:
-    """Return the mean of what is predicted of n requests, with a 95 % interval for what their
+) -> tuple[float, Parts]:
+    """Return the mean of what is predicted of n requests, and how unsure it is of what their
     outcomes would show.
 
     Parameters
@@ -217,19 +231,15 @@ def unlabelled_estimate(
     unknown : Unknown
         What the mean is where nothing is known: :data:`UNKNOWN_FAILURE` or :data:`UNKNOWN_GAP`.
     calibration_error : float
-        Standard error of predicted minus found on the reference.
+        How far the predictions were off on the reference, root of the mean square.
     """
     values = column("predicted", predicted)
-    n = len(values)
     value = float(values.mean())
-    variance = (
-        (unknown.off(value) * distance.upper) ** 2
-        + calibration_error**2
-        + float(np.sum(noise)) / n**2
-        + clustered_variance(values, groups)
+    return value, Parts(
+        shift=(unknown.off(value) * distance.upper) ** 2,
+        calibration=calibration_error**2,
+        chance=float(np.sum(noise)) / len(values) ** 2 + clustered_variance(values, groups),
     )
-    half = _NORMAL_95 * float(np.sqrt(variance))
-    return Estimate(value=value, low=value - half, high=value + half, n=n)
 
 
 def clustered_variance(values: FloatArray, groups: np.ndarray | None) -> float:

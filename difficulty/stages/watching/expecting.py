@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,12 +21,13 @@ from difficulty.metrics.arrays import FloatArray
 from difficulty.metrics.shift import (
     UNKNOWN_FAILURE,
     UNKNOWN_GAP,
+    Parts,
     RequestPoints,
     ShiftDistance,
     clustered_variance,
     effective_size,
     shift_distance,
-    unlabelled_estimate,
+    unlabelled_parts,
 )
 from difficulty.records import Estimate
 from difficulty.stages.judging import Served
@@ -290,7 +291,7 @@ def _risk(routed: RoutedRequests, reference: TrafficReference, distance: ShiftDi
     p, weight = routed.p_cheap_fails, routed.kept / share
     # All that is new may be among what is kept.
     of_kept = _of_part(distance, share)
-    estimate = unlabelled_estimate(
+    value, parts = unlabelled_parts(
         p * weight,
         noise=p * (1.0 - p) * weight**2,
         groups=routed.points.groups,
@@ -298,7 +299,7 @@ def _risk(routed: RoutedRequests, reference: TrafficReference, distance: ShiftDi
         unknown=UNKNOWN_FAILURE,
         calibration_error=reference.p_cheap_fails.off,
     )
-    return _told(estimate, of_kept, n=round(float(routed.kept.sum())))
+    return _told(value, parts, of_kept, n=round(float(routed.kept.sum())))
 
 
 def _quality(
@@ -312,7 +313,7 @@ def _quality(
             "what the cheap model fails was not known when the bundle was made", n=len(routed)
         )
     errors = (reference.p_cheap_fails.off, reference.p_frontier_fails.off)
-    estimate = unlabelled_estimate(
+    value, parts = unlabelled_parts(
         1.0 - kept * p_cheap - (1.0 - kept) * p_frontier,
         noise=kept * p_cheap * (1.0 - p_cheap) + (1.0 - kept) * p_frontier * (1.0 - p_frontier),
         groups=routed.points.groups,
@@ -320,14 +321,14 @@ def _quality(
         unknown=UNKNOWN_FAILURE,
         calibration_error=max(errors),
     )
-    return _told(estimate, distance, n=len(routed))
+    return _told(value, parts, distance, n=len(routed))
 
 
 def _gap(routed: RoutedRequests, reference: TrafficReference, distance: ShiftDistance) -> Estimate:
     p_cheap, p_frontier = routed.p_cheap_fails, routed.p_frontier_fails
     if p_frontier is None or reference.gap is None:
         return _untold("the scorer knows nothing of the frontier model's failures", n=len(routed))
-    estimate = unlabelled_estimate(
+    value, parts = unlabelled_parts(
         p_cheap - p_frontier,
         noise=p_cheap * (1.0 - p_cheap) + p_frontier * (1.0 - p_frontier),
         groups=routed.points.groups,
@@ -335,7 +336,7 @@ def _gap(routed: RoutedRequests, reference: TrafficReference, distance: ShiftDis
         unknown=UNKNOWN_GAP,
         calibration_error=reference.gap.off,
     )
-    return _told(estimate, distance, n=len(routed))
+    return _told(value, parts, distance, n=len(routed))
 
 
 def _of_part(distance: ShiftDistance, share: float) -> ShiftDistance:
@@ -345,17 +346,21 @@ def _of_part(distance: ShiftDistance, share: float) -> ShiftDistance:
     )
 
 
-def _told(estimate: Estimate, distance: ShiftDistance, *, n: int) -> Estimate:
-    """Return the estimate, or why it says too little."""
-    assert estimate.value is not None
-    assert estimate.high is not None
-    if (half := estimate.high - estimate.value) > WIDEST:
-        return _untold(
-            f"the interval would reach {half:.1%} to either side, as up to {distance.upper:.1%} of"
-            " these requests are unlike those that the bundle was judged by. Label some of them",
-            n=n,
-        )
-    return replace(estimate, n=n)
+def _told(value: float, parts: Parts, distance: ShiftDistance, *, n: int) -> Estimate:
+    """Return the estimate, or what makes it too unsure."""
+    if parts.half <= WIDEST:
+        return Estimate(value=value, low=value - parts.half, high=value + parts.half, n=n)
+    reasons = {
+        "shift": f"up to {distance.upper:.1%} of these requests are unlike those that the bundle"
+        " was judged by. Label some of them",
+        "calibration": f"the probabilities were off by {np.sqrt(parts.calibration):.1%} on the"
+        " test samples. Run: difficulty recalibrate",
+        "chance": f"{n:,} requests are few. Wait for more",
+    }
+    main = max(reasons, key=lambda name: float(getattr(parts, name)))
+    return _untold(
+        f"the interval would reach {parts.half:.1%} to either side: {reasons[main]}", n=n
+    )
 
 
 def _untold(why: str, *, n: int) -> Estimate:

@@ -67,7 +67,14 @@ def sure(journey, bundle, served, tmp_path_factory):
         served.traffic.select(np.arange(1000)),
         target=bundle.manifest.target,
     )
-    content = reference_bytes(reference_of(judged))
+    reference = reference_of(judged)
+    # Its half a second of training left the probabilities off by more than can be told with.
+    assert reference.p_cheap_fails.off > 0.03
+    calibrated = {
+        name: replace(getattr(reference, name), mean=0.0)
+        for name in ("p_cheap_fails", "p_frontier_fails", "gap")
+    }
+    content = reference_bytes(replace(reference, **calibrated))
     folder = tmp_path_factory.mktemp("sure") / "small-3"
     return rewritten(bundle, folder, reference_json=content)
 
@@ -121,7 +128,7 @@ def test_traffic_of_another_kind_is_not_told(log, bundle):
     said = expect_of_log(bundle, strange)
     assert said.new_share.value > 0.8
     assert [said.risk.value, said.quality.value, said.gap.value] == [None] * 3
-    assert "cannot tell: the interval would reach" in said.risk.note
+    assert "of these requests are unlike those that the bundle was judged by" in said.risk.note
     assert said.sentence.startswith("Without labels nothing can be told: cannot tell")
 
 
@@ -148,6 +155,15 @@ def test_requests_that_fell_back_have_the_frontier_models_quality(log, sure):
     assert said.risk.note == "no request stays cheap."
     assert said.frontier_share.value == 1.0
     assert said.quality.value == pytest.approx(1.0 - some["p_frontier_fails"].mean())
+
+
+def test_what_makes_it_unsure_is_named(log, sure, bundle):
+    few = part(log, np.arange(1000, 1040))
+    assert "requests are few. Wait for more." in expect_of_log(sure, few).quality.note
+    off = replace(sure.reference.p_cheap_fails, mean=0.09)
+    content = reference_bytes(replace(sure.reference, p_cheap_fails=off))
+    told = expect_of_log(replace(sure, files={**sure.files, REFERENCE: content}), log)
+    assert "off by 9.1% on the test samples. Run: difficulty recalibrate." in told.quality.note
 
 
 def test_bundle_of_before_says_what_is_missing(log, bundle, tmp_path):
