@@ -21,8 +21,8 @@ from difficulty.bundle.policy import (
     is_sealed,
     seal,
 )
-from difficulty.bundle.reference import TrafficReference
 from difficulty.bundle.seen import SeenFilter, read_seen
+from difficulty.bundle.traffic_reference import TrafficReference
 from difficulty.errors import BundleError, BundleNotFoundError, FieldError
 from difficulty.form import Form, read_json, read_toml
 from difficulty.kinds import PathKind, mistaken

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from difficulty.bundle import Bundle
-from difficulty.bundle.reference import MOST_POINTS, Agreement, TrafficReference
 from difficulty.bundle.store import REFERENCE
+from difficulty.bundle.traffic_reference import MOST_POINTS, Agreement, TrafficReference
 from difficulty.errors import TooFewSamplesError
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.form import Record
 from difficulty.metrics.arrays import FloatArray
-from difficulty.metrics.shift import (
+from difficulty.metrics.traffic_shift import (
     UNKNOWN_FAILURE,
     UNKNOWN_GAP,
     Parts,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from difficulty.errors import InvalidValueError, TooFewSamplesError
-from difficulty.metrics.shift import (
+from difficulty.metrics.traffic_shift import (
     UNKNOWN_FAILURE,
     UNKNOWN_GAP,
     RequestPoints,
