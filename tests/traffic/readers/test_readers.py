@@ -190,7 +190,7 @@ def test_a_folder_is_read_in_order_without_the_notes_of_earlier_runs(tmp_path):
     assert [file.name for file in readable_files(tmp_path)] == ["a.csv", "b.jsonl", "c.jsonl"]
 
 
-@pytest.mark.parametrize("name", ["a.xlsx", "a.txt", "a", "a.parquet.gz", "a.zip"])
+@pytest.mark.parametrize("name", ["a.xlsx", "a.txt", "a", "a.parquet.gz", "a.7z"])
 def test_an_unknown_file_type_is_refused_with_those_that_are_read(name, tmp_path):
     with pytest.raises(
         TrafficError,
