@@ -36,7 +36,7 @@ from difficulty.labelling.inclusion import (
 )
 from difficulty.labelling.telling import Sides, clusters_of, embed, reasons, telling_sizes
 from difficulty.metrics.arrays import FloatArray, IntArray
-from difficulty.traffic.duplicates import INSTRUCTIONS, text_hash
+from difficulty.traffic.duplicates import INSTRUCTIONS, bare_key, text_hash
 from difficulty.traffic.table import Traffic
 from difficulty.training.shipped import find_encoder, find_recipe
 
@@ -47,6 +47,7 @@ lose little, and half of the labels go where they teach.
 _LOOKED_AT, _LOOKED_AT_PER_LABEL = 20_000, 10
 """Units whose texts are looked at: of more a plain draw comes first."""
 _CERTAIN = 1e-9
+_MOST_BARE = 100_000
 _FAMILY = 17
 """Near-copies that are one unit; of larger families each text is one."""
 
@@ -255,12 +256,15 @@ def _unit_keys(traffic: Traffic) -> list[str]:
     groups = traffic.split_groups
     named = {key for key, group in zip(groups, traffic.column("group"), strict=True) if group}
     sizes = Counter(groups)
-    key_of: dict[tuple[bytes, str], str] = {}
+    key_of: dict[tuple[str | bytes, str], str] = {}
     keys = []
-    for key, bare, beside in zip(groups, traffic.bare_keys(), _beside(traffic), strict=True):
-        family = key if key not in named and sizes[key] <= _FAMILY else bare.hex()
+    # Bare keys take a quarter of a millisecond: of very many only equal texts are copies.
+    of_text = bare_key if len(traffic) <= _MOST_BARE else text_hash
+    for key, text, beside in zip(groups, traffic.comparable_texts(), _beside(traffic), strict=True):
+        own = of_text(text)
+        family = key if key not in named and sizes[key] <= _FAMILY else own
         # Where nobody looked for near-copies, copies have keys of their own.
-        keys.append(key_of.setdefault((bare, beside), f"{family} {beside}"))
+        keys.append(key_of.setdefault((own, beside), f"{family!r} {beside}"))
     return keys
 
 

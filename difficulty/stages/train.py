@@ -329,7 +329,7 @@ def _curve(material: Material, fitted: _Fitted, say: Progress) -> LearningCurve 
         fitted.model,
         fitted.learned,
         held_out,
-        labels=int((splits != ASIDE).sum()),
+        labels=int(((splits != ASIDE) & material.traffic.outcomes.known).sum()),
         seed=material.recipe.seed,
     )
 

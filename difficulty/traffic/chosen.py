@@ -44,8 +44,7 @@ def weigh_chosen(traffic: Traffic) -> tuple[Traffic, ChosenPart]:
     """
     outcomes = traffic.outcomes
     inclusion = np.array(traffic.column("inclusion"), dtype=np.float64)
-    known = ~(np.isnan(outcomes.cheap_quality) & np.isnan(outcomes.frontier_quality))
-    known |= ~np.isnan(outcomes.preferred_gain)
+    known = outcomes.known
     chosen = known & ~np.isnan(inclusion)
     if not chosen.any():
         return traffic, ChosenPart(0, 0.0)

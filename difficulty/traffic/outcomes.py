@@ -128,13 +128,17 @@ class Outcomes:
         )
 
     @property
+    def known(self) -> NDArray[np.bool_]:
+        """Which requests have any outcome; the others are unlabelled."""
+        unknown = np.isnan(self.cheap_quality) & np.isnan(self.frontier_quality)
+        return np.asarray(~(unknown & np.isnan(self.preferred_gain)))
+
+    @property
     def measures(self) -> dict[str | None, int]:
         """What outcomes were measured by, with the number of requests, the most frequent first;
         requests of which nothing is known are left out.
         """
-        known = ~(np.isnan(self.cheap_quality) & np.isnan(self.frontier_quality))
-        known |= ~np.isnan(self.preferred_gain)
-        return dict(Counter(self._measures[known].tolist()).most_common())
+        return dict(Counter(self._measures[self.known].tolist()).most_common())
 
     @property
     def cheap_failure(self) -> FloatArray:

@@ -90,7 +90,9 @@ def known_tasks(recipe: Recipe, data: LabelledTokens) -> list[str]:
     settings = recipe.features.tasks
     if not settings or data.tasks is None:
         return []
-    counts = Counter(task for task in data.tasks if task is not None)
+    # Requests without an outcome teach nothing of their task.
+    learned = zip(data.tasks, data.outcomes.known.tolist(), strict=True)
+    counts = Counter(task for task, known in learned if known and task is not None)
     frequent = sorted(task for task, n in counts.items() if n >= settings.least_samples)
     return frequent if len(frequent) > 1 else []
 

@@ -282,14 +282,21 @@ def measure_curve(
     seed, n_draws : int
         Of the parts and the bootstrap.
     """
-    parts = parts_of(fit.groups, rng=np.random.default_rng(seed))
+    # Unlabelled requests among them teach nothing, and are no part of a size.
+    known: NDArray[np.intp] = np.flatnonzero(fit.outcomes.known)
+    groups = [fit.groups[row] for row in known.tolist()]
+    parts = [
+        [known[rows] for rows in of_size]
+        for of_size in parts_of(groups, rng=np.random.default_rng(seed))
+    ]
     # Made one after the other: a model of each part is not kept.
     of_parts = model.scores_of_parts(
         [rows for of_size in parts for rows in of_size], fit, held_out.ids, held_out.tasks
     )
     scores = [[next(of_parts) for _ in of_size] for of_size in parts]
     scores.append([model.predict(held_out.ids, held_out.tasks).difficulty_score])
-    sizes = [round(np.mean([len(rows) for rows in of_size])) for of_size in parts] + [len(fit)]
+    sizes = [round(np.mean([len(rows) for rows in of_size])) for of_size in parts]
+    sizes.append(len(known))
     judged = held_out_of(held_out, target=model.target)
     return learning_curve(
         sizes, scores, judged, labels=labels, rng=np.random.default_rng(seed), n_draws=n_draws

@@ -6,7 +6,7 @@ import pytest
 from difficulty.diagnostics.learning_curve import Forecast, LearningCurve, Point
 from difficulty.labelling.advice import LabelAdvice, advise
 from difficulty.traffic.table import Traffic
-from tests.journey import recipe_of
+from tests.journey import recipe_of, train_on
 
 
 def advice_of(journey, traffic, **options):
@@ -88,3 +88,16 @@ def test_a_frontier_model_that_is_no_better_is_said(journey):
     advice = advice_of(journey, turned)
     assert advice.verdict == "cannot tell"
     assert "the frontier model must be better than the cheap one" in advice.sentence
+
+
+def test_unlabelled_requests_are_no_part_of_the_curve(journey, tmp_path):
+    """Trained beside 500 requests without outcomes, the curve counts the labelled ones."""
+    traffic = Traffic.read(journey.traffic)
+    known = ~np.isnan(traffic.outcomes.gain)
+    mixed = traffic.without_outcomes(~known | (np.cumsum(known) > 300))
+    mixed.write(tmp_path / "mixed.parquet")
+    run, _ = train_on(tmp_path / "mixed.parquet", tmp_path / "run", journey.encoder)
+    curve = run.learning_curve
+    splits = mixed.splits(run.recipe.split.fractions, run.recipe.seed)
+    assert curve.labels == int((mixed.outcomes.known & (splits != "aside")).sum()) <= 300
+    assert curve.points[-1].n_fit < 300

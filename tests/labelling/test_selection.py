@@ -82,18 +82,18 @@ def test_every_request_keeps_its_share_of_a_plain_draw(traffic, encoder):
 
 
 def test_inclusions_are_how_often_a_request_is_chosen(traffic, encoder, monkeypatch):
-    """150 seeds: the sum of 1 / inclusion is the number of requests, and so is that of any part of
+    """100 seeds: the sum of 1 / inclusion is the number of requests, and so is that of any part of
     them, on average.
     """
     vectors = np.random.default_rng(0).normal(size=(400, 4))
     monkeypatch.setattr(selection, "embed", lambda part, _: vectors[: len(part)])
     value = np.random.default_rng(1).normal(size=400) + 1.0
     sums = []
-    for seed in range(150):
+    for seed in range(100):
         choice = choose(traffic, 30, encoder, seed=seed)
         inverse = 1 / choice.settled()[choice.rows]
         sums.append([inverse.sum(), inverse @ value[choice.rows]])
-    error = np.std(sums, axis=0) / np.sqrt(150)
+    error = np.std(sums, axis=0) / np.sqrt(100)
     assert (np.abs(np.mean(sums, axis=0) - [400, value.sum()]) < 3.5 * error).all()
 
 
@@ -178,14 +178,14 @@ def test_sums_over_two_rounds_hold_for_all_requests(traffic, encoder, monkeypatc
     monkeypatch.setattr(selection, "embed", lambda part, _: vectors[: len(part)])
     value = np.random.default_rng(1).random(400) ** 2
     sums = []
-    for seed in range(120):
+    for seed in range(60):
         first = choose(traffic, 20, encoder, seed=seed)
         scores = np.clip(value * (0.2 + value[first.rows].mean()), 0, 1)
         second = choose(labelled(traffic, first), 40, encoder, scores=scores, seed=seed + 999)
         column = second.settled(30)
         rows = np.flatnonzero(~np.isnan(column))
         sums.append([np.sum(1 / column[rows]), np.sum(value[rows] / column[rows])])
-    error = np.std(sums, axis=0) / np.sqrt(120)
+    error = np.std(sums, axis=0) / np.sqrt(60)
     assert (np.abs(np.mean(sums, axis=0) - [400, value.sum()]) < 3.5 * error).all()
 
 
