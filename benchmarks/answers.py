@@ -109,9 +109,13 @@ def main() -> None:
         if arguments.sets and not any(part in name for part in arguments.sets):
             continue
         one = read_set(traffic, trainer)
-        results["sets"][name] = judge(one, trainer, arguments.cascadeflow)
+        others = _others(one, arguments.cascadeflow)
+        if arguments.frugalgpt:
+            kept = (arguments.kept or Path(".")) / f"frugalgpt-{name}.json"
+            others["FrugalGPT"] = (score_frugalgpt(one, arguments.frugalgpt, kept), True)
+        results["sets"][name] = judge(one, trainer, others)
         if "bfcl" in name:
-            results["sets"][f"{name}, task told"] = judge(one, trainer, None, told=True)
+            results["sets"][f"{name}, task told"] = judge(one, trainer, {}, told=True)
         results["labels"][name] = [
             few_labels(one, trainer, size, arguments.draws) for size in arguments.labels
         ]
@@ -164,12 +168,10 @@ def read_set(traffic: Traffic, trainer: Trainer) -> AnswerSet:
 
 
 def judge(
-    one: AnswerSet, trainer: Trainer, cascadeflow: Path | None, *, told: bool = False
+    one: AnswerSet, trainer: Trainer, others: Scored, *, told: bool = False
 ) -> dict[str, Any]:
-    """Return every figure of every method."""
-    scores = _out_of_fold(one, trainer, told=told)
-    if not told:
-        scores |= _others(one, cascadeflow)
+    """Return every figure of every method, ours and others."""
+    scores = _out_of_fold(one, trainer, told=told) | others
     data = one.data
     rows, failed = data.rows(), 1.0 - data.cheap
     statistics = {name: apgr(score, data, rows) for name, (score, _) in scores.items()}
@@ -317,6 +319,22 @@ def _cascadeflow(one: AnswerSet, answers: Sequence[Answer], python: Path) -> Flo
         check=True,
     )
     return np.array(json.loads(done.stdout), dtype=np.float64)
+
+
+def score_frugalgpt(one: AnswerSet, python: Path, kept: Path) -> FloatArray:
+    """Return P(the answer fails) by FrugalGPT's recipe; folds that ``kept`` holds are not trained
+    again.
+    """
+    answers = [Answer.parse(text).as_text() for text in one.traffic.column("cheap_answer")]
+    columns = (user_texts(one.traffic), answers, 1.0 - one.data.cheap, one.data.fold.tolist())
+    rows = [
+        {"text": f"{question} {answer}", "failed": float(failed), "fold": fold}
+        for question, answer, failed, fold in zip(*columns, strict=True)
+    ]
+    script = Path(__file__).parent / "peers" / "frugalgpt.py"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run([python, script, kept], input=json.dumps(rows), text=True, check=True)
+    return np.array(json.loads(kept.read_text(encoding="utf-8")), dtype=np.float64)
 
 
 def few_labels(one: AnswerSet, trainer: Trainer, size: int, draws: int) -> dict[str, Any]:
