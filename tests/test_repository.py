@@ -122,7 +122,7 @@ MAY_NAME = {
     ],
     "model_signing": ["bundle/signature.py"],
     "cryptography": ["bundle/signature.py"],
-    "litellm": ["integrations/litellm.py"],
+    "litellm": ["integrations/litellm.py", "labelling/model_calls.py"],
     "jsonschema": ["gateway/validators/structured.py"],
     "regex": ["gateway/validators/texts.py"],
     "typer": ["cli/"],

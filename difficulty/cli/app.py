@@ -20,6 +20,7 @@ COMMANDS = {
     "demo": "demo",
     "start": "labelling",
     "ingest": "ingest",
+    "label": "label",
     "outcomes": "labelling",
     "train": "train",
     "evaluate": "evaluate",

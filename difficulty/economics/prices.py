@@ -208,6 +208,8 @@ class PriceList(Form):
     date: date
     cheap: TokenPrice | None = None
     frontier: TokenPrice | None = None
+    judge: TokenPrice | None = None
+    """Of the model that judges answers, where labels are bought."""
     hosting: Hosting = Hosting()
     scorer: ScorerHosting | None = None
     team: Team | None = None
