@@ -12,13 +12,13 @@ from numpy.typing import ArrayLike
 from difficulty.form import Record
 from difficulty.metrics.arrays import FloatArray
 from difficulty.metrics.bootstrap import STANDARD, Resampling, percentile_interval
-from difficulty.metrics.intervals import exact_interval
+from difficulty.metrics.intervals import exact_interval, special
 from difficulty.records import Estimate
 
 VOTES_IN_ORDER = (-1.0, 0.0, 1.0)
 """Gains of a vote for the cheap answer, a tie, and the frontier answer."""
-_POWER = 0.8
-_Z_LEVEL, _Z_POWER = 1.959964, 0.841621
+_LEVEL = 0.95
+_Z_LEVEL, _Z_POWER = 1.959964, 0.841621  # of 95 % on both sides, and of a power of 80 %
 _MOST_TOLD = 100_000
 _LEAST = 10
 """Pairs below which no interval is given: its level is not known to hold."""
@@ -63,8 +63,6 @@ def mean_interval(values: ArrayLike, weight: ArrayLike | None = None) -> Estimat
     share = w / w.sum()
     # Linearised, as the weights are summed too; n / (n - 1) for the mean that is taken off.
     error = float(np.sqrt(np.sum((share * (y - mean)) ** 2) * n / (n - 1)))
-    from difficulty.metrics.intervals import special
-
     half = float(special().stdtrit(n - 1, 0.975)) * error
     return Estimate(value=mean, low=mean - half, high=mean + half, n=n)
 
@@ -85,9 +83,13 @@ def position_bias(first_gains: ArrayLike) -> Estimate:
         alone, whichever of them are better.
     """
     bias = mean_interval(first_gains)
-    if bias.low is None or bias.high is None:
+    if bias.value is None or bias.n < _LEAST:
         return bias
-    return Estimate(value=bias.value, low=max(-1.0, bias.low), high=min(1.0, bias.high), n=bias.n)
+    # What was never seen may still be as frequent as the exact bound of a share says.
+    rare = 1.0 - (1.0 - _LEVEL) ** (1.0 / bias.n)
+    low = bias.value - rare * (1.0 + bias.value) if bias.low is None else bias.low
+    high = bias.value + rare * (1.0 - bias.value) if bias.high is None else bias.high
+    return Estimate(value=bias.value, low=max(-1.0, low), high=min(1.0, high), n=bias.n)
 
 
 def judge_agreement(

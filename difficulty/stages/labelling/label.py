@@ -45,7 +45,7 @@ from difficulty.stages.labelling.label_models import LabelOptions
 from difficulty.stages.labelling.label_plan import LabelPlan, Prepared, prepare, settings_of
 from difficulty.storage import move_into_place, refuse_existing, scratch_beside
 from difficulty.traffic.outcomes import GAIN_OF_VOTE
-from difficulty.traffic.table import SCHEMA, Traffic
+from difficulty.traffic.table import Traffic
 from difficulty.traffic.writer import summary_path
 
 _SIDE_COLUMNS = ("tokens", "cost_usd")
@@ -155,6 +155,8 @@ def label(
         )
     with _journal(journal or journal_path(out), spend=spend) as kept:
         ready = prepare(Traffic.read(traffic_path), options, prices, bundle_path, kept)
+        place = str(journal or journal_path(out))
+        ready = ready._replace(plan=replace(ready.plan, journal=place))
         if on_plan:
             on_plan(ready.plan)
         if not spend:
@@ -332,8 +334,7 @@ def _with_outcomes(
             before = columns["measured_by"][one.row]
             known = before.split("+") if before else []
             columns["measured_by"][one.row] = "+".join(dict.fromkeys([*known, measured_by]))
-    if "inclusion" in SCHEMA.names:
-        columns["inclusion"] = [None if np.isnan(value) else float(value) for value in inclusion]
+    columns["inclusion"] = [None if np.isnan(value) else float(value) for value in inclusion]
     return traffic.with_columns(columns)
 
 

@@ -42,7 +42,7 @@ from difficulty.stages.labelling.label_models import (
     pick_judge,
     pick_models,
 )
-from difficulty.traffic.table import SCHEMA, Traffic
+from difficulty.traffic.table import Traffic
 
 _USUAL_ANSWER_TOKENS = 300.0
 _USUAL_VERDICT_TOKENS = 120.0
@@ -164,9 +164,8 @@ def _eligible(
     outcomes = traffic.outcomes
     known = outcomes.gain if "frontier" in judge.sides else outcomes.cheap_quality
     reasons = {"have an outcome": ~np.isnan(known)}
-    if "inclusion" in SCHEMA.names:
-        chosen = np.array([value is not None for value in traffic.column("inclusion")], dtype=bool)
-        reasons["were chosen in an earlier round"] = chosen
+    chosen = np.array([value is not None for value in traffic.column("inclusion")], dtype=bool)
+    reasons["were chosen in an earlier round"] = chosen
     for side in BOTH:
         name = getattr(options, side)
         models = traffic.column(f"{side}_model")
