@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -189,6 +190,7 @@ class ModelCaller:
 
     def __init__(self, *, timeout_s: float = 120.0, client: Any = None) -> None:
         self._timeout_s, self._client = timeout_s, client
+        self._litellm: Any = None
 
     async def __call__(self, model: CalledModel, question: Question) -> ModelReply:
         """Make one attempt.
@@ -198,7 +200,7 @@ class ModelCaller:
         CallFailure
             If nothing came back.
         """
-        litellm = _import_litellm()
+        litellm = self._litellm = self._litellm or _import_litellm()
         options = self._options(model)
         if question.tools:
             options["tools"] = [dict(tool) for tool in question.tools]
@@ -217,7 +219,8 @@ class ModelCaller:
 
     async def close(self) -> None:
         """Close the connections that litellm keeps."""
-        await _import_litellm().close_litellm_async_clients()
+        if self._litellm is not None:
+            await self._litellm.close_litellm_async_clients()
 
     def _options(self, model: CalledModel) -> dict[str, Any]:
         # One attempt a call: what is not known to be paid once must not be asked twice.
@@ -245,6 +248,8 @@ def _import_litellm() -> Any:
     except ImportError as error:
         raise MissingExtraError("calling models", package="litellm", extra="label") from error
     litellm.suppress_debug_info = True  # it prints to standard output
+    # Of its own types, once a process, on the standard error of whoever runs the command.
+    warnings.filterwarnings("ignore", "(?s).*ReadOnly", UserWarning, "pydantic")
     return litellm
 
 

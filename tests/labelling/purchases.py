@@ -50,11 +50,7 @@ def truth(request, first, second):
 
 def usual_upstream(**models):
     """Return an upstream of two models and a fair judge, perhaps with others in their place."""
-    usual = {
-        "cheap": echoing("cheap"),
-        "frontier": echoing("frontier"),
-        "judge": judging(truth),
-    }
+    usual = {"cheap": echoing("cheap"), "frontier": echoing("frontier"), "judge": judging(truth)}
     return Upstream(usual | models)
 
 

@@ -73,7 +73,9 @@ def test_judge_sees_request_and_answers_and_no_name():
     call = '{"role": "assistant", "content": "", "tool_calls": [{"type": "function",'
     call += ' "function": {"name": "find", "arguments": "{}"}}]}'
     assert answer_text(call) == "find({})"
-    question = judge_question([{"role": "user", "content": "Two plus two?"}], "4", answer_text(call))
+    question = judge_question(
+        [{"role": "user", "content": "Two plus two?"}], "4", answer_text(call)
+    )
     shown = question.messages[1]["content"]
     assert "[user]\nTwo plus two?" in shown
     assert "<answer_a>\n4\n</answer_a>" in shown

@@ -35,8 +35,8 @@ class Upstream:
     :class:`Reply`.
     """
 
-    def __init__(self, models):
-        self.models = models
+    def __init__(self, models, prices=PRICE):
+        self.models, self.prices = models, prices
         self.attempts = Counter()
         """By model and hash of the body."""
         self.paid = Counter()
@@ -61,7 +61,7 @@ class Upstream:
             if reply.status == 200:
                 with self._lock:
                     self.paid[key] += 1
-                    self.billed_usd += bill(body["model"], usage)
+                    self.billed_usd += bill(self.prices[body["model"].partition("-")[0]], usage)
             if reply.hang_s:
                 time.sleep(reply.hang_s)
         finally:
@@ -80,8 +80,8 @@ def usage_of(body, text):
     return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
 
 
-def bill(model, usage):
-    read, written = PRICE[model.partition("-")[0]]
+def bill(price, usage):
+    read, written = price
     return (usage["prompt_tokens"] * read + usage["completion_tokens"] * written) / 1e6
 
 

@@ -255,7 +255,7 @@ class ModelJudge(AnswerJudge):
         )
 
 
-REFERENCE_NAMES = ("reference", "expected", "expected_answer", "gold", "ground_truth", "target")
+REFERENCE_NAMES = ("expected", "expected_answer", "reference", "gold", "ground_truth", "target")
 """Columns that references are looked for in, where the user names none."""
 
 
