@@ -310,6 +310,8 @@ def _print_labels(report: LabelReport) -> None:
         say(f"  {report.exported:,} pairs for people to judge")
     if report.advice is not None:
         say(f"  {one_line(report.advice.sentence)}")
+    elif report.no_advice:
+        say(f"  whether more labels are worth it cannot be said: {one_line(report.no_advice)}")
 
 
 def _print_losses(report: LabelReport) -> None:

@@ -1,11 +1,11 @@
 """What tests of a purchase share: traffic without outcomes, prices, and the command's options."""
 
+from benchmarks.lib.model_upstream import PRICE, unit
 from difficulty.economics.prices import PriceList, TokenPrice
 from difficulty.labelling.buying import Patience
 from difficulty.stages.ingest import ingest
 from difficulty.stages.labelling.label_models import LabelOptions
 from tests.journey import write_rows
-from tests.labelling.upstream import PRICE, Upstream, echoing, judging, unit
 
 PRICES = PriceList(
     date="2026-11-01",
@@ -26,7 +26,7 @@ def requests(n, *, texts=None):
             "id": f"r{number}",
             "prompt": texts[number]
             if texts
-            else f"Question {number} on {words[number % 10]} {unit('w', number):.12f}: what is due?",
+            else f"Question {number} on {words[number % 10]} {unit(number):.12f}: what is due?",
         }
         for number in range(n)
     ]
@@ -37,21 +37,6 @@ def make_traffic(folder, rows, name="traffic"):
     source = write_rows(folder / f"{name}.jsonl", rows)
     ingest([source], folder / f"{name}.parquet", near_duplicates=False, allow_rejects=True)
     return folder / f"{name}.parquet"
-
-
-def truth(request, first, second):
-    """Return the better answer's mark: by a hash of the request, whatever the order."""
-    sides = {text.partition(":")[0]: mark for text, mark in ((first, "A"), (second, "B"))}
-    share = unit("truth", request)
-    if share < 0.2:
-        return "TIE"
-    return sides["cheap"] if share < 0.45 else sides["frontier"]
-
-
-def usual_upstream(**models):
-    """Return an upstream of two models and a fair judge, perhaps with others in their place."""
-    usual = {"cheap": echoing("cheap"), "frontier": echoing("frontier"), "judge": judging(truth)}
-    return Upstream(usual | models)
 
 
 def options(url, **changes):

@@ -41,9 +41,11 @@ class OneCall:
         self.question, self.reply, self.problem = asked(number), None, ""
 
     def worst_usd(self, shop):
+        """Return the worst case of the call."""
         return shop.worst_usd(MODEL, self.question)
 
     async def run(self, shop, purse):
+        """Make the call."""
         try:
             self.reply = await shop.ask(MODEL, self.question, purse)
         except Unanswered as error:

@@ -10,20 +10,21 @@ import pytest
 
 pytest.importorskip("litellm", exc_type=ImportError)
 
+from benchmarks.lib.model_upstream import (
+    Reply,
+    judging,
+    serving,
+    shown_pair,
+    truth,
+    unit,
+    user_text,
+    usual_upstream,
+)
 from difficulty.errors import InvalidValueError, OutputExistsError, TooFewSamplesError, TrafficError
 from difficulty.labelling.buying import Patience
 from difficulty.stages.labelling.label import label
 from difficulty.traffic.table import Traffic
-from tests.labelling.purchases import (
-    HASTE,
-    PRICES,
-    make_traffic,
-    options,
-    requests,
-    truth,
-    usual_upstream,
-)
-from tests.labelling.upstream import Reply, judging, serving, shown_pair, unit
+from tests.labelling.purchases import HASTE, PRICES, make_traffic, options, requests
 
 
 @pytest.fixture
@@ -269,9 +270,7 @@ def test_exact_holds_answers_against_references(tmp_path):
         "frontier": ["So it is 5", "6 times 7 is 42.", "Lyon"],
     }
     models = {
-        name: lambda body, n, t=dict(zip(texts, said, strict=True)): Reply(
-            t[body["messages"][-1]["content"]]
-        )
+        name: lambda body, n, said=said: Reply(said[texts.index(user_text(body))])
         for name, said in answers.items()
     }
     with serving(usual_upstream(**models)) as url:

@@ -9,6 +9,7 @@ from tokenizers import Tokenizer
 
 pytest.importorskip("litellm", exc_type=ImportError)
 
+from benchmarks.lib.model_upstream import Reply, Upstream, serving
 from difficulty.economics.prices import TokenPrice
 from difficulty.errors import InvalidValueError
 from difficulty.labelling.model_calls import (
@@ -23,7 +24,6 @@ from difficulty.labelling.model_calls import (
     same_model,
 )
 from tests.conftest import REPOSITORY
-from tests.labelling.upstream import Reply, Upstream, serving
 
 PRICE = ListedPrice(TokenPrice(input=2.0, output=8.0, cached_input=1.0))
 ASKED = Question(({"role": "user", "content": "What is due?"},))

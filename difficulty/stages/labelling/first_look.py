@@ -279,12 +279,23 @@ def _next_steps(path: Path, options: ReadOptions, mapped: bool, both: int) -> Se
     if mapped:
         steps.insert(0, _suggest_command(path, options))
     if both < LABELS:
-        steps.append("difficulty outcomes traffic.parquet FEEDBACK.jsonl -o labelled.parquet")
+        steps.append(_label_command(options))
+        steps.append("difficulty outcomes traffic.parquet FEEDBACK.jsonl -o late.parquet")
         steps.append("difficulty litellm-config --observe --frontier MODEL > proxy.yaml")
     else:
         steps.append("difficulty train traffic.parquet -o runs/first")
         steps.append("difficulty ship runs/first -o bundles/first-1")
     return steps
+
+
+def _label_command(options: ReadOptions) -> str:
+    """Return what buys labels; without --yes it says what that would cost."""
+    named = options.pair.exact
+    pair = (f"--{side} {shlex.quote(named.get(side, 'MODEL'))}" for side in _SIDES)
+    return one_line(
+        f"difficulty label traffic.parquet {' '.join(pair)} --judge MODEL --budget-usd 20"
+        " -o labelled.parquet"
+    )
 
 
 def _suggest_command(path: Path, options: ReadOptions) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from difficulty.economics.prices import PriceList
-from difficulty.errors import InvalidValueError, OutputExistsError, TrafficError
+from difficulty.errors import DifficultyError, InvalidValueError, OutputExistsError, TrafficError
 from difficulty.form import Record
 from difficulty.labelling.advice import Advice, advise
 from difficulty.labelling.budget import Budget
@@ -43,7 +43,7 @@ from difficulty.stages.labelling.answer_judges import BOTH, PEOPLE, RequestToLab
 from difficulty.stages.labelling.label_jobs import LabelJob
 from difficulty.stages.labelling.label_models import LabelOptions
 from difficulty.stages.labelling.label_plan import LabelPlan, Prepared, prepare, settings_of
-from difficulty.storage import move_into_place, refuse_existing, scratch_beside
+from difficulty.storage import move_into_place, refuse_existing, scratch_beside, whole_file
 from difficulty.traffic.outcomes import GAIN_OF_VOTE
 from difficulty.traffic.table import Traffic
 from difficulty.traffic.writer import summary_path
@@ -81,6 +81,8 @@ class LabelReport(Record):
     measured_by: str | None
     exported: int
     advice: Advice | None
+    no_advice: str = ""
+    """Why there is none."""
 
 
 def label(
@@ -171,10 +173,13 @@ def label(
         shop, begun = asyncio.run(
             _buy(ready, budget, kept, options, caller, patience, on_shop, show)
         )
-        labelled, report = _settle(ready, options, shop, begun, said, export)
+        labelled, report = _settle(ready, options, shop, begun, said)
+        _write(labelled, report, out)  # before anything else: it was paid for
+        if export is not None and (overwrite or not export.exists()):
+            report = replace(report, exported=_export(export, labelled, ready, options, begun))
         if with_advice and report.labelled and ready.judge.measured_by:
             report = _advised(report, labelled, options)
-        _write(labelled, report, out)
+        _write_notes(report, out)
     return report
 
 
@@ -232,18 +237,11 @@ def _settle(
     shop: Shop,
     begun: int,
     said: Sequence[tuple[int, float]] | None,
-    export: Path | None,
 ) -> tuple[Traffic, LabelReport]:
     """Return the traffic with what came of the purchase, and the report."""
     tried = ready.requests[:begun]
     inclusion = ready.choice.settled(begun)
     labelled = _with_outcomes(ready, tried, options, inclusion)
-    exported = 0
-    if export is not None:
-        rows = [one.row for one in tried if len(one.answers) == len(BOTH)]
-        rows = rows if options.judge == PEOPLE else rows[:_EXPORTED]
-        write_hand_off(export, labelled, np.array(rows, dtype=np.intp), seed=options.seed)
-        exported = len(rows)
     verdicts = [one.verdict for one in tried if one.verdict is not None]
     counts = VerdictCounts.of(verdicts)
     gains = [verdict.first_gain for verdict in verdicts if verdict.first_gain is not None]
@@ -270,7 +268,7 @@ def _settle(
         stopped=shop.stopped,
         went_well=not shop.stopped or shop.finishes,
         measured_by=ready.judge.measured_by,
-        exported=exported,
+        exported=0,
         advice=None,
     )
     return labelled, report
@@ -338,15 +336,30 @@ def _with_outcomes(
     return traffic.with_columns(columns)
 
 
+def _export(
+    export: Path, labelled: Traffic, ready: Prepared, options: LabelOptions, begun: int
+) -> int:
+    """Write pairs for people; return how many."""
+    rows = [one.row for one in ready.requests[:begun] if len(one.answers) == len(BOTH)]
+    if options.judge != PEOPLE:
+        rows = rows[:_EXPORTED]  # in the order of the purchase, which is one of chance
+    return write_hand_off(export, labelled, rows, seed=options.seed, overwrite=True).pairs
+
+
 def _advised(report: LabelReport, labelled: Traffic, options: LabelOptions) -> LabelReport:
-    return replace(report, advice=advise(labelled, seed=options.seed))
+    try:
+        return replace(report, advice=advise(labelled, seed=options.seed))
+    except DifficultyError as error:  # too few labels, or of one kind: what was paid for stands
+        return replace(report, no_advice=str(error))
 
 
 def _write(labelled: Traffic, report: LabelReport, out: Path) -> None:
     with scratch_beside(out) as scratch:
-        new = {path: scratch / path.name for path in (summary_path(out), out)}
-        labelled.write(new[out])
-        notes = json.dumps(report.as_dict(), indent=2, ensure_ascii=False) + "\n"
-        new[summary_path(out)].write_text(notes, encoding="utf-8")
-        for path in new:  # the traffic last: where it stands, its notes do too
-            move_into_place(new[path], path, durable=True)
+        labelled.write(scratch / out.name)
+        _write_notes(report, out)
+        move_into_place(scratch / out.name, out, durable=True)
+
+
+def _write_notes(report: LabelReport, out: Path) -> None:
+    with whole_file(summary_path(out)) as file:
+        file.write(json.dumps(report.as_dict(), indent=2, ensure_ascii=False) + "\n")
