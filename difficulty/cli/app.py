@@ -20,7 +20,7 @@ COMMANDS = {
     "demo": "demo",
     "start": "labelling",
     "ingest": "ingest",
-    "label": "label",
+    "label": "labels.label",
     "outcomes": "labelling",
     "train": "train",
     "evaluate": "evaluate",

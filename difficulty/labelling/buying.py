@@ -22,12 +22,12 @@ from difficulty.labelling.journal import PurchaseJournal
 from difficulty.labelling.model_calls import (
     CalledModel,
     CallFailure,
+    ModelQuestion,
     ModelReply,
-    Question,
     most_prompt_tokens,
 )
 
-Call = Callable[[CalledModel, Question], Awaitable[ModelReply]]
+Call = Callable[[CalledModel, ModelQuestion], Awaitable[ModelReply]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +82,7 @@ class Progress(NamedTuple):
     """Seconds for which a model asked to be left alone; 0: none does."""
 
 
-def call_key(model: CalledModel, question: Question) -> str:
+def call_key(model: CalledModel, question: ModelQuestion) -> str:
     """Return the hash by which a call is known in the journal. The address of a server is not in
     it: who moves it need not pay again.
     """
@@ -189,14 +189,14 @@ class Shop:
             self._done += 1
             self._tell()
 
-    def worst_usd(self, model: CalledModel, question: Question) -> float:
+    def worst_usd(self, model: CalledModel, question: ModelQuestion) -> float:
         """Return the most that a call may cost, 0 where it is in the journal."""
         known = self.journal.known(call_key(model, question))
         if known.answer is not None or known.refused or known.is_lost:
             return 0.0
         return model.worst_usd(most_prompt_tokens(question))
 
-    async def ask(self, model: CalledModel, question: Question, purse: Purse) -> ModelReply:
+    async def ask(self, model: CalledModel, question: ModelQuestion, purse: Purse) -> ModelReply:
         """Return a reply, from the journal where it is there.
 
         Raises
@@ -226,7 +226,7 @@ class Shop:
         return reply
 
     async def _ask(
-        self, key: str, model: CalledModel, question: Question, purse: Purse
+        self, key: str, model: CalledModel, question: ModelQuestion, purse: Purse
     ) -> ModelReply:
         known = self.journal.known(key)
         if known.answer is not None:
@@ -247,7 +247,7 @@ class Shop:
                 await self._weigh(failure, model, tries)
 
     async def _attempt(
-        self, key: str, model: CalledModel, question: Question, purse: Purse, worst: float
+        self, key: str, model: CalledModel, question: ModelQuestion, purse: Purse, worst: float
     ) -> ModelReply:
         await self._rest(model)
         async with self._places:

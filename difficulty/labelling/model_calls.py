@@ -97,7 +97,7 @@ class CalledModel:
         return self.price.usd(prompt_tokens, self.max_tokens)
 
 
-class Question(NamedTuple):
+class ModelQuestion(NamedTuple):
     """What a model is asked."""
 
     messages: tuple[Mapping[str, str], ...]
@@ -132,7 +132,7 @@ class CallFailure(Exception):
         self.retry_after_s = retry_after_s
 
 
-def most_prompt_tokens(question: Question) -> int:
+def most_prompt_tokens(question: ModelQuestion) -> int:
     """Return a number of tokens that no tokenizer exceeds: those in use make at most a token of a
     byte, and templates add some to each message.
     """
@@ -192,7 +192,7 @@ class ModelCaller:
         self._timeout_s, self._client = timeout_s, client
         self._litellm: Any = None
 
-    async def __call__(self, model: CalledModel, question: Question) -> ModelReply:
+    async def __call__(self, model: CalledModel, question: ModelQuestion) -> ModelReply:
         """Make one attempt.
 
         Raises

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from difficulty.answers.answer import Answer
-from difficulty.labelling.model_calls import Question
+from difficulty.labelling.model_calls import ModelQuestion
 
 Seat = Literal["first", "second", "tie"]
 Vote = Literal["cheap", "tie", "frontier"]
@@ -41,7 +41,7 @@ OVERHEAD_BYTES = len(_SYSTEM) + 200
 """Of the words around a request and its answers, in bytes."""
 
 
-def judge_question(messages: Sequence[Mapping[str, str]], first: str, second: str) -> Question:
+def judge_question(messages: Sequence[Mapping[str, str]], first: str, second: str) -> ModelQuestion:
     """Return what a judge is asked of two answers in the order in which they are shown."""
     request = "\n\n".join(f"[{message['role']}]\n{message['content']}" for message in messages)
     shown = (
@@ -49,7 +49,9 @@ def judge_question(messages: Sequence[Mapping[str, str]], first: str, second: st
         f"<answer_a>\n{first}\n</answer_a>\n\n<answer_b>\n{second}\n</answer_b>\n\n"
         "Which answer is better? End with [[A]], [[B]] or [[TIE]] on a line of its own."
     )
-    return Question(({"role": "system", "content": _SYSTEM}, {"role": "user", "content": shown}))
+    return ModelQuestion(
+        ({"role": "system", "content": _SYSTEM}, {"role": "user", "content": shown})
+    )
 
 
 def answer_text(column: str) -> str:

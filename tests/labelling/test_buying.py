@@ -13,8 +13,8 @@ from difficulty.labelling.model_calls import (
     CalledModel,
     CallFailure,
     ListedPrice,
+    ModelQuestion,
     ModelReply,
-    Question,
 )
 from tests.labelling.purchases import HASTE
 
@@ -24,7 +24,7 @@ MODEL = CalledModel(
 
 
 def asked(number):
-    return Question(({"role": "user", "content": f"question {number:04d}"},))
+    return ModelQuestion(({"role": "user", "content": f"question {number:04d}"},))
 
 
 WORST = MODEL.worst_usd(13 + 4 + 16 + 64)  # of each question: its bytes, its role, what is added

@@ -62,7 +62,7 @@ def test_answers_and_verdicts_are_bought_once_and_written(traffic):
     assert np.isfinite(inclusion).sum() == 12
     assert {labelled.column("measured_by")[row] for row in known} == {"judge:judge"}
     assert {labelled.column("cheap_model")[row] for row in known} == {"cheap"}
-    assert labelled.column("cheap_answer")[known[0]].startswith("cheap: Question")
+    assert labelled.column("cheap_answer")[known[0]].startswith("cheap: ModelQuestion")
     assert sum(filter(None, labelled.column("frontier_cost_usd"))) > 0
     # A vote says who is better, and of neither model how often it fails.
     assert labelled.outcomes.measures == {"votes:judge:judge": 12}
@@ -189,7 +189,7 @@ def test_request_that_a_model_refuses_is_unknown_and_costs_no_verdict(traffic):
 
 def test_bias_and_agreement_are_measured(tmp_path):
     """The judge names the first in 3 of 10 orders whatever it is shown; people say the truth."""
-    rows = requests(100)
+    rows = requests(60)
     traffic, biased = make_traffic(tmp_path, rows), judging(truth, bias=0.3)
     seen = []
 
@@ -205,9 +205,9 @@ def test_bias_and_agreement_are_measured(tmp_path):
     marks = [text.strip("[]\n") for text, _ in seen]
     counted = (marks.count("A") - marks.count("B")) / len(marks)
     assert report.position_bias.value == pytest.approx(counted)
-    assert abs(counted - 0.3) < 0.15
+    assert abs(counted - 0.3) < 0.2
     assert report.position_bias.low < counted < report.position_bias.high
-    assert report.votes["inconsistent"] > 10
+    assert report.votes["inconsistent"] > 5
     assert "verdicts decide it" in report.power or "no more verdicts" in report.power
 
 

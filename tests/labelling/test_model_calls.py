@@ -17,7 +17,7 @@ from difficulty.labelling.model_calls import (
     CallFailure,
     ListedPrice,
     ModelCaller,
-    Question,
+    ModelQuestion,
     known_price,
     most_prompt_tokens,
     refuse_unknown_provider,
@@ -26,7 +26,7 @@ from difficulty.labelling.model_calls import (
 from tests.conftest import REPOSITORY
 
 PRICE = ListedPrice(TokenPrice(input=2.0, output=8.0, cached_input=1.0))
-ASKED = Question(({"role": "user", "content": "What is due?"},))
+ASKED = ModelQuestion(({"role": "user", "content": "What is due?"},))
 
 
 def usage(prompt, completion, **more):
@@ -150,7 +150,7 @@ def test_no_key_of_another_provider_goes_to_a_server_of_ones_own(monkeypatch):
 )
 def test_no_prompt_has_more_tokens_than_are_reckoned_with(text):
     tokenizer = Tokenizer.from_file(str(REPOSITORY / "models/static-minilm-256/tokenizer.json"))
-    question = Question(({"role": "user", "content": text},))
+    question = ModelQuestion(({"role": "user", "content": text},))
     assert len(tokenizer.encode(text).ids) <= most_prompt_tokens(question)
 
 

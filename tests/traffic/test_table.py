@@ -165,3 +165,19 @@ def test_files_of_before_a_column_are_read_as_if_nothing_were_known(kept, path, 
     traffic = Traffic.read(tmp_path / "older.parquet")
     assert traffic.data_hash == Traffic.read(path).data_hash
     assert traffic.column("cached_tokens") == [None] * len(traffic)
+
+
+def test_votes_of_a_judge_are_votes(tmp_path):
+    """Who cast a vote is kept, and it says of neither model how often it fails."""
+    rows = [
+        {"id": "a", "prompt": "x", "preference": "cheap", "measured_by": "judge:m"},
+        {"id": "b", "prompt": "y", "cheap_quality": 1.0, "measured_by": "judge:m"},
+        {"id": "c", "prompt": "z", "preference": "tie"},
+    ]
+    source = tmp_path / "rows.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    ingest([source], tmp_path / "rows.parquet")
+    outcomes = Traffic.read(tmp_path / "rows.parquet").outcomes
+    assert outcomes.measures == {"votes:judge:m": 1, "judge:m": 1, "votes": 1}
+    assert np.isnan(outcomes.without_votes().cheap_quality).tolist() == [True, False, True]
+    assert outcomes.without_votes().gain[0] == -1.0

@@ -20,7 +20,7 @@ from difficulty.errors import InvalidValueError, TrafficError
 from difficulty.gateway.validators import Checker
 from difficulty.labelling.budget import Purse
 from difficulty.labelling.buying import Shop
-from difficulty.labelling.model_calls import CalledModel, Question
+from difficulty.labelling.model_calls import CalledModel, ModelQuestion
 from difficulty.labelling.verdicts import (
     OVERHEAD_BYTES,
     PairVerdict,
@@ -247,7 +247,7 @@ class ModelJudge(AnswerJudge):
             return
         request.outcomes = {"preference": request.verdict.vote}
 
-    def _questions(self, request: RequestToLabel) -> tuple[Question, Question]:
+    def _questions(self, request: RequestToLabel) -> tuple[ModelQuestion, ModelQuestion]:
         cheap, frontier = (answer_text(request.answers[side]) for side in BOTH)
         return (
             judge_question(request.messages, cheap, frontier),

@@ -54,7 +54,7 @@ _EXPORTED = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LabelReport(Record):
+class PurchaseReport(Record):
     """What was bought, and what it says."""
 
     plan: LabelPlan
@@ -103,7 +103,7 @@ def label(
     on_plan: Callable[[LabelPlan], None] | None = None,
     on_shop: Callable[[Shop], None] | None = None,
     show: Callable[[Progress], None] | None = None,
-) -> LabelPlan | LabelReport:
+) -> LabelPlan | PurchaseReport:
     """Buy answers and outcomes for some requests of traffic, and write it with them.
 
     Parameters
@@ -140,7 +140,7 @@ def label(
 
     Returns
     -------
-    LabelPlan or LabelReport
+    LabelPlan or PurchaseReport
         The plan where nothing may be spent.
 
     Raises
@@ -237,7 +237,7 @@ def _settle(
     shop: Shop,
     begun: int,
     said: Sequence[tuple[int, float]] | None,
-) -> tuple[Traffic, LabelReport]:
+) -> tuple[Traffic, PurchaseReport]:
     """Return the traffic with what came of the purchase, and the report."""
     tried = ready.requests[:begun]
     inclusion = ready.choice.settled(begun)
@@ -246,7 +246,7 @@ def _settle(
     counts = VerdictCounts.of(verdicts)
     gains = [verdict.first_gain for verdict in verdicts if verdict.first_gain is not None]
     gain = _gain(labelled, tried, inclusion)
-    report = LabelReport(
+    report = PurchaseReport(
         plan=ready.plan,
         tried=begun,
         labelled=sum(bool(one.outcomes) for one in tried),
@@ -346,20 +346,20 @@ def _export(
     return write_hand_off(export, labelled, rows, seed=options.seed, overwrite=True).pairs
 
 
-def _advised(report: LabelReport, labelled: Traffic, options: LabelOptions) -> LabelReport:
+def _advised(report: PurchaseReport, labelled: Traffic, options: LabelOptions) -> PurchaseReport:
     try:
         return replace(report, advice=advise(labelled, seed=options.seed))
     except DifficultyError as error:  # too few labels, or of one kind: what was paid for stands
         return replace(report, no_advice=str(error))
 
 
-def _write(labelled: Traffic, report: LabelReport, out: Path) -> None:
+def _write(labelled: Traffic, report: PurchaseReport, out: Path) -> None:
     with scratch_beside(out) as scratch:
         labelled.write(scratch / out.name)
         _write_notes(report, out)
         move_into_place(scratch / out.name, out, durable=True)
 
 
-def _write_notes(report: LabelReport, out: Path) -> None:
+def _write_notes(report: PurchaseReport, out: Path) -> None:
     with whole_file(summary_path(out)) as file:
         file.write(json.dumps(report.as_dict(), indent=2, ensure_ascii=False) + "\n")

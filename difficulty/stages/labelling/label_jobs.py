@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from difficulty.answers.answer import answer_column
 from difficulty.labelling.budget import Purse
 from difficulty.labelling.buying import Shop, Unanswered
-from difficulty.labelling.model_calls import Question
+from difficulty.labelling.model_calls import ModelQuestion
 from difficulty.routes import Route
 from difficulty.stages.labelling.answer_judges import BOTH, AnswerJudge, RequestToLabel
 from difficulty.stages.labelling.label_models import LabelModels
@@ -102,5 +102,5 @@ class LabelJob:
             self.request.problem = f"no verdict: {error}"
 
     @property
-    def _question(self) -> Question:
-        return Question(tuple(self.request.messages), tuple(self.request.tools))
+    def _question(self) -> ModelQuestion:
+        return ModelQuestion(tuple(self.request.messages), tuple(self.request.tools))

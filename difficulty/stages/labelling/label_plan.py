@@ -22,7 +22,7 @@ from difficulty.labelling.budget import Budget
 from difficulty.labelling.buying import Shop
 from difficulty.labelling.journal import PurchaseJournal
 from difficulty.labelling.model_calls import ModelCaller, same_model
-from difficulty.labelling.selection import Choice, choose_requests
+from difficulty.labelling.selection import RANDOM_SHARE, ChosenRequests, choose_requests
 from difficulty.labelling.verdicts import PROMPT_VERSION
 from difficulty.metrics.arrays import FloatArray
 from difficulty.routes import Route
@@ -84,7 +84,7 @@ class Prepared(NamedTuple):
     traffic: Traffic
     models: LabelModels
     judge: AnswerJudge
-    choice: Choice
+    choice: ChosenRequests
     requests: list[RequestToLabel]
     plan: LabelPlan
 
@@ -261,12 +261,11 @@ def _choose(
     eligible: NDArray[np.bool_],
     options: LabelOptions,
     bundle: Bundle | None,
-) -> Choice:
+) -> ChosenRequests:
     scores = threshold = None
     if bundle is not None:
         scores = dict(score_traffic(Scorer.from_bundle(bundle), traffic).outputs)
         threshold = bundle.policy.threshold
-    share = {} if options.random_share is None else {"random_share": options.random_share}
     return choose_requests(
         traffic,
         n,
@@ -274,7 +273,7 @@ def _choose(
         scores=scores,
         threshold=threshold,
         seed=options.seed,
-        **share,
+        random_share=RANDOM_SHARE if options.random_share is None else options.random_share,
     )
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from difficulty.labelling.buying import Progress as Bought
     from difficulty.labelling.buying import Shop
     from difficulty.records import Estimate
-    from difficulty.stages.labelling.label import LabelReport
+    from difficulty.stages.labelling.label import PurchaseReport
     from difficulty.stages.labelling.label_plan import LabelPlan
 
 _LINE_EVERY_S = 60.0
@@ -139,7 +139,7 @@ def label(
     """
     from difficulty.economics.prices import load_price_list
     from difficulty.labelling.model_calls import ModelCaller
-    from difficulty.stages.labelling.label import LabelReport
+    from difficulty.stages.labelling.label import PurchaseReport
     from difficulty.stages.labelling.label import label as run
     from difficulty.stages.labelling.label_models import LabelOptions
 
@@ -180,7 +180,7 @@ def label(
             on_shop=watch,
             show=show,
         )
-    if not isinstance(result, LabelReport):
+    if not isinstance(result, PurchaseReport):
         if json:
             print_json({"spent": False, **result.as_dict()})
         else:
@@ -295,7 +295,7 @@ def _print_plan(plan: LabelPlan) -> None:
         say(f"  goes on with {plan.journal}: what is in it is not bought again")
 
 
-def _print_labels(report: LabelReport) -> None:
+def _print_labels(report: PurchaseReport) -> None:
     say(
         f"{report.labelled:,} of {report.tried:,} requests labelled for {report.spent_usd:,.4f} USD"
         f" of {report.plan.budget_usd:,.2f}"
@@ -314,7 +314,7 @@ def _print_labels(report: LabelReport) -> None:
         say(f"  whether more labels are worth it cannot be said: {one_line(report.no_advice)}")
 
 
-def _print_losses(report: LabelReport) -> None:
+def _print_losses(report: PurchaseReport) -> None:
     for problem, count in list(report.problems.items())[:_MOST_LISTED]:
         say(f"  without an outcome {count:,}: {one_line(problem)}")
     for kind, count in list(report.failures.items())[:_MOST_LISTED]:
@@ -328,7 +328,7 @@ def _print_losses(report: LabelReport) -> None:
         say(f"  {unsaid:,} answers came without token counts: counted at their worst case")
 
 
-def _print_judge(report: LabelReport) -> None:
+def _print_judge(report: PurchaseReport) -> None:
     if report.votes:
         votes = report.votes
         say(
@@ -346,7 +346,7 @@ def _print_judge(report: LabelReport) -> None:
         )
 
 
-def _next_step(report: LabelReport, out: Path) -> str:
+def _next_step(report: PurchaseReport, out: Path) -> str:
     if report.stopped and not report.went_well:
         return "the same command again: it goes on where it ended"
     if not report.measured_by:
