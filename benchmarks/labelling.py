@@ -3,17 +3,17 @@ what it is.
 
     python -m benchmarks.labelling -o benchmarks/results/2026-11-28-labelling
 
-**Budget.** Each run buys labels of 4 to 6 requests from two models and a judge, through litellm's
+**Budget.** Each run buys labels of 2 to 4 requests from two models and a judge, through litellm's
 SDK with its HTTP client answered in this process. Limits, refusals, outages, cut answers and hangs
 come at rates drawn for each run; an attempt that brings nothing is billed half of the time where it
-may be. The server counts what it bills. A run's budget is drawn between one and two times what a
+may be. The server counts what it bills. A run's budget is drawn between one and 1.6 times what a
 request may cost at worst, 1 to 16 calls are under way at once.
 
-**Kills.** A purchase of 40 requests from a server on loopback is killed with SIGKILL at a random
+**Kills.** A purchase of 30 requests from a server on loopback is killed with SIGKILL at a random
 moment of its time, and run again to its end; so 20 times. Then one purchase is killed over and over
 until it is done. The server counts which of its calls it was asked for twice.
 
-**Judge.** A judge on loopback whose position bias is known is asked about 400 pairs; the server
+**Judge.** A judge on loopback whose position bias is known is asked about 200 pairs; the server
 counts the truth of what it said. Coverage is of simulated judges: each pair's order is forced with
 the probability of the bias, else the judge says what is better, a tie in a fifth; agreement is of
 votes drawn from a joint distribution that is known.
@@ -76,7 +76,7 @@ PRICES = PriceList(
 HASTE = Patience(
     first_wait_s=0.0, longest_wait_s=0.0, longest_asked_s=300.0, failures_in_a_row=1_000
 )
-REQUESTS, PAIRS = 40, 400
+REQUESTS, PAIRS = 30, 200
 
 
 def options_of(url: str, **changes: Any) -> LabelOptions:
@@ -166,12 +166,12 @@ def one_run(seed: int, folder: Path) -> dict[str, float]:
         )
         caller = ModelCaller(client=client)
         models = pick_models(options_of("http://upstream.test/v1"), PRICES)
-        jobs = jobs_of(models, chance.randint(4, 6), seed)
+        jobs = jobs_of(models, chance.randint(2, 4), seed)
         with PurchaseJournal(folder / f"{seed}.jsonl") as journal:
             journal.begin({})
             unlimited = Shop(caller, Budget(1.0), journal)
             worst = max(job.worst_usd(unlimited) for job in jobs)
-            limit = worst * chance.uniform(1.0, 2.0)
+            limit = worst * chance.uniform(1.0, 1.6)
             shop = Shop(
                 caller, Budget(limit), journal, at_once=chance.randint(1, 16), patience=HASTE
             )
@@ -427,7 +427,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=1_000, help="runs with a budget")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--pairs", type=int, default=PAIRS, help="pairs of the judge on loopback")
-    parser.add_argument("--replays", type=int, default=1_000, help="of coverage")
+    parser.add_argument("--replays", type=int, default=500, help="of coverage")
     parser.add_argument(
         "-o", "--out", type=Path, required=True, help="path of the results without suffix"
     )
