@@ -12,7 +12,6 @@ import pytest
 pytest.importorskip("litellm", exc_type=ImportError)
 
 from benchmarks.lib.model_upstream import Upstream, echoing, judging, serving, unit
-from difficulty.evaluation import REPORTED
 from difficulty.traffic.table import Traffic
 from tests.conftest import REPOSITORY
 from tests.journey import write_recipe, write_rows, write_word_encoder
@@ -32,8 +31,10 @@ def commands():
 
 
 def text_of(row):
+    """Return a request like no other, hard or easy by its first words."""
     topic = TOPICS[row % len(TOPICS)]
-    return f"Please {topic} what case {row} says of {int(unit(row) * 10**9)} and of {topic} rules."
+    words = " ".join(f"{unit('word', row, place):.4f}"[2:] for place in range(12))
+    return f"Please {topic} and {topic} again {words}"
 
 
 def log_rows(n):
@@ -65,7 +66,7 @@ def better(request, first, second):
     seats = {first.partition(":")[0]: "A", second.partition(":")[0]: "B"}
     if any(word in request for word in HARD):
         return seats["frontier"]
-    return "TIE" if unit("noise", request) < 0.7 else seats["cheap"]
+    return "TIE" if unit("noise", request) < 0.9 else seats["cheap"]
 
 
 def judge_by_hand(path):
@@ -83,9 +84,9 @@ def judge_by_hand(path):
 
 
 def test_walk_from_a_log_to_an_honest_score(run_in, tmp_path):
-    write_rows(tmp_path / "spend_logs.jsonl", log_rows(150))
+    write_rows(tmp_path / "spend_logs.jsonl", log_rows(210))
     (tmp_path / "prices.toml").write_text(PRICES_TOML)
-    texts = [{"messages": [{"content": text_of(row)}]} for row in range(150)]
+    texts = [{"messages": [{"content": text_of(row)}]} for row in range(210)]
     encoder = write_word_encoder(tmp_path / "encoder", texts, n_words=60)
     write_recipe(tmp_path / "small.toml", encoder)
     models = {CHEAP: echoing("cheap"), FRONTIER: echoing("frontier"), JUDGE: judging(better)}
@@ -102,7 +103,7 @@ def test_walk_from_a_log_to_an_honest_score(run_in, tmp_path):
                 pairs = judge_by_hand(tmp_path / "pairs.csv")
             paid = sum(upstream.paid.values())
             # Fewer than there are: a log is larger than a budget.
-            some = ("--n", "110") if "traffic.parquet" in words and words[0] == "label" else ()
+            some = ("--n", "170") if "traffic.parquet" in words and words[0] == "label" else ()
             said[name] = run_in(*words, *more.get(words[0], ()), *some)
             ran[words[0]] += 1
             if name in ("label 0", "label 2", "label 3"):  # a plan, people's word, another plan
@@ -114,14 +115,13 @@ def test_walk_from_a_log_to_an_honest_score(run_in, tmp_path):
     assert "difficulty label traffic.parquet" in said["start 0"]
     assert "nothing was called or written" in said["label 0"]
     assert upstream.calls(FRONTIER) == 0  # the log has its answers
-    assert upstream.calls(CHEAP) == 110
+    assert upstream.calls(CHEAP) == 170
     assert f"of {pairs} pairs, kappa" in said["label 2"]
     judged = Traffic.read(tmp_path / "judged.parquet")
-    assert sum(vote is not None for vote in judged.column("preference")) == 110
-    assert sum(chance is not None for chance in judged.column("inclusion")) == 110
+    assert sum(vote is not None for vote in judged.column("preference")) == 170
+    assert sum(chance is not None for chance in judged.column("inclusion")) == 170
     metrics = json.loads((tmp_path / "report" / "metrics.json").read_text())["overall"]
-    assert set(metrics) <= {*REPORTED, *metrics}
-    assert metrics["apgr"]["low"] is not None
+    assert metrics["quality"]["low"] < metrics["quality"]["value"] < metrics["quality"]["high"]
     assert (tmp_path / "bundles" / "first-1" / "manifest.json").exists()
 
 
