@@ -26,9 +26,9 @@ def test_plan_first_then_yes_then_the_same_again(run, words, tmp_path):
     with serving(upstream) as url:
         plan = run(*words, "--base-url", url, code=0).out
         assert not upstream.attempts
-        bought = run(*words, "--base-url", url, "--yes", "--no-advice", code=0).out
+        bought = run(*words, "--base-url", url, "--yes", code=0).out
         paid = sum(upstream.paid.values())
-        again = run(*words, "--base-url", url, "--yes", "--no-advice", "--json", code=0).out
+        again = run(*words, "--base-url", url, "--yes", "--json", code=0).out
     assert "12 of 12 requests to label, judge judge" in plan
     assert "calls      cheap 12, frontier 12, judge 24" in plan
     assert "budget     5.00 USD; it is never passed" in plan
@@ -50,7 +50,7 @@ def test_plan_as_json(run, words):
 
 def test_purchase_that_a_model_ends_is_exit_code_1(run, words):
     with serving(usual_upstream(cheap=lambda body, n: Reply(status=401))) as url:
-        stopped = run(*words, "--base-url", url, "--yes", "--no-advice", code=1).out
+        stopped = run(*words, "--base-url", url, "--yes", code=1).out
     assert "ended by cheap answers no call here: HTTP 401" in stopped
     assert "the same command again" in stopped
 
@@ -59,7 +59,7 @@ def test_each_model_may_have_its_own_server_and_key(run, words, monkeypatch):
     upstream = usual_upstream()
     with serving(upstream) as url, serving(usual_upstream()) as other:
         arguments = ("--base-url", other, "--base-url", f"judge={url}", "--n", "2", "--yes")
-        run(*words, *arguments, "--no-advice", code=0)
+        run(*words, *arguments, code=0)
     assert {body["model"] for body in upstream.bodies} == {"judge"}
     complaint = run(*words, "--base-url", "teacher=http://x", code=2).complaint
     assert "unknown model of --base-url 'teacher'" in complaint
@@ -84,6 +84,6 @@ def test_names_from_outside_do_not_reach_the_terminal_raw(run, words):
     upstream = usual_upstream()
     upstream.models[hostile] = lambda body, n: Reply(status=404)
     with serving(upstream) as url:
-        done = run(*words, "--judge", hostile, "--base-url", url, "--yes", "--no-advice")
+        done = run(*words, "--judge", hostile, "--base-url", url, "--yes")
     assert done.code == 1
     assert "\x1b" not in done.out + done.err

@@ -291,9 +291,7 @@ def _next_steps(path: Path, options: ReadOptions, mapped: bool, both: int) -> Se
 def _label_command(options: ReadOptions) -> str:
     """Return what buys labels; without --yes it says what that would cost."""
     named = options.pair.exact
-    pair = (
-        f"--{side} {shlex.quote(named.get(side, f'{side.upper()}_MODEL'))}" for side in _SIDES
-    )
+    pair = (f"--{side} {shlex.quote(named.get(side, f'{side.upper()}_MODEL'))}" for side in _SIDES)
     return one_line(
         f"difficulty label traffic.parquet {' '.join(pair)} --judge JUDGE_MODEL --budget-usd 20"
         " -o labelled.parquet"

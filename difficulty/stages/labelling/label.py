@@ -21,9 +21,8 @@ from typing import Any
 import numpy as np
 
 from difficulty.economics.prices import PriceList
-from difficulty.errors import DifficultyError, InvalidValueError, OutputExistsError, TrafficError
+from difficulty.errors import InvalidValueError, OutputExistsError, TrafficError
 from difficulty.form import Record
-from difficulty.labelling.advice import Advice, advise
 from difficulty.labelling.budget import Budget
 from difficulty.labelling.buying import Patience, Progress, Shop
 from difficulty.labelling.hand_off import read_verdicts, write_hand_off
@@ -80,9 +79,6 @@ class PurchaseReport(Record):
     """Whether it ended as it should: all bought, or the budget used."""
     measured_by: str | None
     exported: int
-    advice: Advice | None
-    no_advice: str = ""
-    """Why there is none."""
 
 
 def label(
@@ -96,7 +92,6 @@ def label(
     journal: Path | None = None,
     export: Path | None = None,
     human: Path | None = None,
-    with_advice: bool = True,
     overwrite: bool = False,
     patience: Patience | None = None,
     caller: ModelCaller | None = None,
@@ -125,8 +120,6 @@ def label(
         Where pairs for people to judge are written.
     human : Path, optional
         What people said of pairs, for the judge's agreement with them.
-    with_advice : bool
-        Whether the learning curve is asked if more labels are worth it.
     overwrite : bool
         Whether what is at ``out`` and ``export`` may be replaced; what the same command wrote may.
     patience : Patience, optional
@@ -177,8 +170,6 @@ def label(
         _write(labelled, report, out)  # before anything else: it was paid for
         if export is not None and (overwrite or not export.exists()):
             report = replace(report, exported=_export(export, labelled, ready, options, begun))
-        if with_advice and report.labelled and ready.judge.measured_by:
-            report = _advised(report, labelled, options)
         _write_notes(report, out)
     return report
 
@@ -269,7 +260,6 @@ def _settle(
         went_well=not shop.stopped or shop.finishes,
         measured_by=ready.judge.measured_by,
         exported=0,
-        advice=None,
     )
     return labelled, report
 
@@ -344,13 +334,6 @@ def _export(
     if options.judge != PEOPLE:
         rows = rows[:_EXPORTED]  # in the order of the purchase, which is one of chance
     return write_hand_off(export, labelled, rows, seed=options.seed, overwrite=True).pairs
-
-
-def _advised(report: PurchaseReport, labelled: Traffic, options: LabelOptions) -> PurchaseReport:
-    try:
-        return replace(report, advice=advise(labelled, seed=options.seed))
-    except DifficultyError as error:  # too few labels, or of one kind: what was paid for stands
-        return replace(report, no_advice=str(error))
 
 
 def _write(labelled: Traffic, report: PurchaseReport, out: Path) -> None:
