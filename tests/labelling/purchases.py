@@ -26,7 +26,7 @@ def requests(n, *, texts=None):
             "id": f"r{number}",
             "prompt": texts[number]
             if texts
-            else f"ModelQuestion {number} on {words[number % 10]} {unit(number):.12f}: what is due?",
+            else f"Question {number} on {words[number % 10]} {unit(number):.12f}: what is due?",
         }
         for number in range(n)
     ]

@@ -62,7 +62,7 @@ def test_answers_and_verdicts_are_bought_once_and_written(traffic):
     assert np.isfinite(inclusion).sum() == 12
     assert {labelled.column("measured_by")[row] for row in known} == {"judge:judge"}
     assert {labelled.column("cheap_model")[row] for row in known} == {"cheap"}
-    assert labelled.column("cheap_answer")[known[0]].startswith("cheap: ModelQuestion")
+    assert labelled.column("cheap_answer")[known[0]].startswith("cheap: Question")
     assert sum(filter(None, labelled.column("frontier_cost_usd"))) > 0
     # A vote says who is better, and of neither model how often it fails.
     assert labelled.outcomes.measures == {"votes:judge:judge": 12}
