@@ -28,12 +28,13 @@ def test_plan_first_then_yes_then_the_same_again(run, words, tmp_path):
         assert not upstream.attempts
         bought = run(*words, "--base-url", url, "--yes", code=0).out
         paid = sum(upstream.paid.values())
-        again = run(*words, "--base-url", url, "--yes", "--json", code=0).out
+        again = run(*words, "--base-url", url, "--yes", "--no-advice", "--json", code=0).out
     assert "12 of 12 requests to label, judge judge" in plan
     assert "calls      cheap 12, frontier 12, judge 24" in plan
     assert "budget     5.00 USD; it is never passed" in plan
     assert "nothing was called or written; --yes spends the money" in plan
     assert "12 of 12 requests labelled for" in bought
+    assert "Go on. 12 labels do not carry a training yet" in bought
     assert "position bias of the judge +0.0 points" in bought
     assert "difficulty train labelled.parquet -o runs/first" in bought
     assert sum(upstream.paid.values()) == paid

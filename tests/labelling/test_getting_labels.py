@@ -94,7 +94,7 @@ def test_walk_from_a_log_to_an_honest_score(run_in, tmp_path):
     ran, said = Counter(), {}
     with serving(upstream) as url:
         more = {
-            "label": ("--prices", "prices.toml", "--base-url", url),
+            "label": ("--prices", "prices.toml", "--base-url", url, "--no-advice"),
             "train": ("--recipe", "small.toml", "--no-tracking"),
         }
         for words in commands():

@@ -39,7 +39,7 @@ def buy(traffic, url, out="labelled.parquet", **more):
         for name in ("bundle_path", "export", "human", "spend", "prices", "patience", "on_shop")
         if name in more
     }
-    settings = {"spend": True, "prices": PRICES, "patience": HASTE} | own
+    settings = {"spend": True, "prices": PRICES, "patience": HASTE, "with_advice": False} | own
     return label(traffic, traffic.parent / out, options(url, **more), **settings)
 
 

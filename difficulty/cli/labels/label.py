@@ -121,6 +121,10 @@ def label(
     journal: Annotated[
         Path | None, typer.Option(help="Where every call is kept; default: beside -o.")
     ] = None,
+    advice: Annotated[
+        bool,
+        typer.Option("--advice/--no-advice", help="Train, to say if more labels are worth it."),
+    ] = True,
     seed: Annotated[int, typer.Option(help="Seed of the choice.")] = 0,
     overwrite: OverwriteFlag = False,
     json: JsonFlag = False,
@@ -169,6 +173,7 @@ def label(
             journal=journal,
             export=export,
             human=human,
+            with_advice=advice,
             overwrite=overwrite,
             caller=ModelCaller(timeout_s=timeout_s),
             on_plan=None if json else _print_plan,
@@ -303,6 +308,10 @@ def _print_labels(report: PurchaseReport) -> None:
         say(f"  {report.power}")
     if report.exported:
         say(f"  {report.exported:,} pairs for people to judge")
+    if report.advice is not None:
+        say(f"  {one_line(report.advice.sentence)}")
+    elif report.no_advice:
+        say(f"  whether more labels are worth it cannot be said: {one_line(report.no_advice)}")
 
 
 def _print_losses(report: PurchaseReport) -> None:

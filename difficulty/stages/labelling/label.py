@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 
 from difficulty.economics.prices import PriceList
-from difficulty.errors import InvalidValueError, OutputExistsError, TrafficError
+from difficulty.errors import DifficultyError, InvalidValueError, OutputExistsError, TrafficError
 from difficulty.form import Record
+from difficulty.labelling.advice import LabelAdvice, advise
 from difficulty.labelling.budget import Budget
 from difficulty.labelling.buying import Patience, Progress, Shop
 from difficulty.labelling.hand_off import read_verdicts, write_hand_off
@@ -79,6 +80,10 @@ class PurchaseReport(Record):
     """Whether it ended as it should: all bought, or the budget used."""
     measured_by: str | None
     exported: int
+    advice: LabelAdvice | None
+    """Whether more labels are worth it."""
+    no_advice: str = ""
+    """Why that cannot be said; empty: it was not asked."""
 
 
 def label(
@@ -92,6 +97,7 @@ def label(
     journal: Path | None = None,
     export: Path | None = None,
     human: Path | None = None,
+    with_advice: bool = True,
     overwrite: bool = False,
     patience: Patience | None = None,
     caller: ModelCaller | None = None,
@@ -120,6 +126,8 @@ def label(
         Where pairs for people to judge are written.
     human : Path, optional
         What people said of pairs, for the judge's agreement with them.
+    with_advice : bool
+        Whether a score is trained, and thrown away, to say if more labels are worth it.
     overwrite : bool
         Whether what is at ``out`` and ``export`` may be replaced; what the same command wrote may.
     patience : Patience, optional
@@ -170,6 +178,8 @@ def label(
         _write(labelled, report, out)  # before anything else: it was paid for
         if export is not None and (overwrite or not export.exists()):
             report = replace(report, exported=_export(export, labelled, ready, options, begun))
+        if with_advice and report.labelled:
+            report = _advised(report, labelled, options)
         _write_notes(report, out)
     return report
 
@@ -260,6 +270,7 @@ def _settle(
         went_well=not shop.stopped or shop.finishes,
         measured_by=ready.judge.measured_by,
         exported=0,
+        advice=None,
     )
     return labelled, report
 
@@ -334,6 +345,13 @@ def _export(
     if options.judge != PEOPLE:
         rows = rows[:_EXPORTED]  # in the order of the purchase, which is one of chance
     return write_hand_off(export, labelled, rows, seed=options.seed, overwrite=True).pairs
+
+
+def _advised(report: PurchaseReport, labelled: Traffic, options: LabelOptions) -> PurchaseReport:
+    try:
+        return replace(report, advice=advise(labelled, seed=options.seed))
+    except DifficultyError as error:  # such as labels of one kind: what was paid for stands
+        return replace(report, no_advice=str(error))
 
 
 def _write(labelled: Traffic, report: PurchaseReport, out: Path) -> None:
