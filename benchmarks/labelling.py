@@ -470,6 +470,7 @@ def page_of(results: dict[str, Any]) -> Iterator[str]:
         f"Where the budget ended it, {budget['billed, share of the budget']:.1%} of it were billed"
         f" and {budget['counted as spent, share of the budget']:.1%} counted as spent: what failed"
         " and may have been billed counts in full, and the worst case of the next request must fit."
+        " These budgets are hardly more than that worst case; of a usual one all but that is used."
     )
     yield from ("", "## Kills", "")
     yield from table(

@@ -48,7 +48,7 @@ def options(url, **changes):
         "budget_usd": 5.0,
         "max_tokens": 100,
         "judge_max_tokens": 60,
-        "timeout_s": 5.0,
+        "timeout_s": 60.0,
         "base_urls": dict.fromkeys(("cheap", "frontier", "judge"), url),
     }
     return LabelOptions(**(usual | changes))

@@ -121,7 +121,7 @@ def test_walk_from_a_log_to_an_honest_score(run_in, tmp_path):
     assert sum(vote is not None for vote in judged.column("preference")) == 170
     assert sum(chance is not None for chance in judged.column("inclusion")) == 170
     metrics = json.loads((tmp_path / "report" / "metrics.json").read_text())["overall"]
-    assert metrics["quality"]["low"] < metrics["quality"]["value"] < metrics["quality"]["high"]
+    assert metrics["apgr"]["low"] < metrics["apgr"]["value"] < metrics["apgr"]["high"]
     assert (tmp_path / "bundles" / "first-1" / "manifest.json").exists()
 
 

@@ -140,13 +140,13 @@ def test_failures_limits_and_hangs_are_lived_through(traffic):
         ),
         frontier=failing_at_first(usual["frontier"], Reply(status=500)),
         judge=lambda body, n: (
-            Reply(hang_s=1.0, text="late")
+            Reply(hang_s=5.0, text="late")
             if n == 1 and unit(str(body)) < 0.1
             else usual["judge"](body, n)
         ),
     )
     with serving(upstream) as url:
-        report = buy(traffic, url, n=10, timeout_s=0.5)
+        report = buy(traffic, url, n=10, timeout_s=3.0)
     assert (report.labelled, report.stopped) == (10, "")
     assert upstream.billed_usd <= report.spent_usd <= 5.0
     assert report.failures["HTTP 500 (InternalServerError)"] == 10

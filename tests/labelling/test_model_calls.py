@@ -52,7 +52,7 @@ MODELS = {
     "no money": Reply(status=402),
     "prose": Reply(body=b"not json"),
     "nothing": Reply(body={"choices": []}),
-    "hangs": Reply("x", hang_s=3.0),
+    "hangs": Reply("x", hang_s=8.0),
 }
 MODELS["cut"].finish_reason = "length"
 
@@ -64,7 +64,7 @@ def called():
     upstream = Upstream(models, dict.fromkeys(MODELS, (2.0, 8.0)))
 
     async def ask_all(url):
-        caller = ModelCaller(timeout_s=1.0)
+        caller = ModelCaller(timeout_s=4.0)
         models = {
             name: CalledModel(name=name, price=PRICE, max_tokens=50, base_url=url)
             for name in MODELS
