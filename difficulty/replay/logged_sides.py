@@ -210,7 +210,9 @@ def routes(log: LoggedRequests, answer_threshold: float | None = None) -> SeenOu
     value is 0 where it was.
     """
     none = np.zeros(len(log))
-    return _seen(log, none, none, answer_threshold)
+    second = log.refused | log.escalations(answer_threshold)
+    both = log.sent | log.frontier_shadow | log.refused | log.escalated
+    return _seen(log, np.where(second & ~both, np.nan, 0.0), none, answer_threshold)
 
 
 def qualities(log: LoggedRequests, answer_threshold: float | None = None) -> SeenOutcomes:
@@ -251,7 +253,8 @@ def costs(log: LoggedRequests, answer_threshold: float | None = None) -> SeenOut
     cheap = np.where(second, both, log.cheap_cost)
     # As it was billed, where what was done is what is asked about: a timeout has no cost of its
     # own.
-    cheap = np.where(~log.sent & ~np.isnan(log.cost), log.cost, cheap)
+    as_billed = ~log.sent & ~np.isnan(log.cost) & _as_asked(log, answer_threshold)
+    cheap = np.where(as_billed, log.cost, cheap)
     frontier = np.where(log.sent & ~np.isnan(log.cost), log.cost, log.frontier_cost)
     return _seen(log, cheap, frontier, answer_threshold)
 
@@ -266,7 +269,7 @@ def _seen(
     cheap, frontier : ndarray of shape (n,)
         The outcome of a route, were it known; NaN where it is not.
     """
-    as_asked = log.refused | (log.escalated == log.escalations(answer_threshold))
+    as_asked = _as_asked(log, answer_threshold)
     doubt = np.where(log.refused | log.sent, 1.0, log.p_escalation)
     bins = _bins(log.score)
     sides = (
@@ -293,6 +296,11 @@ def _seen(
         value=np.stack([value for value, _ in sides], axis=1),
         chance=np.stack([chance for _, chance in sides], axis=1),
     )
+
+
+def _as_asked(log: LoggedRequests, answer_threshold: float | None) -> BoolArray:
+    """Return whether what was done about a cheap answer is what the other rule does."""
+    return np.asarray(log.refused | (log.escalated == log.escalations(answer_threshold)))
 
 
 def _side(
@@ -327,13 +335,17 @@ def _side(
     told = _rates(known, own & counts, strata)
     called = float(shadow[~own].mean()) if (~own).any() else 0.0
     told_shadow = _rates(known, shadow, strata)
+    # A shadow call, or a label of an answer that nobody saw, tells what was not done.
+    otherwise = own & ~counts
+    told_otherwise = _rates(known, otherwise, strata)
     done = np.where(counts, doubt, 1.0 - doubt)
     # Of requests on the other route nobody knows the answer, nor what it would have led to. Where
-    # what is asked about is never done with some answers, theirs may be such.
-    always = own.any() and bool((done[own] > 0.0).all())
+    # what is asked about is never seen with some answers, theirs may be such.
+    always = own.any() and bool(((done > 0.0) | (told_otherwise > 0.0))[own].all())
     done = np.where(own, done, float(done[own].mean()) if always else 0.0)
-    chance = p_own * done * told + (1.0 - p_own) * called * told_shadow
-    value = np.where(known & ((own & counts) | shadow), outcome, np.nan)
+    seen_here = done * told + (1.0 - done) * told_otherwise * (own | always)
+    chance = p_own * seen_here + (1.0 - p_own) * called * told_shadow
+    value = np.where(known & (own | shadow), outcome, np.nan)
     return value, np.clip(chance, 0.0, 1.0)
 
 

@@ -120,6 +120,30 @@ def test_another_threshold_of_the_check_reads_what_was_done_otherwise(checked):
     assert seen.chance[:, 0] == pytest.approx([0.72, 0.08, 0.72])
 
 
+def test_shadow_call_tells_what_was_not_done_about_an_answer():
+    """The rule kept both; another would send both on, and one of the two had a shadow call: the
+    route of 0.8 was seen with 1/2.
+    """
+    log = log_of(
+        ["cheap"] * 2,
+        propensity=[0.8] * 2,
+        answer_score=[0.6, 0.6],
+        policy_escalates=[0.0, 0.0],
+        escalated=[0.0, 0.0],
+        escalation_propensity=[1.0, 1.0],
+        frontier_role=["shadow", None],
+        cheap_quality=[0.0, 0.0],
+        frontier_quality=[1.0, NAN],
+        cost_usd=[0.1, 0.1],
+        cheap_cost_usd=[0.1, 0.1],
+        frontier_cost_usd=[1.0, NAN],
+    )
+    seen = qualities(log, 0.5)
+    assert same(seen.value[:, 0], [1.0, NAN])
+    assert seen.chance[:, 0] == pytest.approx([0.4, 0.4])
+    assert same(costs(log, 0.5).value[:, 0], [1.1, NAN])
+
+
 def test_check_without_exploration_supports_no_other_threshold(checked):
     log = log_of(
         ["cheap", "frontier"],

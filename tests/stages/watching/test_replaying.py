@@ -16,9 +16,10 @@ from difficulty.replay.replay_result import read_replay, write_replay
 from difficulty.runtime import Router
 from difficulty.stages.deploying.deployed_policy import change_policy
 from difficulty.stages.watching.replaying import OtherCuts, replay_log
+from tests.answer_checks import write_with_check
 from tests.events import WHEN, answer, event_of
 from tests.journey import sample_rows, write_rows
-from tests.versions import make_version
+from tests.versions import SAVED, make_version
 
 
 @pytest.fixture(scope="module")
@@ -304,7 +305,6 @@ def test_bundle_needs_texts(tmp_path, journey):
 
 def test_another_scorer_cannot_go_by_logged_scores(journey):
     from difficulty.stages.watching.replayed_bundle import decide_by_logged_scores
-    from tests.versions import SAVED
 
     with pytest.raises(BundleError, match="scorer is another one"):
         decide_by_logged_scores(read_bundle(SAVED), read_bundle(journey.bundle), {})
@@ -333,3 +333,60 @@ def test_damaged_replay_is_refused(tmp_path, content, complaint):
         read_replay(tmp_path)
     with pytest.raises(LogError, match="must be a folder"):
         read_replay(tmp_path / "none")
+
+
+@pytest.fixture
+def checking(tmp_path):
+    """A bundle whose check sends on answers that begin with w7, and what writes a log of 40 cheap
+    answers to easy requests, which its rule keeps, every second one beginning so, none checked.
+    """
+    folder = tmp_path / "words-2"
+    write_with_check(SAVED, folder, words={"w7": 0.9, "w8": 0.1})
+
+    def write(*, shadow, answers=True):
+        events, feedback = [], []
+        for number in range(40):
+            said = f"w{7 + number % 2} w{number + 20}"
+            calls = [answer(answer=said if answers else None, prompt_tokens=2)]
+            calls += [answer("frontier", role="shadow")] if shadow else []
+            text = {"role": "user", "content": f"w{number + 10} w{number + 60}"}
+            events.append(
+                event_of(
+                    number,
+                    bundle_version="words-1",
+                    reason="easy_task",
+                    task="classify",
+                    propensity=1.0,
+                    messages=(text,),
+                    calls=tuple(calls),
+                )
+            )
+            feedback.append({"id": f"r{number}", "side": "cheap", "quality": number % 2})
+            feedback.append({"id": f"r{number}", "side": "frontier", "quality": 1.0})
+        return logged(tmp_path, *events, feedback=feedback if shadow else feedback[::2])
+
+    return folder, write, tmp_path / "feedback.jsonl"
+
+
+def test_check_of_another_bundle_is_replayed_where_shadow_calls_show_both(checking):
+    """It sends on the 20 answers that are wrong."""
+    folder, write, feedback = checking
+    result = replay_log([write(shadow=True)], bundle_path=folder, outcomes=[feedback])
+    assert result.overall["fallback_share"].value == pytest.approx(0.5)
+    assert result.overall["quality"].value == pytest.approx(1.0)
+    assert result.logged["quality"].value == pytest.approx(0.5)
+    assert result.is_supported
+
+
+def test_answers_that_were_never_sent_on_have_no_support(checking):
+    folder, write, feedback = checking
+    result = replay_log([write(shadow=False)], bundle_path=folder, outcomes=[feedback])
+    assert not result.is_supported
+    assert result.unsupported["route"] == pytest.approx(0.5)
+    assert result.overall["quality"].value is None
+
+
+def test_check_needs_answers(checking):
+    folder, write, _ = checking
+    with pytest.raises(LogError, match="checks answers: replaying it needs the cheap answers"):
+        replay_log([write(shadow=True, answers=False)], bundle_path=folder)
