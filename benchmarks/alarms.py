@@ -27,7 +27,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
@@ -56,7 +56,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "weekends": {"season": 0.5},
     "swings": {"season": 0.3, "swing": 0.15},
 }
-QUIET = {50: 150, 200: 50, 20_000: 2}
+QUIET = {50: 150, 200: 50, 20_000: 1}
 """Requests a day, and quarters of each kind at the usual size of the run."""
 CHANGES: dict[str, dict[str, Any]] = {
     "hard tasks become many more": {"mix": 1.5},
@@ -291,42 +291,40 @@ def main() -> None:
         "-o", "--out", type=Path, required=True, help="path of the results without suffix"
     )
     arguments = parser.parse_args()
-    quiet = [
-        (kind, volume, max(1, round(QUIET[volume] * arguments.scale)))
-        # The long ones first, so that no process works on alone in the end.
-        for volume in sorted(arguments.volumes, reverse=True)
-        for kind in KINDS
-    ]
-    changes = [
-        (name, groups, volume, arguments.repeats)
-        for volume in AFTER
-        for groups in ("none", "conversations")
-        for name in CHANGES
-        if arguments.repeats and volume in arguments.volumes
-    ]
+    volumes, n = sorted(arguments.volumes), arguments.repeats
+    results: dict[str, Any] = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "rate": RATE,
+        "repeats": n,
+        "quiet": [],
+        "changed": [],
+        "june": from_march_to_june(arguments.drift, n) if arguments.drift and n else None,
+    }
     with ProcessPoolExecutor(arguments.jobs) as pool:
-        quarters = [pool.submit(quiet_quarters, *asked) for asked in quiet]
-        moved = [pool.submit(changed, *asked) for asked in changes]
-        results: dict[str, Any] = {
-            "date": datetime.now(UTC).date().isoformat(),
-            "rate": RATE,
-            "repeats": arguments.repeats,
-            "quiet": [row.result() for row in quarters],
-            "changed": [row.result() for row in moved],
-            "june": from_march_to_june(arguments.drift, arguments.repeats)
-            if arguments.drift
-            else None,
+        asked = {
+            pool.submit(changed, name, groups, volume, n): "changed"
+            for volume in AFTER
+            for groups in ("none", "conversations")
+            for name in CHANGES
+            if n and volume in volumes
+        } | {
+            pool.submit(
+                quiet_quarters, kind, volume, max(1, round(QUIET[volume] * arguments.scale))
+            ): "quiet"
+            for volume in volumes
+            for kind in KINDS
         }
-    write_results(arguments.out, results, as_markdown(results))
+        for row in as_completed(asked):
+            results[asked[row]].append(row.result())
+            # After each, so that a run that is stopped leaves what it has.
+            write_results(arguments.out, results, as_markdown(results))
 
 
 def as_markdown(results: Mapping[str, Any]) -> str:
     """Return the page."""
     lines = ["# Alarms", "", *__doc__.strip().splitlines()[4:], ""]
-    total = Share.of(
-        sum(row["raised"]["count"] for row in results["quiet"]),
-        sum(row["raised"]["n"] for row in results["quiet"]),
-    )
+    n_quarters = sum(row["raised"]["n"] for row in results["quiet"])
+    total = Share.of(sum(row["raised"]["count"] for row in results["quiet"]), max(1, n_quarters))
     lines += [
         "## Quiet quarters",
         "",
@@ -341,7 +339,7 @@ def as_markdown(results: Mapping[str, Any]) -> str:
     lines += [
         f"| {row['kind']} | {row['volume']:,} | {row['raised']['n']:,} |"
         f" {Share(**row['raised'])} | {_counted(row['names'])} |"
-        for row in results["quiet"]
+        for row in sorted(results["quiet"], key=lambda row: row["volume"])
     ]
     if results["changed"]:
         lines += [
@@ -365,7 +363,14 @@ def as_markdown(results: Mapping[str, Any]) -> str:
             f"| {row['change']} | {row['groups']} | {row['volume']} |"
             f" {row['quality'][0]:+.1f} ({row['quality'][1]:+.1f}) |"
             f" {_delay_cells(row)} |"
-            for row in results["changed"]
+            for row in sorted(
+                results["changed"],
+                key=lambda row: (
+                    row["groups"] != "none",
+                    row["volume"],
+                    list(CHANGES).index(row["change"]),
+                ),
+            )
         ]
     if results["june"]:
         june = results["june"]

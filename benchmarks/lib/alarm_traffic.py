@@ -93,12 +93,11 @@ class Stream:
         )
         frontier_fails = rng.random(n) < 0.4 * stated
         cheap = score <= THRESHOLD
-        refuse = rng.random(n) < np.where(fails, self.refused, self.refused / 50.0)
-        wanted = change.get("refuse")
-        if wanted is not None:
-            refuse = np.where(
-                after, rng.random(n) < {"all": 1.0, "none": 0.0}.get(wanted, wanted), refuse
-            )
+        share = np.where(fails, self.refused, self.refused / 50.0)
+        if "refuse" in change:
+            named = {"all": 1.0, "none": 0.0}
+            share = np.where(after, named.get(change["refuse"], change["refuse"]), share)
+        refuse = rng.random(n) < share
         labels = rng.random(n) < self.labelled
         tokens = np.round(np.exp(LENGTHS[task] + rng.normal(0.0, 0.7, n)) + 3.0)
         lengths = np.exp(rng.normal(4.5, 0.8, (2, n)) + 0.1 * (task - 2.5))

@@ -234,16 +234,14 @@ def _wealth(gains: FloatArray, starts: FloatArray) -> tuple[FloatArray, FloatArr
         or never does, is kept.
     """
     days, n_bets = gains.shape
-    each = np.full((days + 1, n_bets), -np.inf)
-    whole = np.zeros(days)
-    waiting = 1.0
+    course = np.cumsum(gains, axis=0)
+    before = course - gains
     with np.errstate(divide="ignore"):
-        portions = np.log(starts / n_bets)
-        for day in range(days):
-            each[day + 1] = np.logaddexp(each[day], portions[day]) + gains[day]
-            waiting = max(waiting - starts[day], 0.0)
-            whole[day] = np.logaddexp(np.logaddexp.reduce(each[day + 1]), np.log(waiting))
-    return whole, each[1:]
+        # What began on day s has grown by course[t] - before[s] since.
+        begun = np.logaddexp.accumulate(np.log(starts[:days, None] / n_bets) - before, axis=0)
+        waiting = np.log(np.maximum(1.0 - np.cumsum(starts[:days]), 0.0))
+    each = begun + course
+    return np.logaddexp(np.logaddexp.reduce(each, axis=1), waiting), each
 
 
 def began(sums: DaySums, quiet: Quiet, column: int, days: slice) -> int:
