@@ -77,11 +77,11 @@ def _refused(decisions: Decisions) -> NDArray[np.object_]:
     """Return which validator refused each cheap answer; "passed" where none did."""
     passed = np.asarray(decisions["cheap_passed"], dtype=np.float64)
     names = decisions.get("failed_validator")
-    refused = np.full(len(passed), "a validator", dtype=object)
+    refused = np.full(len(passed), "refused", dtype=object)
     if names is not None:
         names = np.asarray(names, dtype=object)
         said = _is_said(names)
-        refused[said] = names[said]
+        refused[said] = "refused by " + names[said]
     refused[passed == 1.0] = "passed"
     return _where(~np.isnan(passed), refused, None)
 

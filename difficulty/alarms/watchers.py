@@ -272,7 +272,7 @@ WATCHERS: Mapping[str, Watcher] = {
     "share": ShareWatcher(),
     "validators": ShiftWatcher(
         subject="what validators say",
-        sources={"refusals": "checked answers, by who refused them,"},
+        sources={"refusals": "checked answers"},
         weight=2.0,
         answer="difficulty policy {bundle} --set 'validators=[...]' -o NEW-BUNDLE",
         sudden=True,

@@ -61,6 +61,19 @@ def test_words_are_counted_and_what_nobody_says_is_not_watched():
     assert "scripts" not in summaries.sums
 
 
+def test_refusal_names_the_validator_where_one_is_known():
+    """An answer that was not checked says nothing."""
+    sums = summarise(
+        {
+            "day": day(0, 0, 0, 0),
+            "cheap_passed": np.array([1.0, 0.0, 0.0, np.nan]),
+            "failed_validator": np.array([None, "json", None, None], dtype=object),
+        }
+    ).sums["refusals"]
+    assert set(sums.columns) == {"passed", "refused by json", "refused"}
+    assert sums.groups.tolist() == [3.0]
+
+
 def test_request_without_a_task_says_so_where_others_have_one():
     sums = summarise({"day": day(0, 0), "task": np.array(["code", None], dtype=object)}).sums[
         "tasks"
