@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,10 @@ import numpy as np
 from difficulty.bundle import Bundle
 from difficulty.bundle.store import REFERENCE
 from difficulty.bundle.traffic_reference import MOST_POINTS, Agreement, TrafficReference
+from difficulty.decisions import DecisionTable
 from difficulty.errors import TooFewSamplesError
 from difficulty.evaluation.scored import ScoredTraffic
+from difficulty.evaluation.words import as_percent
 from difficulty.form import Record
 from difficulty.metrics.arrays import FloatArray
 from difficulty.metrics.traffic_shift import (
@@ -30,6 +33,7 @@ from difficulty.metrics.traffic_shift import (
     unlabelled_parts,
 )
 from difficulty.records import Estimate
+from difficulty.report.blocks import Paragraph, Row, Section, Table
 from difficulty.stages.judging import Served
 
 WIDEST = 0.1
@@ -38,6 +42,20 @@ _MOST_REQUESTS = 20_000
 """Of a log, drawn at random: more would make nothing surer, since most of what is not known is not
 chance.
 """
+_DAYS = 28
+"""What counts as the traffic of now; whole weeks, as weekends are others."""
+_COLUMNS = (
+    "route",
+    "fallback",
+    "difficulty_score",
+    "tokens",
+    "familiarity",
+    "p_cheap_fails",
+    "p_frontier_fails",
+    "p_answer_fails",
+    "cheap_passed",
+    "group",
+)
 _BINS = {"scores": 16, "tokens": 8, "familiarity": 6}
 """At most, by quantiles: 768 points at the most."""
 
@@ -73,6 +91,15 @@ class Expected(Record):
         if told:
             return f"Without labels, by the bundle's own probabilities: {', '.join(told)}."
         return f"Without labels nothing can be told: {self.risk.note or self.quality.note}"
+
+    def without(self, why: str) -> Expected:
+        """Return the same with nothing told, for a reason that the requests do not show."""
+        return replace(
+            self,
+            risk=_untold(why, n=self.risk.n),
+            quality=_untold(why, n=self.quality.n),
+            gap=_untold(why, n=self.gap.n),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +163,29 @@ def reference_bytes(reference: TrafficReference) -> bytes:
     return (json.dumps(reference.as_dict(), separators=(",", ":")) + "\n").encode("ascii")
 
 
+def expected_section(expected: Expected) -> Section:
+    """Return the part of a page that says what is expected."""
+    named = {
+        "risk: kept requests that the cheap model fails": expected.risk,
+        "quality of what users get": expected.quality,
+        "gap: frontier model minus cheap model": expected.gap,
+        "requests unlike those the bundle was judged by, at least": expected.new_share,
+    }
+    rows = [
+        Row(name, (as_percent(each), f"{each.n:,}", each.note.removesuffix(".")))
+        for name, each in named.items()
+    ]
+    return Section.of(
+        "unlabelled",
+        "Without labels",
+        Paragraph(
+            "What the bundle's own probabilities say of the last four weeks, if the models are"
+            " still those that it was trained on."
+        ),
+        Table.of("", ("figure", "expected", "requests", "why not"), rows),
+    )
+
+
 def expect_of(served: Served, bundle: Bundle) -> Expected:
     """Return what to expect of scored traffic under the bundle's policy, outcomes left aside."""
     reference, why = _reference(bundle)
@@ -144,6 +194,33 @@ def expect_of(served: Served, bundle: Bundle) -> Expected:
     assert sent is not None
     routed = _routed_table(table, served, sent)
     return _expect(routed, reference, why)
+
+
+def expect_of_latest(
+    table: DecisionTable, bundle: Bundle, *, until: datetime | None = None
+) -> Expected:
+    """Return what to expect of the last four weeks of a log, as far as this bundle decided.
+
+    Parameters
+    ----------
+    table : DecisionTable
+    bundle : Bundle
+    until : datetime, optional
+        First moment that no more counts.
+    """
+    label = bundle.label.replace("'", "''")
+    where = f"bundle_version = '{label}' AND difficulty_score IS NOT NULL"
+    where += f" AND day < DATE '{until.date()}'" if until else ""
+    names = ", ".join(f'"{name}"' for name in _COLUMNS if name in table.columns)
+    latest = f"(SELECT max(day) FROM decisions WHERE {where})"
+    return expect_of_log(
+        bundle,
+        table.query(
+            f"SELECT {names} FROM (SELECT * FROM decisions WHERE {where}"
+            f" AND day > {latest} - INTERVAL {_DAYS} DAY)"
+            f" USING SAMPLE reservoir({_MOST_REQUESTS} ROWS) REPEATABLE (0)"
+        ),
+    )
 
 
 def expect_of_log(bundle: Bundle, arrays: Mapping[str, np.ndarray], *, seed: int = 0) -> Expected:

@@ -19,11 +19,14 @@ from difficulty.monitor import Promised, Watch, watch_log
 from difficulty.monitor.monitor_page import figure_text, monitor_markdown
 from difficulty.records import Estimate, Prices
 from difficulty.runtime.router import read_trusted
+from difficulty.stages.watching.expecting import Expected, expect_of_latest, expected_section
 from difficulty.stages.watching.standing_alarms import alarm_section, find_alarms
 from difficulty.storage import whole_file
 
 MONITOR_FILES = ("monitor.json", "monitor.md")
 """What is written."""
+_OF_MODELS = ("cheap_model", "frontier_model")
+"""Alarms that say that a model is another: probabilities are of the old one."""
 _BY_RULE = ("frontier_share", "quality", "cost", "risk", "fallback_share")
 """What a policy expects: of the rule, without what is explored beside it."""
 _AS_NAMED = ("escalated_share",)
@@ -61,6 +64,8 @@ class Monitored(Record):
     sentence: str
     next_step: str
     alarms: Watched
+    unlabelled: Expected
+    """What the bundle's probabilities say of the last four weeks."""
     watch: Watch
 
     def as_dict(self, **_: Any) -> dict[str, Any]:
@@ -77,6 +82,7 @@ class Monitored(Record):
             "floods": [flood.as_dict() for flood in watched.floods],
             "compared_with": watched.reference and [str(day) for day in watched.reference],
             "false_alarm_rate": watched.rate,
+            "unlabelled": self.unlabelled.as_dict(),
         }
         return first | figures
 
@@ -142,6 +148,14 @@ def monitor(
             until=options.until,
             progress=say,
         )
+        say("estimating without labels")
+        unlabelled = expect_of_latest(table, bundle, until=options.until)
+    changed = [alarm for alarm in alarms.standing if alarm.name in _OF_MODELS]
+    if changed:
+        unlabelled = unlabelled.without(
+            f"{changed[0].subject} is another since {changed[0].since}, and the bundle knows the"
+            " old one. Label some requests"
+        )
     return Monitored(
         sentence=_sentence(watch, alarms),
         next_step=(
@@ -150,6 +164,7 @@ def monitor(
             else _next_step(watch, logs, bundle_path, bundle.policy.review_date, options)
         ),
         alarms=alarms,
+        unlabelled=unlabelled,
         watch=watch,
     )
 
@@ -259,7 +274,7 @@ def write_monitored(monitored: Monitored, out: Path) -> tuple[Path, ...]:
         monitored.watch,
         monitored.sentence,
         monitored.next_step,
-        alarms=(alarm_section(monitored.alarms),),
+        alarms=(alarm_section(monitored.alarms), expected_section(monitored.unlabelled)),
     )
     content = json.dumps(monitored.as_dict(), indent=1, default=str, allow_nan=False) + "\n"
     paths = tuple(out / name for name in MONITOR_FILES)

@@ -67,6 +67,20 @@ def watched(journey, tmp_path_factory):
     return bundle, folder / "log", folder / "said.jsonl"
 
 
+def test_monitor_says_what_to_expect_without_labels(watched):
+    """Of 150 requests, of which a part was scored, too few are known to tell anything."""
+    bundle, log, _ = watched
+    monitored = monitor([log], bundle)
+    expected = monitored.unlabelled
+    scored = [event for event in read_log(log) if event.difficulty_score is not None]
+    assert expected.requests == len(scored)
+    assert expected.risk.value is None
+    assert "cannot tell: the interval would reach" in expected.risk.note
+    assert monitored.as_dict()["unlabelled"]["requests"] == len(scored)
+    told = expected.without("the cheap model is another since 2026-11-02. Label some requests")
+    assert told.quality.note.startswith("cannot tell: the cheap model is another since")
+
+
 def test_monitor_agrees_with_the_log_it_reads(watched):
     """What a reader counts by hand is what the figures say."""
     bundle, log, said = watched
