@@ -27,7 +27,7 @@ from difficulty.answer_check.golden_cases import golden_cases
 from difficulty.bundle import Bundle, Policy, read_bundle, write_bundle
 from difficulty.bundle.seen import PARTS
 from difficulty.bundle.signature import SigningKey, opened, sign_folder
-from difficulty.bundle.store import ANSWER_GRAPH, GOLDEN_ANSWERS
+from difficulty.bundle.store import ANSWER_GRAPH, GOLDEN_ANSWERS, REFERENCE
 from difficulty.errors import (
     BundleError,
     NotAttainableError,
@@ -61,6 +61,7 @@ from difficulty.stages.watching.evidence import (
     find_evidence,
     is_hopeless,
 )
+from difficulty.stages.watching.expecting import reference_bytes, reference_of
 from difficulty.thresholds.point import changes, operating_point
 from difficulty.thresholds.policy_curve import parse_objective
 from difficulty.thresholds.ways import BY_COST, WayWanted
@@ -71,8 +72,6 @@ from difficulty.upkeep.logit_map import LogitMap
 from difficulty.upkeep.moving import brier_change, known_target
 
 CHANGES_FILE, CHANGES_PAGE = "changes.json", "changes.md"
-_REFERENCE = "reference.json"
-"""Scores and probabilities as they were when the bundle was shipped: of others where they move."""
 
 
 def recalibrate(
@@ -265,6 +264,7 @@ def _files(
         **(seen_file(old, moved.served.traffic) if case.logged is None else {}),
         **policy_files(moved.scorer, policy, version=label, early=case.early),
         **_golden_answers(moved, policy, label),
+        **_reference(case, moved),
         "metrics.json": _metrics(old, result, moved.maps),
         CHANGES_FILE: _changes_file(old, result, label),
         CHANGES_PAGE: changes_page(result, label=label).encode(),
@@ -297,8 +297,7 @@ def _nothing(result: Recalibrated) -> str:
 
 def _with_maps(old: Bundle, maps: Mapping[str, LogitMap]) -> Bundle:
     """Return the bundle as if its graphs had been shipped with the maps."""
-    files = {name: content for name, content in old.files.items() if name != _REFERENCE}
-    files["scorer.onnx"] = recalibrated_scorer(old.files["scorer.onnx"], maps)
+    files = {**old.files, "scorer.onnx": recalibrated_scorer(old.files["scorer.onnx"], maps)}
     if ANSWER_GRAPH in files:
         files[ANSWER_GRAPH] = check_as_before(files[ANSWER_GRAPH], maps)
     return replace(old, files=files)
@@ -409,6 +408,28 @@ def _golden_answers(moved: _Moved, policy: Policy, label: str) -> dict[str, byte
     whole = AnswerChecker(checker.graph, moved.scorer, policy.answer, version=label)
     rows = golden_answer_rows(whole, golden_cases())
     return {GOLDEN_ANSWERS: "".join(json.dumps(row) + "\n" for row in rows).encode("ascii")}
+
+
+def _reference(case: UpkeepCase, moved: _Moved) -> dict[str, bytes]:
+    """Return ``reference.json`` of the half that no map was fitted on, where the scores moved."""
+    if not moved.maps:
+        return {}
+    served, scores = moved.served, moved.served.scores
+    # Of a log without texts, what a rule settled was not scored.
+    rows = case.second[~np.isnan(scores.outputs["difficulty_score"][case.second])]
+    part = Served(
+        traffic=served.traffic.select(rows),
+        scores=scores._replace(
+            outputs={name: values[rows] for name, values in scores.outputs.items()},
+            totals=scores.totals[rows],
+            readable=scores.readable[rows],
+            knows_task=scores.knows_task[rows],
+            without_task=None,
+            early=None,
+        ),
+        scored=served.scored.at(rows),
+    )
+    return {REFERENCE: reference_bytes(reference_of(part))}
 
 
 def _metrics(old: Bundle, result: Recalibrated, maps: Mapping[str, LogitMap]) -> bytes:

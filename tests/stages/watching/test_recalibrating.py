@@ -109,6 +109,9 @@ def test_harder_traffic_moves_what_is_off(journey, harder, tmp_path):
     assert after["p_cheap_fails"] == pytest.approx(wanted, abs=1e-5)
     assert (after["p_frontier_fails"] == before["p_frontier_fails"]).all()
     assert result.brier["p_cheap_fails"].value < 0.0
+    # Of the half that no map was fitted on.
+    assert new.reference.n <= result.samples.second_half
+    assert new.files["reference.json"] != old.files["reference.json"]
     assert new.policy.review_date == date(2026, 4, 2)
     changes = json.loads(new.files["changes.json"])
     assert changes["parent"]["manifest"] == old.manifest.sha256
