@@ -103,6 +103,10 @@ def read_logged(source: Path, outcomes: Sequence[Path], bundle: Bundle) -> Fresh
     kept = np.array([place[name] for name in traffic.ids], dtype=np.intp)
     wanted = [name for name in _SCORES if name in bundle.manifest.outputs]
     outputs = {name: columns[name][kept].astype(np.float64) for name in wanted}
+    for name in ("p_frontier_fails", "familiarity"):
+        # A log that never told it has no such output.
+        if name in outputs and np.isnan(outputs[name]).all():
+            del outputs[name]
     # A rule's requests may have a score all the same; what is decided stays the rule's.
     answers = {name: columns[name][kept].astype(np.float64) for name in _OF_ANSWERS}
     if not np.isnan(answers["answer_score"]).all():

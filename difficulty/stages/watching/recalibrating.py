@@ -34,6 +34,7 @@ from difficulty.errors import (
     ParityError,
     ScoringError,
     SeenTrafficError,
+    TooFewSamplesError,
 )
 from difficulty.evaluation import metrics_text
 from difficulty.evaluation.figures import CALIBRATION_FIGURES
@@ -297,7 +298,9 @@ def _nothing(result: Recalibrated) -> str:
 
 def _with_maps(old: Bundle, maps: Mapping[str, LogitMap]) -> Bundle:
     """Return the bundle as if its graphs had been shipped with the maps."""
-    files = {**old.files, "scorer.onnx": recalibrated_scorer(old.files["scorer.onnx"], maps)}
+    # The reference is of other scores; it is made anew.
+    files = {name: content for name, content in old.files.items() if name != REFERENCE}
+    files["scorer.onnx"] = recalibrated_scorer(old.files["scorer.onnx"], maps)
     if ANSWER_GRAPH in files:
         files[ANSWER_GRAPH] = check_as_before(files[ANSWER_GRAPH], maps)
     return replace(old, files=files)
@@ -429,7 +432,11 @@ def _reference(case: UpkeepCase, moved: _Moved) -> dict[str, bytes]:
         ),
         scored=served.scored.at(rows),
     )
-    return {REFERENCE: reference_bytes(reference_of(part))}
+    try:
+        return {REFERENCE: reference_bytes(reference_of(part))}
+    except TooFewSamplesError:
+        # A log may not tell what a reference holds: none is better than that of other scores.
+        return {}
 
 
 def _metrics(old: Bundle, result: Recalibrated, maps: Mapping[str, LogitMap]) -> bytes:
