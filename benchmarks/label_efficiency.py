@@ -75,6 +75,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5, help="of the part 'fast'")
     parser.add_argument("--light-seeds", type=int, default=10)
     parser.add_argument("--replays", type=int, default=300)
+    parser.add_argument("--sets", nargs="+", help="of 'fast' and 'light'; default: all")
     parser.add_argument("--parts", nargs="+", default=["fast", "replays", "light"])
     parser.add_argument("-o", "--out", type=Path, required=True, help="path without suffix")
     options = parser.parse_args()
@@ -88,6 +89,7 @@ def main() -> None:
         results["fast"] = {
             name: fast_set(name, source, options.seeds, options.cache)
             for name, source in of_fast.items()
+            if not options.sets or name in options.sets
         }
     if "replays" in options.parts:
         results["replays"] = replays(of_fast["mmlu"], options.replays, options.cache)
@@ -95,6 +97,7 @@ def main() -> None:
         results["light"] = {
             name: light_set(name, source, options.light_seeds, options.cache)
             for name, source in of_light.items()
+            if not options.sets or name in options.sets
         }
     write_results(options.out, results, as_markdown(results))
 
@@ -540,6 +543,8 @@ def as_markdown(results: dict[str, Any]) -> str:
         "`benchmarks/label_efficiency.py` says what was done. Brackets are 95 % intervals of the"
         " mean over seeds, each of which judges another fold.",
     ]
+    if left_out := [part for part in ("fast", "light", "replays") if part not in results]:
+        lines += ["", f"Parts that this run left out: {', '.join(left_out)}."]
     if "fast" in results:
         lines += ["", *_fast_tables(results["fast"], results["seeds"])]
     if "light" in results:
@@ -572,6 +577,8 @@ def _light_tables(sets: dict[str, Any], seeds: int) -> list[str]:
             if (name == "mmlu") is large
             for n, by in of_set.items()
         }
+        if not named:
+            continue
         lines += ["", f"{title}:", "", _header("method", *named, "mean difference")]
         for method in methods:
             cells = [
