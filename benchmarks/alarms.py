@@ -1,6 +1,6 @@
 """How often alarms rise on quiet traffic, and how soon after a change.
 
-    nice python -m benchmarks.alarms --drift drift -o OUT
+    nice python -m benchmarks.alarms --drift drift --repeats 20 --jobs 2 -o OUT
 
 **Quiet.** Simulated logs of a reference of four weeks and a quarter, looked at daily; a quarter
 counts where any alarm rises, whichever. Traffic of five kinds: requests that stand alone;
@@ -26,6 +26,7 @@ import argparse
 import gzip
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
@@ -294,6 +295,7 @@ def main() -> None:
     volumes, n = sorted(arguments.volumes), arguments.repeats
     results: dict[str, Any] = {
         "date": datetime.now(UTC).date().isoformat(),
+        "command": " ".join(["python -m benchmarks.alarms", *sys.argv[1:]]),
         "rate": RATE,
         "repeats": n,
         "quiet": [],
@@ -388,6 +390,7 @@ def as_markdown(results: Mapping[str, Any]) -> str:
             "| --- " * 6 + "|",
         ]
         lines += [f"| {row['known']} | {_delay_cells(row)} |" for row in june["rows"]]
+    lines += ["", "Made by", "", f"    {results['command']}"]
     return "\n".join(lines) + "\n"
 
 

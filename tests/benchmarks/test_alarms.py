@@ -53,6 +53,7 @@ def test_page_tells_quarters_changes_and_june():
     page = as_markdown(
         {
             "rate": 0.05,
+            "command": "x",
             "repeats": 1,
             "quiet": [quiet_quarters("alone", 50, 1)],
             "changed": [row],
