@@ -182,7 +182,7 @@ def truth(log: Columns) -> dict[str, float]:
     kept = log["route"] == "cheap"
     cheap, frontier = log["cheap_fails"], log["frontier_fails"]
     return {
-        "risk": float(cheap[kept].mean()),
+        "risk": float(cheap[kept].mean()) if kept.any() else float("nan"),
         "quality": 1.0 - float(np.where(kept, cheap, frontier).mean()),
         "gap": float((cheap - frontier).mean()),
     }
@@ -214,7 +214,8 @@ def _counts(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "wrong": wrong / len(rows),
         "wrong_interval": exact_interval(wrong, len(rows)),
         "half": float(np.median(halves)) if halves else None,
-        "plain": float(np.mean([row["plain"] for row in rows])),
+        # No request stays cheap in some logs, which have no risk.
+        "plain": float(np.nanmean([row["plain"] for row in rows])),
     }
 
 
@@ -252,11 +253,8 @@ def as_markdown(results: Mapping[str, Any]) -> str:
 
 
 def _line(row: Mapping[str, Any], name: str) -> str:
-    half = "" if row["half"] is None else f"{row['half']:.3f}"
-    return (
-        f"| {name} | {row['n']} | {row['told']:.0%} | {row['wrong']:.1%} | {half} |"
-        f" {row['plain']:.3f} |"
-    )
+    half, plain = ("" if row[each] is None else f"{row[each]:.3f}" for each in ("half", "plain"))
+    return f"| {name} | {row['n']} | {row['told']:.0%} | {row['wrong']:.1%} | {half} | {plain} |"
 
 
 if __name__ == "__main__":
