@@ -32,30 +32,46 @@ from benchmarks.lib.decision_logs import Service, feedback_rows, write_log
 
 PART = 500_000
 LABELLED = 0.01
+_PEAK = """
+import atexit
+atexit.register(lambda: print(open("/proc/self/status").read().partition("VmHWM:")[2].split()[0]))
+"""
+"""Says at the end how many kB the process held at most: what the system tells its parent counts
+what that held before it began.
+"""
 _MONITOR = "import sys; from difficulty.cli import main; main()"
-_DUCKDB = """
+_SAY = (
+    "print([(r, str(w)[:10], n, round(score, 9), round(usd, 6)) for r, w, n, score, usd in rows])"
+)
+_DUCKDB = (
+    """
 import sys, duckdb
 c = duckdb.connect()
 c.execute("SET TimeZone = 'UTC'; SET memory_limit = '1GB'; SET preserve_insertion_order = false")
 calls = 'STRUCT(side VARCHAR, cost_usd DOUBLE)[]'
 columns = {"time": "VARCHAR", "route": "VARCHAR", "difficulty_score": "DOUBLE", "calls": calls}
 spec = "{" + ", ".join(f"'{n}': '{k}'" for n, k in columns.items()) + "}"
-print(c.execute(f'''SELECT route, date_trunc('week', "time"::TIMESTAMPTZ) AS week, count(*),
+rows = c.execute(f'''SELECT route, date_trunc('week', "time"::TIMESTAMPTZ) AS week, count(*),
     avg(difficulty_score), sum(list_sum(list_transform(calls, lambda x: x.cost_usd)))
     FROM read_json('{sys.argv[1]}/*.jsonl', format = 'newline_delimited', columns = {spec},
-    ignore_errors = true) WHERE route IS NOT NULL GROUP BY ALL ORDER BY ALL''').fetchall())
+    ignore_errors = true) WHERE route IS NOT NULL GROUP BY ALL ORDER BY ALL''').fetchall()
 """
-_POLARS = """
+    + _SAY
+)
+_POLARS = (
+    """
 import sys, polars as pl
 call = pl.List(pl.Struct({"side": pl.String, "cost_usd": pl.Float64}))
 schema = {"time": pl.String, "route": pl.String, "difficulty_score": pl.Float64, "calls": call}
 rows = pl.scan_ndjson(f"{sys.argv[1]}/*.jsonl", schema=schema, ignore_errors=True)
 cost = pl.col("calls").list.eval(pl.element().struct.field("cost_usd")).list.sum()
 week = pl.col("time").str.to_datetime(time_zone="UTC").dt.truncate("1w")
-print(rows.filter(pl.col("route").is_not_null()).group_by("route", week.alias("week")).agg(
+rows = (rows.filter(pl.col("route").is_not_null()).group_by("route", week.alias("week")).agg(
     pl.len(), pl.col("difficulty_score").mean(), cost.sum()).sort("route", "week")
     .collect(engine="streaming").rows())
 """
+    + _SAY
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,15 +108,19 @@ def write_service(folder: Path, events: int) -> Path:
     return log
 
 
-def measure(what: str, arguments: list[str], *, events: int, log: Path) -> Run:
-    """Run a process and return what it took."""
+def measure(what: str, program: str, arguments: list[str], *, events: int, log: Path) -> Run:
+    """Run a program in a process of its own and return what it took."""
     begin = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        [sys.executable, "-c", _PEAK + program, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
     assert process.stdout is not None
-    said = process.stdout.read().decode("utf-8", "replace")
+    with process.stdout as printed:
+        said = printed.read().decode("utf-8", "replace")
     _, status, used = os.wait4(process.pid, 0)
+    before, _, peak = said.rstrip().rpartition("\n")
     process.returncode = os.waitstatus_to_exitcode(status)
     return Run(
         what=what,
@@ -108,9 +128,9 @@ def measure(what: str, arguments: list[str], *, events: int, log: Path) -> Run:
         bytes=sum(path.stat().st_size for path in log.iterdir()),
         seconds=time.perf_counter() - begin,
         cpu_s=used.ru_utime + used.ru_stime,
-        peak_mb=used.ru_maxrss / 1024.0,
+        peak_mb=float(peak) / 1024.0,
         code=process.returncode,
-        said=said[-400:],
+        said=before[-4_000:],
     )
 
 
@@ -120,7 +140,7 @@ def monitor_run(bundle: Path, folder: Path, events: int) -> Run:
     arguments = ["monitor", str(log), "--bundle", str(bundle), "--any-bundle", "--overwrite"]
     arguments += ["--outcomes", str(folder / f"said-{events}.jsonl")]
     arguments += ["--work-dir", str(folder), "-o", str(folder / "seen")]
-    return measure("monitor", ["-c", _MONITOR, *arguments], events=events, log=log)
+    return measure("monitor", _MONITOR, arguments, events=events, log=log)
 
 
 def damaged_copy(log: Path, folder: Path) -> Path:
@@ -140,8 +160,8 @@ def engines(folder: Path, events: int) -> list[Run]:
     runs = []
     for name, place in (("whole", log), ("damaged", damaged_copy(log, folder))):
         for engine, program in (("DuckDB", _DUCKDB), ("Polars", _POLARS)):
-            arguments = ["-c", program, str(place)]
-            runs.append(measure(f"{engine}, {name} lines", arguments, events=events, log=place))
+            what = f"{engine}, {name} lines"
+            runs.append(measure(what, program, [str(place)], events=events, log=place))
     return runs
 
 

@@ -56,11 +56,12 @@ def find_alarms(
     for first, last in _chunks(table, where):
         if progress:
             progress(f"looking for alarms: {first} to {last}")
+        # In one order: evidence is gathered request by request, and must be the same each time.
         parts.append(
             summarise(
                 table.query(
                     f"SELECT {columns} FROM decisions WHERE {where} AND day BETWEEN DATE '{first}'"
-                    f" AND DATE '{last}'"
+                    f" AND DATE '{last}' ORDER BY time, writer, seq, id"
                 )
             )
         )
