@@ -30,7 +30,7 @@ WEEKLY = ("requests", "frontier_share", "fallback_rate", "quality", "risk", "cos
 """Figures of the tables by week and by slice."""
 _SLICED = ("traffic_share", *WEEKLY[1:])
 _MOST_WEEKS, _MOST_ROWS = 13, 12
-_KINDS = {
+KINDS_SHOWN = {
     "route": "By route",
     "task": "By task",
     "bundle_version": "By bundle",
@@ -85,14 +85,15 @@ def monitor_markdown(
         What stands, before the figures.
     """
     name = watch.bundle_version or "all bundles"
-    sections = [*alarms, _figures(watch), _weeks(watch)]
-    sections += [_slices(watch, kind) for kind in _KINDS if _is_split(watch, kind)]
-    sections += [_log(watch)]
+    sections = [*alarms, figures_section(watch), _weeks(watch)]
+    sections += [slices_section(watch, kind) for kind in KINDS_SHOWN if _is_split(watch, kind)]
+    sections += [log_section(watch)]
     head = [Paragraph(sentence), Paragraph(f"Next: {next_step}")]
     return Markdown().page(f"Monitor: {name}", sections, head=head) + "\n"
 
 
-def _figures(watch: Watch) -> Section:
+def figures_section(watch: Watch) -> Section:
+    """Return all figures over the whole time, beside what was expected."""
     rows = []
     for name, estimate in watch.overall.items():
         expected = watch.expected.get(name)
@@ -119,7 +120,7 @@ def _figures(watch: Watch) -> Section:
 
 def _weeks(watch: Watch) -> Section:
     shown = watch.weeks[-_MOST_WEEKS:]
-    rows = [Row(_week(monday), _cells(watch.by_week.get(monday), WEEKLY)) for monday in shown]
+    rows = [Row(_week(monday), weekly_cells(watch.by_week.get(monday), WEEKLY)) for monday in shown]
     earlier = len(watch.weeks) - len(shown)
     caption = (
         f"The last {len(shown)} weeks; {earlier} earlier ones in monitor.json" if earlier else ""
@@ -133,24 +134,25 @@ def _week(monday: str) -> str:
 
 
 def _is_split(watch: Watch, kind: str) -> bool:
-    return len(_named(watch, kind)) > 1
+    return len(named_slices(watch, kind)) > 1
 
 
-def _named(watch: Watch, kind: str) -> dict[str, Mapping[str, Estimate]]:
+def named_slices(watch: Watch, kind: str) -> dict[str, Mapping[str, Estimate]]:
     """Return the slices of a kind; requests that did not call a model are no version of it."""
     left_out = {NONE} if kind.endswith("_model") else set()
     return {name: part for name, part in watch.slices[kind].items() if name not in left_out}
 
 
-def _slices(watch: Watch, kind: str) -> Section:
-    parts = list(_named(watch, kind).items())
-    rows = [Row(name, _cells(figures, _SLICED)) for name, figures in parts[:_MOST_ROWS]]
+def slices_section(watch: Watch, kind: str) -> Section:
+    """Return the slices of a kind, the largest first."""
+    parts = list(named_slices(watch, kind).items())
+    rows = [Row(name, weekly_cells(figures, _SLICED)) for name, figures in parts[:_MOST_ROWS]]
     more = len(parts) - len(rows)
     points = [Points((f"{more} more in monitor.json.",))] if more > 0 else []
     if rare := watch.rare.get(kind):
         points.append(Points((f"other: {rare:,} rarer ones together.",)))
     return Section.of(
-        kind, _KINDS[kind], _table("", kind.replace("_", " "), _SLICED, rows), *points
+        kind, KINDS_SHOWN[kind], _table("", kind.replace("_", " "), _SLICED, rows), *points
     )
 
 
@@ -158,7 +160,8 @@ def _table(caption: str, head: str, names: Iterable[str], rows: Sequence[Row]) -
     return Table.of(caption, (head, *(LABELS[name] for name in names)), rows)
 
 
-def _cells(figures: Mapping[str, Estimate] | None, names: Sequence[str]) -> tuple[str, ...]:
+def weekly_cells(figures: Mapping[str, Estimate] | None, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the figures of a week or a slice as texts; None: there was no traffic."""
     if figures is None:  # a week without traffic
         return tuple("no traffic" if name == "requests" else "" for name in names)
     return tuple(_short(name, figures.get(name)) for name in names)
@@ -171,7 +174,8 @@ def _short(name: str, estimate: Estimate | None) -> str:
     return figure_text(name, estimate)
 
 
-def _log(watch: Watch) -> Section:
+def log_section(watch: Watch) -> Section:
+    """Return what was read, and what was wrong with it."""
     return Section.of("log", "What was read", Points(tuple(_told(watch))))
 
 

@@ -12,7 +12,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from difficulty.evaluation.result import Evaluation
 from difficulty.report.blocks import (
@@ -68,9 +68,33 @@ def sections_of(evaluation: Evaluation, extras: Extras) -> list[Section]:
 
 def report_html(evaluation: Evaluation, extras: Extras | None = None) -> str:
     """Return the page; its figures are those of metrics.json."""
+    extras = extras or Extras()
+    return _render(
+        "report.html",
+        ("report.css",),
+        "report.js",
+        title=_title(extras),
+        extras=extras,
+        counts=evaluation.counts,
+        sections=sections_of(evaluation, extras),
+    )
+
+
+def monitor_html(title: str, about: str, sections: Sequence[Section]) -> str:
+    """Return the page of a router in service, its figures week by week."""
+    return _render(
+        "monitor.html",
+        ("report.css", "monitor.css"),
+        "monitor.js",
+        title=title,
+        about=about,
+        sections=sections,
+    )
+
+
+def _render(template: str, styles: Sequence[str], script: str, **content: Any) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined  # cards need no templates
 
-    extras = extras or Extras()
     environment = Environment(
         loader=PackageLoader(__package__),
         # Names of tasks, models and files are the user's, and may hold markup.
@@ -81,15 +105,10 @@ def report_html(evaluation: Evaluation, extras: Extras | None = None) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style, script = (_source(environment, name) for name in ("report.css", "report.js"))
-    return environment.get_template("report.html").render(
-        title=_title(extras),
-        extras=extras,
-        counts=evaluation.counts,
-        sections=sections_of(evaluation, extras),
-        style=style,
-        script=script,
-        policy=_policy(style=style, script=script),
+    style = "".join(_source(environment, name) for name in styles)
+    code = _source(environment, script)
+    return environment.get_template(template).render(
+        **content, style=style, script=code, policy=_policy(style=style, script=code)
     )
 
 

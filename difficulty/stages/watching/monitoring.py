@@ -17,13 +17,14 @@ from difficulty.errors import BundleError
 from difficulty.form import Record
 from difficulty.monitor import Promised, Watch, watch_log
 from difficulty.monitor.monitor_page import figure_text, monitor_markdown
+from difficulty.monitor.monitor_view import monitor_page
 from difficulty.records import Estimate, Prices
 from difficulty.runtime.router import read_trusted
 from difficulty.stages.watching.expecting import Expected, expect_of_latest, expected_section
 from difficulty.stages.watching.standing_alarms import alarm_section, find_alarms
 from difficulty.storage import whole_file
 
-MONITOR_FILES = ("monitor.json", "monitor.md")
+MONITOR_FILES = ("monitor.html", "monitor.json", "monitor.md")
 """What is written."""
 _OF_MODELS = ("cheap_model", "frontier_model")
 """Alarms that say that a model is another: probabilities are of the old one."""
@@ -269,8 +270,16 @@ def _next_step(
 
 
 def write_monitored(monitored: Monitored, out: Path) -> tuple[Path, ...]:
-    """Write ``monitor.json`` and ``monitor.md`` into a folder, and return their paths."""
-    page = monitor_markdown(
+    """Write ``monitor.html``, ``monitor.json`` and ``monitor.md`` into a folder, and return their
+    paths; each file is replaced in one step.
+    """
+    page = monitor_page(
+        monitored.watch,
+        monitored.alarms,
+        sentence=monitored.sentence,
+        next_step=monitored.next_step,
+    )
+    comment = monitor_markdown(
         monitored.watch,
         monitored.sentence,
         monitored.next_step,
@@ -278,7 +287,7 @@ def write_monitored(monitored: Monitored, out: Path) -> tuple[Path, ...]:
     )
     content = json.dumps(monitored.as_dict(), indent=1, default=str, allow_nan=False) + "\n"
     paths = tuple(out / name for name in MONITOR_FILES)
-    for path, text in zip(paths, (content, page), strict=True):
+    for path, text in zip(paths, (page, content, comment), strict=True):
         with whole_file(path) as file:
             file.write(text)
     return paths
