@@ -70,7 +70,7 @@ _SLICE_FIGURES = ("requests", "frontier_share", "fallback_rate", "quality", "cos
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class PromiseVerdict:
     """Whether a router does what was promised, and why that is said."""
 
     tone: Tone
@@ -100,30 +100,30 @@ class WeekAxis(Axis):
         return self.names[round(tick)]
 
 
-def judge_promise(watch: Watch, alarms: Watched) -> Verdict:
+def judge_promise(watch: Watch, alarms: Watched) -> PromiseVerdict:
     """Return whether a router does what was promised: an alarm, yes, or that it cannot be told.
 
     Yes is said where every promised figure is known well enough to exclude that it is worse than
     promised by more than is bearable, and no alarm stands.
     """
     if alarms.standing:
-        return Verdict("error", "Alarm", tuple(_subject(alarm) for alarm in alarms.standing))
+        return PromiseVerdict("error", "Alarm", tuple(_subject(alarm) for alarm in alarms.standing))
     promised = [name for name in _PROMISED if name in watch.expected]
     if not promised:
-        return Verdict(
+        return PromiseVerdict(
             "warning",
             "Cannot tell",
             ("the bundle promises no figure that a log can be held against",),
         )
     doubts = [doubt for name in promised if (doubt := _doubt(watch, name))]
     if doubts:
-        return Verdict("warning", "Cannot tell", tuple(doubts))
+        return PromiseVerdict("warning", "Cannot tell", tuple(doubts))
     held = tuple(
         f"{LABELS[name]} {figure_text(name, watch.overall[name])}, expected"
         f" {figure_text(name, watch.expected[name], ends=False)}"
         for name in promised
     )
-    return Verdict("good", "Yes", held)
+    return PromiseVerdict("good", "Yes", held)
 
 
 def _subject(alarm: Alarm) -> str:
@@ -153,7 +153,13 @@ def _doubt(watch: Watch, name: str) -> str | None:
 
 
 def monitor_page(
-    watch: Watch, alarms: Watched, *, sentence: str, next_step: str, remarks: Sequence[str] = ()
+    watch: Watch,
+    alarms: Watched,
+    *,
+    sentence: str,
+    next_step: str,
+    remarks: Sequence[str] = (),
+    beside: Sequence[Section] = (),
 ) -> str:
     """Return the page.
 
@@ -164,11 +170,14 @@ def monitor_page(
     sentence, next_step : str
         The result, and what to do now.
     remarks : sequence of str
-        What else is to be said below the verdict: what is expected without labels.
+        What else is to be said below the verdict.
+    beside : sequence of Section
+        Put after the weeks: what is expected without labels.
     """
     sections = [
         _opening(watch, alarms, next_step, remarks),
         _weeks(watch, alarms),
+        *map(_captioned, beside),
         *(
             _sliced(watch, kind)
             for kind in KINDS_SHOWN
@@ -198,7 +207,7 @@ def _opening(watch: Watch, alarms: Watched, next_step: str, remarks: Sequence[st
     return Section.of("answer", "Does it do what was promised?", *blocks)
 
 
-def _because(verdict: Verdict) -> str:
+def _because(verdict: PromiseVerdict) -> str:
     reasons = "; ".join(verdict.reasons)
     if verdict.word == "Alarm":
         n = len(verdict.reasons)

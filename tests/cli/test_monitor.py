@@ -28,7 +28,7 @@ def test_monitor_writes_and_ends_with_the_result_and_the_next_command(journey, l
     ran = run("monitor", log, "--bundle", journey.bundle, "-o", "seen", code=0)
     lines = ran.out.strip().splitlines()
     assert lines[-3].startswith("60 requests from 2026-11-02 to 2026-11-21")
-    assert lines[-2] == "wrote seen/monitor.html, seen/monitor.json, seen/monitor.md"
+    assert lines[-2] == "wrote seen/monitor.json, seen/monitor.md, seen/monitor.html"
     assert lines[-1].startswith("next: quality is unknown without late outcomes")
     assert "Files that end in a line that is cut off" in ran.err
     again = run("monitor", log, "--bundle", journey.bundle, "-o", "seen", code=2)

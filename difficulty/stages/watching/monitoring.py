@@ -24,7 +24,7 @@ from difficulty.stages.watching.expecting import Expected, expect_of_latest, exp
 from difficulty.stages.watching.standing_alarms import alarm_section, find_alarms
 from difficulty.storage import whole_file
 
-MONITOR_FILES = ("monitor.html", "monitor.json", "monitor.md")
+MONITOR_FILES = ("monitor.json", "monitor.md", "monitor.html")
 """What is written."""
 _OF_MODELS = ("cheap_model", "frontier_model")
 """Alarms that say that a model is another: probabilities are of the old one."""
@@ -270,7 +270,7 @@ def _next_step(
 
 
 def write_monitored(monitored: Monitored, out: Path) -> tuple[Path, ...]:
-    """Write ``monitor.html``, ``monitor.json`` and ``monitor.md`` into a folder, and return their
+    """Write ``monitor.json``, ``monitor.md`` and ``monitor.html`` into a folder, and return their
     paths; each file is replaced in one step.
     """
     page = monitor_page(
@@ -278,6 +278,8 @@ def write_monitored(monitored: Monitored, out: Path) -> tuple[Path, ...]:
         monitored.alarms,
         sentence=monitored.sentence,
         next_step=monitored.next_step,
+        remarks=(monitored.unlabelled.sentence,),
+        beside=(expected_section(monitored.unlabelled),),
     )
     comment = monitor_markdown(
         monitored.watch,
@@ -287,7 +289,7 @@ def write_monitored(monitored: Monitored, out: Path) -> tuple[Path, ...]:
     )
     content = json.dumps(monitored.as_dict(), indent=1, default=str, allow_nan=False) + "\n"
     paths = tuple(out / name for name in MONITOR_FILES)
-    for path, text in zip(paths, (page, content, comment), strict=True):
+    for path, text in zip(paths, (content, comment, page), strict=True):
         with whole_file(path) as file:
             file.write(text)
     return paths

@@ -137,6 +137,9 @@ def test_what_is_written_is_what_was_found(watched, tmp_path):
     assert form["overall"].keys() == form["by_week"][form["weeks"][0]].keys()
     assert "150 requests" in form["sentence"]
     assert "# Monitor: " in paths[1].read_text()
+    page = paths[2].read_text()
+    assert monitored.unlabelled.sentence.split(":")[0] in page
+    assert "Does it do what was promised?" in page
 
 
 def test_next_step_asks_for_outcomes_then_for_a_review(watched):
