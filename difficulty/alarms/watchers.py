@@ -27,7 +27,7 @@ from difficulty.alarms.summaries import DailySummaries
 from difficulty.alarms.wealth import Quiet
 from difficulty.metrics.arrays import FloatArray, IntArray
 
-RECALIBRATE = "difficulty recalibrate LOG --bundle {bundle} -o NEW-BUNDLE"
+RECALIBRATE = "difficulty recalibrate {logs} --bundle {bundle} -o NEW-BUNDLE"
 RETRAIN = "difficulty retrain OLD-TRAFFIC NEW-TRAFFIC --bundle {bundle} -o NEW-RUN"
 CALIBRATION_BOUND = 0.05
 """How far stated probabilities may be from what happens, on average."""

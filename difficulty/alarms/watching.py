@@ -78,6 +78,7 @@ def watch(
     promises: Promises,
     *,
     bundle: str = "BUNDLE",
+    logs: str = "LOG",
     rate: float = RATE,
     reference_weeks: int = REFERENCE_WEEKS,
 ) -> Watched:
@@ -89,8 +90,8 @@ def watch(
         Decisions of one version of a bundle: another one scores otherwise.
     promises : Promises
         What the bundle says of its traffic.
-    bundle : str
-        Its path, for the commands that answer.
+    bundle, logs : str
+        Their paths as a shell takes them, for the commands that answer.
     rate : float
         Chance of a false alarm in a quiet quarter, over all alarms.
     reference_weeks : int
@@ -112,6 +113,7 @@ def watch(
     whole = len(log.days) >= length
     scene = Scene(log=log, reference=slice(0, length if whole else 0), promises=promises)
     total = sum(watcher.weight for watcher in WATCHERS.values())
+    places = {"bundle": bundle, "logs": logs}
     alarms, idle = [], {}
     for name, watcher in WATCHERS.items():
         if watcher.needs_reference and len(log.days) <= length:
@@ -125,9 +127,9 @@ def watch(
             idle[name] = strands
             continue
         alarm = _alarm(name, watcher, strands, scene, threshold=total / (rate * watcher.weight))
-        answer = watcher.answer.format(bundle=bundle)
+        answer = watcher.answer.format(**places)
         alarms.append(replace(alarm, answer=answer if alarm.standing else ""))
-    alarms = _with_names(alarms, idle, scene, bundle)
+    alarms = _with_names(alarms, idle, scene, places)
     return Watched(
         alarms=tuple(sorted(alarms, key=_urgency)),
         idle=idle,
@@ -249,19 +251,19 @@ def _cost(scene: Scene, since: slice) -> tuple[str | None, float | None]:
 
 
 def _with_names(
-    alarms: Sequence[Alarm], idle: dict[str, str], scene: Scene, bundle: str
+    alarms: Sequence[Alarm], idle: dict[str, str], scene: Scene, places: Mapping[str, str]
 ) -> list[Alarm]:
     """Return the alarms, those of a model with another name standing."""
     by_name = {alarm.name: alarm for alarm in alarms}
     for side in ("cheap", "frontier"):
-        renamed = _renamed(scene, side, bundle)
+        renamed = _renamed(scene, side, places)
         if renamed is not None:
             idle.pop(renamed.name, None)
             by_name[renamed.name] = renamed
     return list(by_name.values())
 
 
-def _renamed(scene: Scene, side: str, bundle: str) -> Alarm | None:
+def _renamed(scene: Scene, side: str, places: Mapping[str, str]) -> Alarm | None:
     """Return an alarm where a model is called by a name that the log's first week does not know."""
     sums, name = scene.log.sums.get(f"{side}_names"), f"{side}_model"
     if sums is None:
@@ -291,7 +293,7 @@ def _renamed(scene: Scene, side: str, bundle: str) -> Alarm | None:
         expected=f"calls of {name_before}",
         cost=cost,
         usd_a_month=usd,
-        answer=WATCHERS[name].answer.format(bundle=bundle),
+        answer=WATCHERS[name].answer.format(**places),
     )
 
 

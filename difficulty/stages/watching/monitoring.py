@@ -144,6 +144,7 @@ def monitor(
             table,
             bundle,
             bundle_path,
+            logs=logs,
             any_bundle=options.any_bundle,
             since=options.since,
             until=options.until,

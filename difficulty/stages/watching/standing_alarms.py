@@ -4,7 +4,8 @@ memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import shlex
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def find_alarms(
     bundle: Bundle,
     path: Path,
     *,
+    logs: Sequence[Path] = (),
     any_bundle: bool = False,
     since: datetime | None = None,
     until: datetime | None = None,
@@ -38,6 +40,8 @@ def find_alarms(
         Whose decisions are watched, and whose promises.
     path : Path
         Where it lies, for the commands that answer alarms.
+    logs : sequence of Path
+        What was read, for the same.
     any_bundle : bool
         Whether the decisions of all bundles count.
     since, until : datetime, optional
@@ -71,7 +75,12 @@ def find_alarms(
         expected=chosen.expected,
         catch_rate=bundle.policy.fallback.catch_rate,
     )
-    return watch(DailySummaries.joined(parts), promises, bundle=str(path))
+    return watch(
+        DailySummaries.joined(parts),
+        promises,
+        bundle=shlex.quote(str(path)),
+        logs=" ".join(shlex.quote(str(log)) for log in logs) or "LOG",
+    )
 
 
 def _column(name: str) -> str:
