@@ -34,6 +34,7 @@ GROUND = {
     "request_numbers",
     "routes",
     "storage",
+    "telemetry",
     "text",
     "tokens",
 }
@@ -114,7 +115,8 @@ MAY_NAME = {
     "datasets": ["traffic/columnar.py"],
     "duckdb": ["decisions/"],
     "cleanlab": ["diagnostics/suspicion.py"],
-    "opentelemetry": ["gateway/log.py"],
+    "opentelemetry": ["gateway/counting.py", "gateway/log.py"],
+    "prometheus_client": [],
     "mlflow": [
         "integrations/mlflow.py",
         "integrations/mlflow_registry.py",

@@ -27,8 +27,8 @@ def serve(
     json: JsonFlag = False,
 ) -> None:
     """Serve decisions over HTTP: POST /decide with one request or a list of up to 2,048, GET
-    /health. No accounts, no encryption. Ends with Ctrl-C, or with SIGTERM once what has come in is
-    answered.
+    /health, GET /metrics for Prometheus. No accounts, no encryption. Ends with Ctrl-C, or with
+    SIGTERM once what has come in is answered.
 
     Example: difficulty serve bundles/support-1 --port 8080
     """

@@ -32,6 +32,8 @@ Fsync = Literal["never", "interval", "always"]
 SINKS = {
     "json_lines": "difficulty.gateway.log_files:JsonLinesSink",
     "opentelemetry": "difficulty.gateway.log:OpenTelemetrySink",
+    "opentelemetry_metrics": "difficulty.gateway.counting:OpenTelemetryMetricsSink",
+    "prometheus": "difficulty.gateway.counting:PrometheusSink",
 }
 
 

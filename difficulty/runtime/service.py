@@ -6,6 +6,7 @@ callers that are not Python.
     POST /check   the same, perhaps tools, and answer: the cheap model's text or message
                   -> whether the frontier model is to be asked too; lists as above
     GET  /health  -> {"bundle": "<name>-<version>"}, and what the check of answers has counted
+    GET  /metrics -> counts since the start, as Prometheus reads them
 
 It has no accounts and no encryption: put it where only your gateway reaches it. What one caller can
 take of it is bounded all the same: bytes, requests and parts of a call, connections, time.
@@ -33,6 +34,8 @@ from difficulty.request import RequestRow, request_row
 from difficulty.runtime.answers import AnswerScore, AnswerVerdict
 from difficulty.runtime.router import Router
 from difficulty.runtime.scorer import Score
+from difficulty.telemetry.decision_counts import DECISION_SECONDS, count_decision, count_verdict
+from difficulty.telemetry.meter import CONTENT_TYPE, Family, Meter
 
 CHUNK = 2_048
 """Requests decided together, and most of one call."""
@@ -100,6 +103,23 @@ _BACKSLASH = 0x5C
 _FULL = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
+_ANSWERS = Family(
+    "difficulty_service_answers_total",
+    "counter",
+    "Calls of the service, by path and HTTP status.",
+    ("path", "status"),
+)
+_ERRORS = Family(
+    "difficulty_scorer_errors_total", "counter", "Requests that could not be scored, since start."
+)
+_PATHS = {"/decide", "/check", "/health", "/metrics"}
+_BUNDLE = Family(
+    "difficulty_bundle_info", "gauge", "The bundle that decides now.", ("bundle_version",)
+)
+FAMILIES = (_ANSWERS, _ERRORS, _BUNDLE)
+"""What the service counts beside decisions and verdicts."""
+
+
 class DecisionServer(ThreadingHTTPServer):
     """Serve decisions until ``shutdown``, a thread a connection; port 0 takes a free one, see
     ``server_port``.
@@ -125,6 +145,7 @@ class DecisionServer(ThreadingHTTPServer):
         most_connections: int = MOST_CONNECTIONS,
     ) -> None:
         self.router = router
+        self.meter = Meter()
         self.large = threading.BoundedSemaphore(_MOST_LARGE)
         self.is_ending = False
         self._most_connections = most_connections
@@ -156,6 +177,13 @@ class DecisionServer(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say what ended a connection, in the log alone: most often the caller was gone."""
         logger.debug("a connection ended", exc_info=True)
+
+    def read_counts(self) -> str:
+        """Return what was counted since the start, as Prometheus' text."""
+        self.meter.put(_ERRORS, float(self.router.scorer_errors))
+        self.meter.clear(_BUNDLE)  # a router may follow a path
+        self.meter.put(_BUNDLE, 1.0, self.router.current.version)
+        return self.meter.text()
 
     def service_actions(self) -> None:
         """Close connections whose call has not come in whole for a minute."""
@@ -245,8 +273,10 @@ class _Handler(BaseHTTPRequestHandler):
             checker = router.answers
             counted = {} if checker is None else {"check": checker.watch.as_dict()}
             self._answer(HTTPStatus.OK, {"bundle": router.version, **counted})
+        elif self.path == "/metrics":
+            self._send(HTTPStatus.OK, self.server.read_counts().encode("utf-8"), CONTENT_TYPE)
         else:
-            self._refuse(HTTPStatus.NOT_FOUND, "GET knows /health")
+            self._refuse(HTTPStatus.NOT_FOUND, "GET knows /health and /metrics")
 
     def do_POST(self) -> None:
         refusal = self._find_refusal()
@@ -304,20 +334,41 @@ class _Handler(BaseHTTPRequestHandler):
         entries = content if is_list else [content]
         if self.path == "/check":
             told = list(check_forms(self.server.router.current, entries))
+            self._count_verdicts(told)
         else:
+            start = time.perf_counter()
             rows = [request_row(entry, number) for number, entry in enumerate(entries, 1)]
             told = list(route_rows(self.server.router, rows))
+            self._count_decisions(told, time.perf_counter() - start)
         self._answer(HTTPStatus.OK, told if is_list else told[0])
+
+    def _count_decisions(self, told: list[dict[str, Any]], seconds: float) -> None:
+        meter = self.server.meter
+        for row in told:
+            version = row["bundle_version"]
+            count_decision(
+                meter, row["route"], row["reason"], version, score=row["difficulty_score"]
+            )
+            meter.observe(DECISION_SECONDS, seconds / len(told))
+
+    def _count_verdicts(self, told: list[dict[str, Any]]) -> None:
+        for row in told:
+            count_verdict(self.server.meter, row["escalate"], row["reason"], row["bundle_version"])
 
     def _refuse(self, status: HTTPStatus, error: str) -> None:
         self.close_connection = True  # what is left of the body is not read
         self._answer(status, {"error": error})
 
     def _answer(self, status: HTTPStatus, body: Any) -> None:
+        self._send(status, json.dumps(body).encode("ascii"), "application/json")
+
+    def _send(self, status: HTTPStatus, content: bytes, kind: str) -> None:
         self.close_connection = self.close_connection or self.server.is_ending
-        content = json.dumps(body).encode("ascii")
+        # What else is asked for is no label: anyone may ask for anything.
+        path = self.path if self.path in _PATHS else "other"
+        self.server.meter.add(_ANSWERS, path, str(int(status)))
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
         if self.close_connection:
             self.send_header("Connection", "close")

@@ -77,5 +77,5 @@ def test_sink_names_the_extra_it_needs(monkeypatch):
 
 
 def test_unknown_sink_is_refused_with_the_known_ones():
-    with pytest.raises(UnknownNameError, match="Known: json_lines, opentelemetry"):
+    with pytest.raises(UnknownNameError, match="Known: json_lines, opentelemetry, .*prometheus"):
         build_sink("syslog")

@@ -20,6 +20,7 @@ from difficulty.runtime.service import MOST_BYTES, DecisionServer, route_rows
 from tests.answer_checks import write_with_check
 from tests.bundle.conftest import SAVED
 from tests.conftest import REPOSITORY
+from tests.telemetry.conftest import read_text
 
 FORMS = [
     {
@@ -320,3 +321,27 @@ def test_caller_says_that_nobody_will_check(checking):
             for checked in (True, False)
         ]
     assert [decision["threshold"] for decision in decisions] == [0.6, 0.5]
+
+
+def test_prometheus_reads_what_was_decided(server):
+    """Decisions by route and reason, their scores, calls by status; the bundle that decides."""
+    requests = [{"prompt": "Hello"}, {"prompt": "Hello again"}, {}]
+    with connected(server) as connection:
+        status, decisions = ask(connection, "POST", "/decide", requests)
+        assert status == 200
+        ask(connection, "GET", "/nowhere")
+    with connected(server) as connection:
+        connection.request("GET", "/metrics")
+        reply = connection.getresponse()
+        assert reply.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+        samples = read_text(reply.read().decode())
+    version = server.router.version
+    errors = [row for row in decisions if row["reason"] == "scorer_error"]
+    key = ("bundle_version", version), ("reason", "scorer_error"), ("route", errors[0]["route"])
+    assert samples[("difficulty_decisions_total", *key)] >= len(errors)
+    assert samples["difficulty_score_count", ("bundle_version", version)] >= 2
+    assert samples["difficulty_decision_seconds_count",] >= 3
+    assert samples["difficulty_scorer_errors_total",] == server.router.scorer_errors >= 1
+    assert samples["difficulty_bundle_info", ("bundle_version", version)] == 1
+    assert samples["difficulty_service_answers_total", ("path", "/decide"), ("status", "200")] >= 1
+    assert samples["difficulty_service_answers_total", ("path", "other"), ("status", "404")] >= 1
