@@ -1,13 +1,19 @@
 """``difficulty monitor``: what it prints, and its exit codes."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from datetime import UTC, datetime
 
 import pytest
 
 from difficulty.bundle import read_bundle
 from difficulty.gateway.log_files import event_line
+from difficulty.monitor.log_series import FAMILIES
 from tests.events import event_of
+from tests.telemetry.conftest import names_of, read_text
 
 
 @pytest.fixture
@@ -59,3 +65,54 @@ def test_monitor_says_what_is_wrong(journey, log, run, arguments, said):
     places = {"BUNDLE": journey.bundle, "LOG": log}
     ran = run("monitor", *(places.get(word, word) for word in arguments), "-o", "seen", code=2)
     assert said in ran.err
+
+
+def test_monitor_writes_what_prometheus_reads(journey, log, run, tmp_path):
+    """Figures with their ends, alarms and counts; what is unknown has no series."""
+    run("monitor", log, "-b", journey.bundle, "-o", "seen", "--prometheus", "seen/m.prom", code=0)
+    samples = read_text((tmp_path / "seen/m.prom").read_text())
+    label = ("bundle_version", read_bundle(journey.bundle).label)
+    assert samples["difficulty_watched", label, ("figure", "requests")] == 60
+    assert ("difficulty_watched", label, ("figure", "quality")) not in samples
+    decided = label, ("reason", "within_threshold"), ("route", "cheap")
+    assert samples[("difficulty_log_decisions_total", *decided)] == 60
+    assert samples["difficulty_log_request_seconds_count", label, ("route", "cheap")] == 60
+    assert samples["difficulty_promise", ("answer", "cannot tell"), label] == 1
+    assert samples["difficulty_log_cost_usd_total", label, ("side", "cheap")] == pytest.approx(0.06)
+    assert {name for name, *_ in samples} <= names_of(FAMILIES)
+
+
+@pytest.mark.process
+def test_monitor_follows_a_growing_log_until_it_is_told_to_end(journey, log, tmp_path):
+    """As a process: it writes at once, again when the log has grown, and ends cleanly."""
+    command = [sys.executable, "-c", "from difficulty.cli import main; main()", "monitor", str(log)]
+    command += ["-b", str(journey.bundle), "-o", "seen", "--follow", "--every", "1"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        try:
+            page = tmp_path / "seen" / "monitor.json"
+            assert _wait_for(lambda: page.exists())
+            label = read_bundle(journey.bundle).label
+            later = datetime(2026, 11, 22, tzinfo=UTC)
+            event = event_of(60, bundle_version=label, time=later)
+            (log / "b.jsonl").write_bytes(event_line(event))
+            assert _wait_for(
+                lambda: json.loads(page.read_text())["overall"]["requests"]["value"] == 61
+            )
+            process.send_signal(signal.SIGTERM)
+            output, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 0
+    assert output.strip().splitlines()[-1] == "ended"
+    assert "Traceback" not in output
+
+
+def _wait_for(condition, seconds=60.0):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.1)
+    return False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,9 +21,10 @@ from difficulty.cli.console import (
     warn,
 )
 from difficulty.cli.signing import TrustPath, build_trust
+from difficulty.text import one_line
 
 if TYPE_CHECKING:
-    from difficulty.stages.watching.monitoring import Monitored
+    from difficulty.stages.watching.monitoring import Monitored, MonitorOptions
 
 
 def monitor(
@@ -61,6 +64,25 @@ def monitor(
         Path | None,
         typer.Option(help="Where that table is kept meanwhile; default: the system's place."),
     ] = None,
+    prometheus: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write figures, alarms and counts there too, as Prometheus reads them: for the"
+            " textfile collector. An older file is replaced.",
+        ),
+    ] = None,
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--follow",
+            help="Keep watching: look again when the log has grown, write all files anew, and print"
+            " a line when an alarm rises or falls. Ends with Ctrl-C or SIGTERM.",
+        ),
+    ] = False,
+    every: Annotated[
+        float, typer.Option(min=1, metavar="SECONDS", help="With --follow: between two looks.")
+    ] = 60.0,
     trust: TrustPath = None,
     overwrite: OverwriteFlag = False,
     json: JsonFlag = False,
@@ -86,15 +108,56 @@ def monitor(
         trust=build_trust(trust),
         work_dir=work_dir,
         memory_gb=memory_gb,
+        counted=prometheus is not None,
     )
+    if follow:
+        if json:
+            raise typer.BadParameter("--follow prints lines: leave one of the two out")
+        _follow(logs, bundle, options, out_path, prometheus, every)
+        return
     with steps() as show:
         monitored = look(logs, bundle, options, progress=show)
-    written = write_monitored(monitored, out_path)
+    written = write_monitored(monitored, out_path, prometheus=prometheus)
     if json:
         print_json(monitored.as_dict() | {"out": str(out_path)})
     else:
         _print_monitored(monitored, written)
     if not monitored.is_quiet:
+        raise typer.Exit(1)
+
+
+def _follow(
+    logs: list[Path],
+    bundle: Path,
+    options: MonitorOptions,
+    out_path: Path,
+    prometheus: Path | None,
+    every: float,
+) -> None:
+    from difficulty.stages.watching.following import follow
+    from difficulty.stages.watching.monitoring import monitor, write_monitored
+    from difficulty.stages.watching.standing_alarms import alarm_text
+
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    paths = [*logs, *options.outcomes, bundle]
+    last: Monitored | None = None
+    for glance in follow(lambda: monitor(logs, bundle, options), paths, every_s=every, stop=stop):
+        now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
+        if glance.monitored is None:
+            warn(f"{now} {glance.problem}")
+            continue
+        written = write_monitored(glance.monitored, out_path, prometheus=prometheus)
+        if last is None:
+            _print_monitored(glance.monitored, written)
+        for alarm in glance.risen:
+            say(one_line(f"{now} alarm rises: {alarm.subject}: {alarm_text(alarm)}"))
+        for alarm in glance.fallen:
+            say(one_line(f"{now} alarm falls: {alarm.subject}"))
+        last = glance.monitored
+    say("ended")
+    if last is not None and not last.is_quiet:
         raise typer.Exit(1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from difficulty.decisions import read_decisions
 from difficulty.errors import BundleError
 from difficulty.form import Record
 from difficulty.monitor import Promised, Watch, watch_log
+from difficulty.monitor.log_series import count_log, put_figures
 from difficulty.monitor.monitor_page import figure_text, monitor_markdown
 from difficulty.monitor.monitor_view import monitor_page
 from difficulty.records import Estimate, Prices
@@ -23,6 +24,7 @@ from difficulty.runtime.router import read_trusted
 from difficulty.stages.watching.expecting import Expected, expect_of_latest, expected_section
 from difficulty.stages.watching.standing_alarms import alarm_section, find_alarms
 from difficulty.storage import whole_file
+from difficulty.telemetry.meter import Meter
 
 MONITOR_FILES = ("monitor.json", "monitor.md", "monitor.html")
 """What is written."""
@@ -55,6 +57,8 @@ class MonitorOptions:
     """Who must have signed the bundle."""
     work_dir: Path | None = None
     """Where the log's table is kept meanwhile."""
+    counted: bool = False
+    """Whether the log's events are counted for Prometheus too."""
     memory_gb: float = 1.0
 
 
@@ -68,6 +72,8 @@ class Monitored(Record):
     unlabelled: Expected
     """What the bundle's probabilities say of the last four weeks."""
     watch: Watch
+    meter: Meter = field(default_factory=Meter, repr=False)
+    """What Prometheus reads; no part of monitor.json."""
 
     def as_dict(self, **_: Any) -> dict[str, Any]:
         """Return the JSON form: the answer first, then alarms, then the figures beside them."""
@@ -152,6 +158,11 @@ def monitor(
         )
         say("estimating without labels")
         unlabelled = expect_of_latest(table, bundle, until=options.until)
+        meter = Meter()
+        if options.counted:
+            say("counting events")
+            count_log(meter, table, since=options.since, until=options.until)
+            put_figures(meter, watch, alarms)
     changed = [alarm for alarm in alarms.standing if alarm.name in _OF_MODELS]
     if changed:
         unlabelled = unlabelled.without(
@@ -168,6 +179,7 @@ def monitor(
         alarms=alarms,
         unlabelled=unlabelled,
         watch=watch,
+        meter=meter,
     )
 
 
@@ -270,9 +282,11 @@ def _next_step(
     return f"nothing to do before the review date {review}; run monitor again next week."
 
 
-def write_monitored(monitored: Monitored, out: Path) -> tuple[Path, ...]:
-    """Write ``monitor.json``, ``monitor.md`` and ``monitor.html`` into a folder, and return their
-    paths; each file is replaced in one step.
+def write_monitored(
+    monitored: Monitored, out: Path, *, prometheus: Path | None = None
+) -> tuple[Path, ...]:
+    """Write ``monitor.json``, ``monitor.md`` and ``monitor.html`` into a folder, and what
+    Prometheus reads into a file that is named; return all paths. Each is replaced in one step.
     """
     page = monitor_page(
         monitored.watch,
@@ -289,8 +303,10 @@ def write_monitored(monitored: Monitored, out: Path) -> tuple[Path, ...]:
         alarms=(alarm_section(monitored.alarms), expected_section(monitored.unlabelled)),
     )
     content = json.dumps(monitored.as_dict(), indent=1, default=str, allow_nan=False) + "\n"
-    paths = tuple(out / name for name in MONITOR_FILES)
-    for path, text in zip(paths, (content, comment, page), strict=True):
+    files = dict(zip((out / name for name in MONITOR_FILES), (content, comment, page), strict=True))
+    if prometheus is not None:
+        files[prometheus] = monitored.meter.text()
+    for path, text in files.items():
         with whole_file(path) as file:
             file.write(text)
-    return paths
+    return tuple(files)
