@@ -103,8 +103,8 @@ class WeekAxis(Axis):
 def judge_promise(watch: Watch, alarms: Watched) -> PromiseVerdict:
     """Return whether a router does what was promised: an alarm, yes, or that it cannot be told.
 
-    Yes is said where every promised figure is known well enough to exclude that it is worse than
-    promised by more than is bearable, and no alarm stands.
+    Yes is said where no alarm stands, and the interval of every promised figure ends within the one
+    that was expected, or no more than is bearable beyond the value that was.
     """
     if alarms.standing:
         return PromiseVerdict("error", "Alarm", tuple(_subject(alarm) for alarm in alarms.standing))
@@ -136,20 +136,30 @@ def _doubt(watch: Watch, name: str) -> str | None:
     difference = watch.differences.get(name)
     if found.value is None or difference is None:
         return f"{label} is unknown" + (f": {found.note}" if found.note else "")
-    if difference.low is None or difference.high is None:
-        return f"{label} has no interval"
-    worse = -difference.low if name in _BETTER_HIGH else difference.high
-    surely = -difference.high if name in _BETTER_HIGH else difference.low
-    expected = watch.expected[name].value or 0.0
-    most = BEARABLE[name] * abs(expected) if name in BEARABLE else BEARABLE_SHARE
-    beside = (
-        f"{label} {figure_text(name, found)}, expected {figure_text(name, watch.expected[name])}"
-    )
-    if surely > 0.0:
+    expected = watch.expected[name]
+    beside = f"{label} {figure_text(name, found)}, expected {figure_text(name, expected)}"
+    # As if more were worse: what is better when high is turned round.
+    sign = -1.0 if name in _BETTER_HIGH else 1.0
+    ends = [sign * end for end in (found.low, found.high) if end is not None]
+    if len(ends) < 2:
+        return f"{beside}: it has no interval"
+    if max(ends) <= _most_bearable(name, expected, sign):
+        return None
+    lead = [sign * end for end in (difference.low, difference.high) if end is not None]
+    if lead and min(lead) > 0.0:
         return f"{beside}: worse than expected, and no test that holds at every look has said so"
-    if worse > most:
-        return f"{beside}: too few requests tell to say that it is kept"
-    return None
+    return f"{beside}: too few requests tell to say that it is kept"
+
+
+def _most_bearable(name: str, expected: Estimate, sign: float) -> float:
+    """Return the worst value that is still within what was expected, or near enough to it."""
+    value = sign * (expected.value or 0.0)
+    room = BEARABLE[name] * abs(value) if name in BEARABLE else BEARABLE_SHARE
+    return max(
+        value + room,
+        *(sign * end for end in (expected.low, expected.high) if end is not None),
+        value,
+    )
 
 
 def monitor_page(
@@ -177,7 +187,7 @@ def monitor_page(
     sections = [
         _opening(watch, alarms, next_step, remarks),
         _weeks(watch, alarms),
-        *map(_captioned, beside),
+        *(_captioned(section, ": the figures") for section in beside),
         *(
             _sliced(watch, kind)
             for kind in KINDS_SHOWN
@@ -214,8 +224,8 @@ def _because(verdict: PromiseVerdict) -> str:
         return f"{n} {'alarm stands' if n == 1 else 'alarms stand'}: {reasons}."
     if verdict.word == "Yes":
         return (
-            "No alarm stands, and no promised figure is worse by more than 5 points, or a tenth of"
-            f" the cost: {reasons}."
+            "No alarm stands, and every promised figure is surely within what was expected, or"
+            f" near to it: {reasons}."
         )
     return f"No alarm stands, but {reasons}."
 
@@ -424,10 +434,10 @@ def _sliced(watch: Watch, kind: str) -> Section:
     return replace(section, blocks=(*section.blocks, table))
 
 
-def _captioned(section: Section) -> Section:
+def _captioned(section: Section, end: str = ", all weeks") -> Section:
     """Return a section whose tables all have a caption, for those who hear it."""
     blocks = tuple(
-        replace(block, caption=f"{section.title}, all weeks")
+        replace(block, caption=f"{section.title}{end}")
         if isinstance(block, Table) and not block.caption
         else block
         for block in section.blocks

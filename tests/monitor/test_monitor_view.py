@@ -46,6 +46,8 @@ def estimate(value, low=None, high=None):
         ("rule_quality", estimate(0.8), estimate(0.8), "Cannot tell"),
         ("rule_frontier_share", estimate(0.2, 0.18, 0.22), estimate(0.3), "Yes"),
         ("rule_frontier_share", estimate(0.4, 0.38, 0.42), estimate(0.3), "Cannot tell"),
+        ("rule_frontier_share", estimate(0.35, 0.33, 0.37), estimate(0.28, 0.17, 0.41), "Yes"),
+        ("rule_quality", estimate(0.83, 0.8, 0.85), estimate(0.85, 0.74, 0.94), "Yes"),
         ("rule_cost", estimate(2.0, 1.9, 2.1), estimate(2.0), "Yes"),
         ("rule_cost", estimate(2.0, 1.7, 2.3), estimate(2.0), "Cannot tell"),
     ],

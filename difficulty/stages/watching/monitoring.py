@@ -288,12 +288,16 @@ def write_monitored(
     """Write ``monitor.json``, ``monitor.md`` and ``monitor.html`` into a folder, and what
     Prometheus reads into a file that is named; return all paths. Each is replaced in one step.
     """
+    told = any(
+        figure.value is not None
+        for figure in (monitored.unlabelled.risk, monitored.unlabelled.quality)
+    )
     page = monitor_page(
         monitored.watch,
         monitored.alarms,
         sentence=monitored.sentence,
         next_step=monitored.next_step,
-        remarks=(monitored.unlabelled.sentence,),
+        remarks=(monitored.unlabelled.sentence,) if told else (),
         beside=(expected_section(monitored.unlabelled),),
     )
     comment = monitor_markdown(
