@@ -22,9 +22,10 @@ here and in every database that reads it, and some labels are names that others 
 OTHER = "other"
 
 
-@dataclass(frozen=True, slots=True)
+# By identity: a hash of all fields would cost each count more than the counting.
+@dataclass(frozen=True, slots=True, eq=False)
 class Family:
-    """Series of one name, told apart by their labels.
+    """Series of one name, told apart by their labels; a constant of a module.
 
     Attributes
     ----------
@@ -108,17 +109,27 @@ class Meter:
 
     def observe(self, family: Family, value: float, *labels: str) -> None:
         """Put a value into a histogram."""
-        if math.isfinite(value):
-            self.fill(family, _at(value, family.bounds), value, *labels)
+        if not math.isfinite(value):
+            return
+        place = bisect_left(family.bounds, value)  # a bucket holds its upper end
+        with self._lock:
+            spread = self._spread(family, labels)
+            spread.counts[place] += 1.0
+            spread.total += value
 
     def fill(self, family: Family, counts: Sequence[float], total: float, *labels: str) -> None:
         """Add values that were sorted already: how many in each bucket, and their sum."""
         with self._lock:
-            series = self._spreads.setdefault(family, {})
-            key = _place(series, labels)
-            spread = series.setdefault(key, _Spread([0.0] * (len(family.bounds) + 1)))
+            spread = self._spread(family, labels)
             spread.counts = [had + more for had, more in zip(spread.counts, counts, strict=True)]
             spread.total += total
+
+    def _spread(self, family: Family, labels: tuple[str, ...]) -> _Spread:
+        series = self._spreads.setdefault(family, {})
+        key = _place(series, labels)
+        if key not in series:
+            series[key] = _Spread([0.0] * (len(family.bounds) + 1))
+        return series[key]
 
     def text(self) -> str:
         """Return all series in Prometheus' text format, families in the order of their names."""
@@ -132,12 +143,6 @@ class Meter:
                 for family, series in self._spreads.items()
             ]
         return "".join(f"{line}\n" for _, part in sorted(lines) for line in part)
-
-
-def _at(value: float, bounds: Sequence[float]) -> list[float]:
-    counts = [0.0] * (len(bounds) + 1)
-    counts[bisect_left(bounds, value)] = 1.0  # a bucket holds its upper end
-    return counts
 
 
 def _place(series: Mapping[tuple[str, ...], object], labels: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,9 +1,9 @@
 """``difficulty monitor``: what it prints, and its exit codes."""
 
 import json
+import os
 import signal
-import subprocess
-import sys
+import threading
 import time
 from datetime import UTC, datetime
 
@@ -82,31 +82,32 @@ def test_monitor_writes_what_prometheus_reads(journey, log, run, tmp_path):
     assert {name for name, *_ in samples} <= names_of(FAMILIES)
 
 
-@pytest.mark.process
-def test_monitor_follows_a_growing_log_until_it_is_told_to_end(journey, log, tmp_path):
-    """As a process: it writes at once, again when the log has grown, and ends cleanly."""
-    command = [sys.executable, "-c", "from difficulty.cli import main; main()", "monitor", str(log)]
-    command += ["-b", str(journey.bundle), "-o", "seen", "--follow", "--every", "1"]
-    with subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
+def test_monitor_follows_a_growing_log_until_it_is_told_to_end(journey, log, run, tmp_path):
+    """It writes at once, again when the log has grown, and ends cleanly on SIGTERM."""
+    page, label = tmp_path / "seen" / "monitor.json", read_bundle(journey.bundle).label
+    seen = []
+
+    def requests():
+        return json.loads(page.read_text())["overall"]["requests"]["value"]
+
+    def grow_and_end():
         try:
-            page = tmp_path / "seen" / "monitor.json"
-            assert _wait_for(lambda: page.exists())
-            label = read_bundle(journey.bundle).label
-            later = datetime(2026, 11, 22, tzinfo=UTC)
-            event = event_of(60, bundle_version=label, time=later)
+            seen.append(_wait_for(page.exists))
+            event = event_of(60, bundle_version=label, time=datetime(2026, 11, 22, tzinfo=UTC))
             (log / "b.jsonl").write_bytes(event_line(event))
-            assert _wait_for(
-                lambda: json.loads(page.read_text())["overall"]["requests"]["value"] == 61
-            )
-            process.send_signal(signal.SIGTERM)
-            output, _ = process.communicate(timeout=60)
+            seen.append(_wait_for(lambda: requests() == 61))
         finally:
-            process.kill()
-    assert process.returncode == 0
-    assert output.strip().splitlines()[-1] == "ended"
-    assert "Traceback" not in output
+            if signal.getsignal(signal.SIGTERM) != before:  # it still listens
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    helper = threading.Thread(target=grow_and_end)
+    helper.start()
+    ran = run("monitor", log, "-b", journey.bundle, "-o", "seen", "--follow", "--every", "1")
+    helper.join()
+    assert seen == [True, True]
+    assert (ran.code, ran.out.strip().splitlines()[-1]) == (0, "ended")
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def _wait_for(condition, seconds=60.0):

@@ -139,23 +139,29 @@ def _follow(
     from difficulty.stages.watching.standing_alarms import alarm_text
 
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    paths = [*logs, *options.outcomes, bundle]
+    ends = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda *_: stop.set()) for number in ends]
     last: Monitored | None = None
-    for glance in follow(lambda: monitor(logs, bundle, options), paths, every_s=every, stop=stop):
-        now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
-        if glance.monitored is None:
-            warn(f"{now} {glance.problem}")
-            continue
-        written = write_monitored(glance.monitored, out_path, prometheus=prometheus)
-        if last is None:
-            _print_monitored(glance.monitored, written)
-        for alarm in glance.risen:
-            say(one_line(f"{now} alarm rises: {alarm.subject}: {alarm_text(alarm)}"))
-        for alarm in glance.fallen:
-            say(one_line(f"{now} alarm falls: {alarm.subject}"))
-        last = glance.monitored
+    try:
+        paths = [*logs, *options.outcomes, bundle]
+        for glance in follow(
+            lambda: monitor(logs, bundle, options), paths, every_s=every, stop=stop
+        ):
+            now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
+            if glance.monitored is None:
+                warn(f"{now} {glance.problem}")
+                continue
+            written = write_monitored(glance.monitored, out_path, prometheus=prometheus)
+            if last is None:
+                _print_monitored(glance.monitored, written)
+            for alarm in glance.risen:
+                say(one_line(f"{now} alarm rises: {alarm.subject}: {alarm_text(alarm)}"))
+            for alarm in glance.fallen:
+                say(one_line(f"{now} alarm falls: {alarm.subject}"))
+            last = glance.monitored
+    finally:
+        for number, handler in zip(ends, before, strict=True):
+            signal.signal(number, handler)
     say("ended")
     if last is not None and not last.is_quiet:
         raise typer.Exit(1)
