@@ -72,7 +72,7 @@ clean:  ## Remove environments, caches and what the demo wrote.
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv-demo/.ready: EXTRAS = train
-.venv-gateway/.ready: EXTRAS = train,gateway
+.venv-gateway/.ready: EXTRAS = train,gateway,monitor
 .venv/.ready: EXTRAS = train,track,sign,gateway,telemetry,monitor,benchmark,dev
 .venv-slow/.ready: EXTRAS = train,track,sign,gateway,telemetry,monitor,encoders,benchmark,dev
 .venv-benchmark/.ready: EXTRAS = train,encoders,benchmark

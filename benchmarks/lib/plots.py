@@ -50,7 +50,7 @@ def plot_apgr(results: Mapping[str, Any], path: Path) -> None:
         for kind in COLOURS
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def plot_curves(found: Mapping[str, Any], path: Path) -> None:
@@ -84,7 +84,7 @@ def plot_curves(found: Mapping[str, Any], path: Path) -> None:
     )
     panel.legend(frameon=False, fontsize=8)
     panel.grid(alpha=0.25)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _order(sets: Mapping[str, Any]) -> list[str]:
@@ -146,7 +146,7 @@ def _plain(method: Mapping[str, Any]) -> str:
     return str(method["title"]).replace("`", "")
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
     """Write an SVG that is the same for the same figures, its text as text."""
     with rc_context({"svg.hashsalt": "difficulty", "svg.fonttype": "none"}):
         figure.savefig(path, metadata={"Date": None})

@@ -3,8 +3,9 @@ examples.litellm.run.
 
 Trains on the shipped sample, ships a bundle, prints a proxy configuration and starts a real proxy
 with it in front of two small models, sends the sample's requests through it, and compares what came
-of them with either model alone. Everything stays on 127.0.0.1. The sample is synthetic: its figures
-say nothing about real models.
+of them with either model alone. Then the log is read: a monitor page, two other thresholds
+replayed, and a recalibrated bundle that the proxy takes up while it runs. Everything stays on
+127.0.0.1. The sample is synthetic: its figures say nothing about real models.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -28,7 +28,9 @@ from difficulty.runtime.service import route_rows
 from difficulty.stages.overlap import training_splits
 from difficulty.traffic.table import Traffic
 from examples.litellm.client import Reply, body_of, send
+from examples.litellm.commands import difficulty, say
 from examples.litellm.proxy import ROOT, Proxy, proxy, upstreams
+from examples.litellm.quarter import keep_up, point_at
 from examples.litellm.report import check, lines, slower, stage_table, stages, table
 from examples.litellm.upstream import known_requests
 
@@ -67,15 +69,21 @@ def run(folder: Path, *, n: int, at_once: int, n_timed: int) -> list[str]:
     """Walk the whole way and return what was not as it should be."""
     bundle, unseen = make_bundle(folder)
     rows = chosen_rows(unseen, n)
+    # What the proxy follows is a link, so that another bundle can take its place.
+    current = folder / "current"
+    point_at(current, bundle)
     with upstreams(folder) as upstream:
-        config = write_config(folder, bundle, upstream)
+        config = write_config(folder, current, upstream, follow=True)
         say("litellm --config proxy.yaml")
         with proxy(config, folder / "proxy.log") as running:
             say(f"{len(rows):,} requests, {at_once} at a time")
             replies = send(running, rows, at_once=at_once)
             ours, theirs = timed(running, rows[:n_timed])
+            say("a quarter later")
+            wrong = keep_up(running, rows, replies, current=current)
     events = list(read_log(folder / "decisions"))
-    return report(
+    print("".join(f"NO: {sentence}\n" for sentence in wrong), end="")
+    return wrong + report(
         rows,
         replies,
         events[: len(replies)],
@@ -123,8 +131,10 @@ def chosen_rows(unseen: set[str], n: int) -> list[dict[str, Any]]:
     return picked
 
 
-def write_config(folder: Path, bundle: Path, upstream: str) -> Path:
-    """Print the proxy's configuration into a file, with LiteLLM's own classifier beside ours."""
+def write_config(folder: Path, bundle: Path, upstream: str, *, follow: bool = False) -> Path:
+    """Print the proxy's configuration into a file, with LiteLLM's own classifier beside ours; with
+    ``follow`` the proxy takes up what comes to the bundle's path later.
+    """
     models = [
         "--cheap",
         "openai/cheap-8b",
@@ -150,6 +160,7 @@ def write_config(folder: Path, bundle: Path, upstream: str) -> Path:
         "--log-texts",
         "--prices",
         PRICES,
+        *(["--follow"] if follow else []),
         # The example's client counts as the sample does, so that decisions can be compared.
         "--client-may-set",
         "task",
@@ -221,18 +232,6 @@ def decisions_of(
         "".join(json.dumps({**body_of(row), **row}) + "\n" for row in rows), encoding="ascii"
     )
     return {row["id"]: row for row in route_rows(Router.load(bundle), read_requests(path))}
-
-
-def difficulty(*words: object) -> str:
-    """Run a command of ``difficulty``, show it, and return what it printed."""
-    say(" ".join(["difficulty", *(str(word) for word in words)]))
-    program = [str(Path(sys.executable).with_name("difficulty")), *map(str, words)]
-    return subprocess.run(program, check=True, capture_output=True, text=True, cwd=ROOT).stdout
-
-
-def say(text: str) -> None:
-    """Show what is done next."""
-    print(f"$ {text}", flush=True)
 
 
 if __name__ == "__main__":

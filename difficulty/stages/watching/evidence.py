@@ -380,6 +380,25 @@ def find_evidence(
     )
 
 
+def without_forms(traffic: Traffic, bundle: Bundle) -> tuple[Traffic, tuple[str, ...]]:
+    """Return traffic in which checks of the form alone say nothing, where some answers were graded
+    and the bundle's probabilities are of grades, and what is to be said of it.
+
+    In a log all kept answers were checked and a part was graded. An answer that passed would count
+    as right, so that the cheap model seems to fail far less than it does.
+    """
+    outcomes = traffic.outcomes
+    known = ~np.isnan(outcomes.cheap_quality)
+    forms = known & outcomes.only_checked
+    if _by_forms(bundle) or not forms.any() or forms.sum() == known.sum():
+        return traffic, ()
+    note = (
+        f"of {int(forms.sum()):,} requests only a check of the cheap answer's form is known: they"
+        " count as unlabelled beside the graded ones"
+    )
+    return traffic.without_outcomes(forms, ("cheap_passed",)), (note,)
+
+
 def _by_forms(bundle: Bundle) -> bool:
     """Return whether the bundle's probabilities are of checks of the form: then such outcomes test
     them, and else they do not.

@@ -61,6 +61,7 @@ from difficulty.stages.watching.evidence import (
     count_samples,
     find_evidence,
     is_hopeless,
+    without_forms,
 )
 from difficulty.stages.watching.expecting import reference_bytes, reference_of
 from difficulty.thresholds.point import changes, operating_point
@@ -160,6 +161,7 @@ def recalibrate(
     written = old.policy.chosen.objective
     wanted = parse_objective((objective or written).removesuffix(PER_TASK))
     fresh, warnings = _fresh(traffic, old) if logged is None else (traffic, ())
+    fresh, ungraded = without_forms(fresh, old)
     weighted, weights = weighed(fresh, label_settings(old))
     say("scoring")
     rate = old.policy.fallback.catch_rate if catch_rate is None else catch_rate
@@ -178,7 +180,7 @@ def recalibrate(
     )
     say("testing whether anything should move")
     result = find_evidence(case, samples=count_samples(traffic, case), warnings=warnings)
-    result = replace(result, notes=(*notes, *notes_of(weights), *result.notes))
+    result = replace(result, notes=(*notes, *ungraded, *notes_of(weights), *result.notes))
     if case.asked != written:
         asked = f"another objective is asked for: {case.asked}, it was {written}"
         result = replace(result, reasons=(asked, *result.reasons))

@@ -21,7 +21,7 @@ from difficulty.runtime.scorer import Scorer
 from difficulty.stages.ingest import ingest
 from difficulty.stages.verify import verify
 from difficulty.stages.watching import recalibrating
-from difficulty.stages.watching.evidence import UpkeepCase, find_evidence
+from difficulty.stages.watching.evidence import UpkeepCase, find_evidence, without_forms
 from difficulty.stages.watching.fresh_traffic import read_material
 from difficulty.stages.watching.recalibrating import recalibrate
 from difficulty.thresholds.policy_curve import parse_objective
@@ -370,3 +370,27 @@ def test_other_traffic_is_ingested_first(tmp_path):
     assert "feedback said something of 20 requests" in notes[0]
     with pytest.raises(TrafficError):
         read_material(tmp_path / "nothing.parquet")
+
+
+def test_answers_whose_form_alone_was_checked_do_not_count_as_right(journey, quiet):
+    """In a log every kept answer passed a check and a part was graded: the rest is unlabelled, or
+    the cheap model would seem to fail far less than it does.
+    """
+    n, bundle = len(quiet), read_bundle(journey.bundle)
+    graded = np.arange(n) % 2 == 0
+    cheap = quiet.outcomes.cheap_quality
+    log = quiet.with_columns(
+        {
+            "cheap_quality": [q if g else None for q, g in zip(cheap, graded, strict=True)],
+            "cheap_passed": [True] * n,
+            "measured_by": ["exact" if g else "validators:logged" for g in graded],
+        }
+    )
+    usable, notes = without_forms(log, bundle)
+    known = ~np.isnan(usable.outcomes.cheap_quality)
+    assert known.tolist() == graded.tolist()
+    assert usable.outcomes.cheap_quality[graded].tolist() == cheap[graded].tolist()
+    assert f"of {n // 2:,} requests only a check" in notes[0]
+    # Where nothing is graded, what there is stays, and is told of as before.
+    assert without_forms(log.select(~graded), bundle)[0].outcomes.known.all()
+    assert without_forms(quiet, bundle) == (quiet, ())
