@@ -13,7 +13,7 @@ trained for the target ``failure`` on two fifths of MMLU, tool calls and primes,
 - *recalibrated*: on the first day of each quarter ``recalibrate`` gets what the log of the last 45
   days says. Where it refuses, or finds that nothing should move, the old bundle stays.
 - *recalibrated, whole quarter*: the same on all 91 days.
-- *retrained* (``--retrained N`` seeds, some ten minutes each): every month ``retrain`` on the training
+- *retrained* (``--retrained N`` seeds): every month ``retrain`` on the training
   traffic and on 2,000 labelled requests of each month since; where the run is not worse on the
   newest requests, it is shipped with a threshold that they choose.
 - *oracle*: each day, with all outcomes of both models on that day's law known, the threshold on the
