@@ -68,7 +68,7 @@ COLUMNS = (
 """Columns of a decision log that replay reads."""
 BINS = 5
 _LEAST_IN_BIN = 50
-"""Requests of a bin below which the share of all bins is taken."""
+"""Requests of a bin below which the share of all bins is taken, of the same kind of answer."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -229,6 +229,9 @@ def failures(log: LoggedRequests, answer_threshold: float | None = None) -> Seen
     second = log.refused | log.escalations(answer_threshold)
     cheap = np.where(second, 0.0, 1.0 - log.cheap_quality)
     cheap = np.where(log.sent & ~log.cheap_shadow, np.nan, cheap)
+    if np.isnan(cheap[~second]).all():
+        # Replaced answers harm nobody; where nothing is told of the others, nothing is known.
+        cheap = np.full(len(log), np.nan)
     return _seen(log, cheap, np.full(len(log), np.nan), answer_threshold)
 
 
@@ -334,7 +337,8 @@ def _side(
     known = ~np.isnan(outcome)
     told = _rates(known, own & counts, strata)
     called = float(shadow[~own].mean()) if (~own).any() else 0.0
-    told_shadow = _rates(known, shadow, strata)
+    # Shadow answers that are kept have an outcome only where somebody judged them.
+    told_shadow = _rates(known, shadow, strata, least=1)
     # A shadow call, or a label of an answer that nobody saw, tells what was not done.
     otherwise = own & ~counts
     told_otherwise = _rates(known, otherwise, strata)
@@ -349,8 +353,21 @@ def _side(
     return value, np.clip(chance, 0.0, 1.0)
 
 
-def _rates(known: BoolArray, among: BoolArray, strata: tuple[IntArray, BoolArray]) -> FloatArray:
-    """Return for each request the share of outcomes that are known among requests like it."""
+def _rates(
+    known: BoolArray,
+    among: BoolArray,
+    strata: tuple[IntArray, BoolArray],
+    *,
+    least: int = _LEAST_IN_BIN,
+) -> FloatArray:
+    """Return for each request the share of outcomes that are known among requests like it.
+
+    Parameters
+    ----------
+    least : int
+        Answers of a kind from which on "none was told" is taken for what it says: the outcome has
+        no support. Of fewer the share of all answers stands in.
+    """
     if not among.any():
         return np.zeros(len(known))
     whole = float(known[among].mean())
@@ -358,9 +375,14 @@ def _rates(known: BoolArray, among: BoolArray, strata: tuple[IntArray, BoolArray
         return np.full(len(known), whole)
     bins, replaced = strata
     cell = 2 * bins + replaced
-    size = np.bincount(cell[among], minlength=2 * (BINS + 1))
-    told = np.bincount(cell[among & known], minlength=2 * (BINS + 1))
-    rate = np.where(size >= _LEAST_IN_BIN, told / np.maximum(size, 1), whole)
+    size = np.bincount(cell[among], minlength=2 * (BINS + 1)).reshape(-1, 2)
+    told = np.bincount(cell[among & known], minlength=2 * (BINS + 1)).reshape(-1, 2)
+    # Never those of the other kind: that a replaced answer harmed nobody is known of each, that a
+    # kept one did only of those with an outcome.
+    of_kind, told_of_kind = size.sum(axis=0), told.sum(axis=0)
+    sure = (told_of_kind > 0) | (of_kind >= least)
+    pooled = np.where(sure, told_of_kind / np.maximum(of_kind, 1), whole)
+    rate = np.where(size >= _LEAST_IN_BIN, told / np.maximum(size, 1), pooled).ravel()
     # A bin of which nothing was told at all says nothing of itself: the outcome has no support.
     return np.asarray(rate[cell], dtype=np.float64)
 

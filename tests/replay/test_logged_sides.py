@@ -75,6 +75,32 @@ def test_shadow_answer_that_validators_refuse_would_have_been_replaced():
     assert costs(log).value == pytest.approx(np.array([[1.1, 1.0]]))
 
 
+def test_share_that_is_told_of_kept_answers_says_nothing_of_replaced_ones():
+    """Of 10 cheap answers 2 were replaced, which harms nobody and needs no label; of the other 8
+    half have one. Bins are too small, and the kinds are not thrown together.
+    """
+    log = log_of(
+        ["cheap"] * 10,
+        propensity=[1.0] * 10,
+        fallback=["validation"] * 2 + [None] * 8,
+        frontier_role=["fallback"] * 2 + [None] * 8,
+        cheap_quality=[NAN] * 2 + [1.0, 0.0, 1.0, 1.0] + [NAN] * 4,
+    )
+    assert failures(log).chance[:, 0] == pytest.approx([1.0] * 2 + [0.5] * 8)
+
+
+def test_unlabelled_shadow_answers_make_no_outcome_more_probable():
+    """What validators refuse in the shadow is known without a label, what they pass is not."""
+    log = log_of(
+        ["frontier"] * 4 + ["cheap"] * 4,
+        propensity=[0.9] * 4 + [0.1] * 4,
+        cheap_role=["shadow"] * 4 + ["answer"] * 4,
+        cheap_passed=[0.0, 1.0, 1.0, 1.0] + [1.0] * 4,
+        cheap_quality=[NAN] * 4 + [1.0, 0.0, NAN, NAN],
+    )
+    assert failures(log).chance[1:, 0] == pytest.approx([0.1 * 0.5] * 7)
+
+
 def test_cost_of_the_cheap_route_counts_both_calls():
     """As billed: 0.1 for the refused answer and 1 for the other."""
     log = log_of(

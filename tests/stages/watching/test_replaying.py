@@ -77,6 +77,8 @@ def test_without_outcomes_share_and_cost_are_replayed_alone(service):
     folder, columns = service
     result = replay_log([folder / "log"], cuts=OtherCuts(threshold=0.64))
     assert result.overall["quality"].value is None
+    # That replaced answers harmed nobody is no word on the others.
+    assert result.overall["risk"].note == "no outcome is known"
     assert result.overall["cost"].value == pytest.approx(truth_of(columns, 0.64)["cost"], rel=0.1)
     assert result.is_supported
     assert any("Pass --outcomes" in finding for finding in result.findings)
