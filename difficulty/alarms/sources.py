@@ -106,12 +106,15 @@ def _is_frontier(decisions: Decisions) -> FloatArray:
 
 def _off(side: str) -> Values:
     """Return how far stated probabilities are from what happened: (1 + failed - p) / 2, overall and
-    inside bands of p. Which requests are judged may depend on the request, not on the answer.
+    inside bands of p. Which requests are judged may depend on the request, not on the answer; so
+    what the frontier model does after a cheap answer failed is left out.
     """
 
     def read(decisions: Decisions) -> FloatArray:
         stated = np.asarray(decisions[f"p_{side}_fails"], dtype=np.float64)
         off = 1.0 - _quality(decisions, side) - stated
+        if side == "frontier":
+            off[_noticed(decisions)] = np.nan
         inner = np.digitize(stated, BANDS[1:-1])
         bands = [np.where(inner == band, off, 0.0) for band in range(len(BANDS) - 1)]
         values = (1.0 + np.stack([off, *bands], axis=1)) / 2.0
@@ -168,6 +171,13 @@ def _unnoticed_risk(decisions: Decisions) -> FloatArray:
     return _risk(decisions) * ~_noticed(decisions)[:, None]
 
 
+def _hidden(decisions: Decisions) -> FloatArray:
+    """Return which cheap answers were replaced unjudged, of those that were replaced or judged."""
+    judged = ~np.isnan(_quality(decisions, "cheap"))
+    hidden = _noticed(decisions) & ~judged
+    return np.where(hidden | judged, hidden, np.nan)[:, None]
+
+
 def _missed(decisions: Decisions) -> FloatArray:
     gain = _quality(decisions, "frontier") - _quality(decisions, "cheap")
     lost = np.where(np.isnan(gain), np.nan, gain > 0.0) * ~_noticed(decisions)
@@ -204,6 +214,7 @@ SOURCES: Mapping[str, Source] = {
     "share": Values(needs=("route",), columns=("frontier share",), read=_is_frontier),
     "cheap_calibration": _off("cheap"),
     "frontier_calibration": _off("frontier"),
+    "hidden": Values(needs=(*_KEPT, "fallback"), columns=("replaced unjudged",), read=_hidden),
     "risk": Values(needs=_KEPT, columns=("risk",), read=_risk),
     "unnoticed_risk": Values(needs=_KEPT, columns=("unnoticed risk",), read=_unnoticed_risk),
     "missed": Values(needs=(*_KEPT, "frontier_quality"), columns=("missed",), read=_missed),

@@ -7,7 +7,7 @@ gathered, and when it suffices, is the same for all of them, see :mod:`difficult
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -31,6 +31,8 @@ RECALIBRATE = "difficulty recalibrate {logs} --bundle {bundle} -o NEW-BUNDLE"
 RETRAIN = "difficulty retrain OLD-TRAFFIC NEW-TRAFFIC --bundle {bundle} -o NEW-RUN"
 CALIBRATION_BOUND = 0.05
 """How far stated probabilities may be from what happens, on average."""
+MOST_HIDDEN = 0.01
+"""Share of replaced and unjudged cheap answers above which the judged ones are a picked part."""
 PROMISE_MARGIN = 0.02
 """How far a share that is promised may be passed: weekends differ, and promises are of a mean."""
 
@@ -144,7 +146,8 @@ class CalibrationWatcher:
     """Watches whether stated probabilities are what happens, where outcomes are known.
 
     What was judged may have been chosen by anything that the score knows: given the request, the
-    stated probability still has to be right.
+    stated probability still has to be right. Where cheap answers that were refused are not judged,
+    the judged ones fail less often than is stated, and only "more often" is watched.
     """
 
     subject: str = "stated probabilities against outcomes"
@@ -156,15 +159,18 @@ class CalibrationWatcher:
     def strands(self, scene: Scene) -> Sequence[Strand] | str:
         """Return a strand a model."""
         strands = []
+        hidden = scene.log.sums.get("hidden")
+        hides = hidden is not None and float(hidden.mean()[0]) > MOST_HIDDEN
         for side in ("cheap", "frontier"):
             sums = scene.log.sums.get(f"{side}_calibration")
             if sums is None:
                 continue
+            quiet = around(0.5, CALIBRATION_BOUND / 2.0, sums)
             strands.append(
                 Strand(
                     sums=sums,
                     # Sums hold (1 + failed - p) / 2.
-                    quiet=around(0.5, CALIBRATION_BOUND / 2.0, sums),
+                    quiet=replace(quiet, rises_only=True) if side == "cheap" and hides else quiet,
                     sentence=(
                         f"the {side} model fails {{value:+.1f}} points beside what is stated"
                         " ({column})"

@@ -5,7 +5,7 @@ what the bundle promised beside it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from math import hypot
 from typing import Any, ClassVar, Literal
@@ -242,6 +242,7 @@ def _told(
                     value=figure.value, low=figure.low, high=figure.high, n=figure.n, note=note
                 )
                 notes.append(f"{name} is {note}.")
+    notes += _hidden(figures, log.hidden)
     for side, imputed in (("frontier", log.imputed_frontier), ("cheap", log.imputed_cheap)):
         name = f"cost_always_{side}"
         if imputed and figures[name].value is not None:
@@ -261,6 +262,20 @@ def _told(
             " the rule."
         )
     return figures, tuple(notes)
+
+
+def _hidden(figures: dict[str, Estimate], refused: int) -> list[str]:
+    """Say in figures of the cheap model that refused answers hide it; return what is to be said."""
+    if not refused:
+        return []
+    note = (
+        f"of {refused:,} cheap answers that were refused none is judged, and those that were kept"
+        " are the better ones: have some refused answers judged"
+    )
+    for name in ("cheap_quality", "sent_cheap_fails"):
+        if figures[name].value is None:
+            figures[name] = replace(figures[name], note=note)
+    return [f"cheap_quality is not known: {note}."]
 
 
 def flat(figures: _Figures) -> dict[str, Any]:

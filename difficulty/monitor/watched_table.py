@@ -4,6 +4,10 @@ Weights. An outcome that is known because its model was called stands for 1 / pr
 cut at 50; one that is known of both models alike (shadow calls, an audit) stands for itself, as in
 training (docs/labels.md). A fallback's outcome beside the cheap one is no such audit: it is known
 because the cheap answer was refused.
+
+Users seldom say anything of a refused answer, as they did not see it. So a judged cheap answer also
+stands for the unjudged ones of its kind, refused or kept; where of refused ones none is judged, the
+quality of the cheap model is not known.
 """
 
 from __future__ import annotations
@@ -28,6 +32,9 @@ NONE, OTHER = "none", "other"
 """Names of the slices of requests that have no such value, and of those of rare ones."""
 MOST_SLICES = 20
 """Of a kind; what is rarer is one slice."""
+_CAUGHT = "(route = 'cheap' AND coalesce(fallback = 'validation', FALSE))"
+_LITTLE = 0.01
+"""Share of refused answers up to which their quality moves nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +53,9 @@ class WatchedLog:
         Whether outcomes of both models are known of requests on the frontier route.
     imputed_cheap, imputed_frontier : int
         Own events whose cost on that model is taken from others of their task.
+    hidden : int
+        Refused cheap answers of which none is judged, while kept ones are: so many that the judged
+        are no picture of all; else 0.
     groups : float
         About how many conversations or users the own events are of.
     rare : dict of str to int
@@ -62,6 +72,7 @@ class WatchedLog:
     audited: bool
     imputed_cheap: int
     imputed_frontier: int
+    hidden: int
     groups: float
     rare: dict[str, int]
     first: date
@@ -118,9 +129,20 @@ def make_watched(
         " WHERE route = 'frontier'",
     )
     own = "TRUE" if bundle_version is None else f"bundle_version = {_text(bundle_version)}"
+    stands_for, hidden = _judged(connection, f"{where}{' AND' if where else ' WHERE'} {own}")
     frequent, rare = _frequent(connection, where)
     connection.execute(
-        _watched(where, own, costs, prices, frequent, target=target, audited=audited, shadow=shadow)
+        _watched(
+            where,
+            own,
+            costs,
+            prices,
+            frequent,
+            target=target,
+            audited=audited,
+            shadow=shadow,
+            stands_for=stands_for,
+        )
     )
     row = connection.execute(
         "SELECT count(*), count(*) FILTER (own),"
@@ -142,11 +164,30 @@ def make_watched(
         audited=bool(audited),
         imputed_cheap=row[5],
         imputed_frontier=row[6],
+        hidden=hidden,
         groups=float(row[7]),
         rare=rare,
         first=row[8],
         last=row[9],
     )
+
+
+def _judged(connection: Any, where: str) -> tuple[str, int]:
+    """Return SQL for how many cheap answers of its kind, refused or kept, a judged one stands for,
+    and the refused ones where none of them is judged.
+    """
+    refused, judged, kept, kept_judged = connection.execute(
+        f"SELECT count(*) FILTER ({_CAUGHT}),"
+        f" count(*) FILTER ({_CAUGHT} AND cheap_quality IS NOT NULL),"
+        f" count(*) FILTER (NOT {_CAUGHT}),"
+        f" count(*) FILTER (NOT {_CAUGHT} AND cheap_quality IS NOT NULL)"
+        f" FROM (SELECT * FROM decisions{where}) WHERE route = 'cheap'"
+    ).fetchone()
+    if kept_judged and not judged and refused > _LITTLE * (refused + kept):
+        return "NULL", refused
+    of_refused = refused / judged if judged else 1.0
+    of_kept = kept / kept_judged if kept_judged else 1.0
+    return f"CASE WHEN {_CAUGHT} THEN {of_refused!r} ELSE {of_kept!r} END", 0
 
 
 def _nothing_left(
@@ -250,6 +291,7 @@ def _watched(
     target: str,
     audited: bool,
     shadow: float,
+    stands_for: str,
 ) -> str:
     both = "cheap_quality IS NOT NULL AND frontier_quality IS NOT NULL"
     # Of a null and a number, least() is the number.
@@ -259,11 +301,12 @@ def _watched(
     def of_side(side: str) -> str:
         return (
             f"CASE WHEN {side}_quality IS NULL THEN NULL WHEN {alike} THEN 1.0"
-            f" WHEN route = '{side}' AND (fallback IS NULL OR '{side}' = 'cheap') THEN {weight} END"
+            f" WHEN route = '{side}' AND (fallback IS NULL OR '{side}' = 'cheap')"
+            f" THEN {weight}{f' * ({stands_for})' if side == 'cheap' else ''} END"
         )
 
     fell = "(route = 'cheap' AND fallback IS NOT NULL)"
-    caught = "(route = 'cheap' AND coalesce(fallback = 'validation', FALSE))"
+    caught = _CAUGHT
     answered = "(frontier_role = 'fallback' AND frontier_error IS NULL)"
     if target == "benefit":
         needed = (

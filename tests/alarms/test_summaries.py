@@ -160,6 +160,20 @@ def test_outcomes_that_only_checked_the_form_are_no_outcomes():
     assert sums["cheap_calibration"].total[0, 0] == pytest.approx(0.875)
 
 
+def test_frontier_answers_after_a_refusal_are_no_picture_of_that_model():
+    values = {
+        "day": day(0, 0),
+        "route": np.array(["frontier", "cheap"], dtype=object),
+        "fallback": np.array([None, "validation"], dtype=object),
+        "p_frontier_fails": np.array([0.25, 0.25]),
+        "frontier_quality": np.array([1.0, 0.0]),
+    }
+    sums = summarise(values).sums["frontier_calibration"]
+    assert sums.requests.tolist() == [1.0]
+    # (1 + 0 - 0.25) / 2
+    assert sums.total[0, 0] == pytest.approx(0.375)
+
+
 def test_promise_counts_what_stays_with_the_cheap_model():
     """One that fails, one that fails and is noticed, one that is escalated, one of the frontier."""
     values = {

@@ -155,6 +155,28 @@ def test_short_log_is_watched_for_what_needs_no_reference():
     assert "first 4 whole weeks, and the log has 12 days" in result.idle["scores"]
 
 
+def test_failures_that_validators_hide_are_no_better_model():
+    """What users did not see they say nothing of, so kept answers fail less often than stated. That
+    is no alarm; failing more often is one still.
+    """
+
+    def result_of(fails):
+        decisions = log(days=40, volume=200, refused=0.0, fails=fails, at=0)
+        rng = np.random.default_rng(1)
+        failed = decisions["cheap_quality"] == 0.0
+        caught = failed & (rng.random(len(failed)) < 0.7)
+        decisions["fallback"] = np.where(caught, "validation", None)
+        seen = watch(summarise(decisions), Promises())
+        decisions["cheap_quality"][caught] = np.nan
+        return seen, watch(summarise(decisions), Promises())
+
+    judged, unjudged = result_of(-0.15)
+    assert "calibration" in {alarm.name for alarm in judged.standing}
+    assert unjudged.standing == ()
+    _, worse = result_of(0.6)
+    assert {alarm.name for alarm in worse.standing} == {"calibration"}
+
+
 def test_reference_without_requests_is_no_reference():
     decisions = log(days=60, volume=40)
     late = decisions["day"] >= DAY + 30

@@ -182,10 +182,34 @@ def test_validators_seen_by_shadow_calls_tell_of_sent_requests(tmp_path):
 
 
 def test_without_exploration_a_quality_is_of_those_that_were_sent_there(tmp_path):
-    service = Service.usual(threshold=0.6, epsilon=0.0, shadow=0.0)
+    service = Service.usual(threshold=0.6, epsilon=0.0, shadow=0.0, catch_rate=0.0, false_alarms=0)
     _, watch = simulated(tmp_path, service, 2_000)
     assert "of the requests that were sent there" in watch.overall["cheap_quality"].note
     assert any("cheap_quality" in note for note in watch.notes)
+
+
+def test_kept_answers_are_no_picture_of_the_cheap_model(tmp_path):
+    """Users say nothing of refused answers, which fail more often: without any of them judged the
+    cheap model's quality is unknown, with a tenth of them judged it is that of all.
+    """
+    service = Service.usual(threshold=0.8, epsilon=0.2, shadow=0.0, catch_rate=0.6)
+    columns, watch = simulated(tmp_path, service, 6_000)
+    refused = columns["fallback"] == "validation"
+    for name in ("cheap_quality", "sent_cheap_fails"):
+        assert watch.overall[name].value is None
+        assert "have some refused answers judged" in watch.overall[name].note
+    assert watch.overall["risk"].value is not None
+    rng = np.random.default_rng(1)
+    judged = [
+        {"id": str(name), "side": "cheap", "quality": float(truth)}
+        for name, truth in zip(columns["id"][refused], columns["cheap_truth"][refused], strict=True)
+        if rng.random() < 0.1
+    ]
+    (tmp_path / "judged.jsonl").write_text("".join(json.dumps(row) + "\n" for row in judged))
+    said = [tmp_path / "said.jsonl", tmp_path / "judged.jsonl"]
+    with read_decisions(tmp_path / "log", outcomes=said) as table:
+        again = watch_log(table, Promised(bundle_version=service.bundle_version))
+    assert holds(again.overall["cheap_quality"], columns["cheap_truth"].mean())
 
 
 def test_groups_count_whole(tmp_path):

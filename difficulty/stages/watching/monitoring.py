@@ -6,7 +6,7 @@ import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,10 @@ from difficulty.telemetry.meter import Meter
 
 MONITOR_FILES = ("monitor.json", "monitor.md", "monitor.html")
 """What is written."""
+_FEW = 0.01
+"""Share of events from the future up to which these are some clock's error; more are a time that
+was set, as in a simulation.
+"""
 _OF_MODELS = ("cheap_model", "frontier_model")
 """Alarms that say that a model is another: probabilities are of the old one."""
 _BY_RULE = ("frontier_share", "quality", "cost", "risk", "fallback_share")
@@ -131,6 +135,7 @@ def monitor(
     bundle = read_trusted(bundle_path, options.trust)
     promised = promised_by(bundle)
     say("reading the log")
+    notes: tuple[str, ...] = ()
     with read_decisions(
         logs,
         outcomes=options.outcomes,
@@ -138,6 +143,13 @@ def monitor(
         work_dir=options.work_dir,
         memory_gb=options.memory_gb,
     ) as table:
+        reading = table.reading
+        # A few wrong clocks must not make years of empty weeks of a log, nor bring its review near.
+        if options.until is None and 0 < reading.from_future <= _FEW * reading.events:
+            options = replace(options, until=datetime.now(UTC) + timedelta(days=1))
+            notes = (
+                f"{reading.from_future:,} events from the future are left out of all figures.",
+            )
         watch = watch_log(
             table,
             replace(promised, bundle_version=None) if options.any_bundle else promised,
@@ -178,7 +190,7 @@ def monitor(
         ),
         alarms=alarms,
         unlabelled=unlabelled,
-        watch=watch,
+        watch=replace(watch, notes=(*watch.notes, *notes)),
         meter=meter,
     )
 

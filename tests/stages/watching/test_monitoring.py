@@ -67,6 +67,21 @@ def watched(journey, tmp_path_factory):
     return bundle, folder / "log", folder / "said.jsonl"
 
 
+def test_one_wrong_clock_moves_neither_weeks_nor_the_review(watched, tmp_path):
+    bundle, log, _ = watched
+    usual = monitor([log], bundle)
+    event = json.loads(next(iter(log.glob("*.jsonl"))).read_text().splitlines()[0])
+    event |= {"id": "odd", "time": "2091-01-01T00:00:00+00:00", "writer": "odd"}
+    (tmp_path / "odd.jsonl").write_text(json.dumps(event) + "\n")
+    odd = monitor([log, tmp_path / "odd.jsonl"], bundle)
+    assert odd.watch.reading.from_future == 1
+    assert (odd.watch.weeks, odd.next_step) == (
+        usual.watch.weeks,
+        usual.next_step.replace(str(log), f"{log} {tmp_path / 'odd.jsonl'}"),
+    )
+    assert "1 events from the future are left out of all figures." in odd.watch.notes
+
+
 def test_monitor_says_what_to_expect_without_labels(watched):
     """Of 150 requests, of which a part was scored, too few are known to tell anything."""
     bundle, log, _ = watched
