@@ -113,6 +113,9 @@ class TextView:
 
 def render(messages: Sequence[Mapping[str, Any]]) -> str:
     """Return the joined text of a conversation (steps 1 to 3)."""
+    if isinstance(messages, Mapping) or not hasattr(messages, "__len__"):
+        # Most often the whole body of a request: its messages are meant.
+        raise RequestError("messages", messages, rule="be a text or a list of messages")
     if len(messages) == 1:
         return message_text(messages[0])
     # Messages without text leave no empty line.

@@ -99,6 +99,13 @@ def test_message_that_is_no_object_is_refused(message):
         render([user("fine"), message])
 
 
+@pytest.mark.parametrize("messages", [None, 7, {"messages": [{"role": "user"}]}, object()])
+def test_messages_that_are_no_list_are_refused_by_their_type(messages):
+    """A whole body is handed in most often."""
+    with pytest.raises(InvalidValueError, match="messages must be a text or a list of messages"):
+        render(messages)
+
+
 @pytest.mark.parametrize("content", [7, True, {"text": "Hi"}, b"Hi"])
 def test_message_content_of_another_type_is_refused(content):
     with pytest.raises(

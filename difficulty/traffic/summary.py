@@ -34,6 +34,11 @@ _OUTCOME = re.compile(r"quality|score|correct|rating|grade|accura|passed|verdict
 _MOST_REJECTED = 0.2  # share; beyond, the rest may be another traffic than the one that was meant
 _COUNTED = (*OUTCOMES, *TOKEN_COUNTS, *COSTS, *ANSWERS, "tools")
 _MOST_REASONS = 4  # that are told
+_REPEATED = "id must be unique"
+_JOIN_CALLS = (
+    " Where each row is one call, rows of a request are joined by --pivot"
+    " request=id,model=COLUMN,quality=COLUMN, which 'difficulty ingest FILE --suggest' proposes."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,10 +260,12 @@ class Tally:
         source, line = self.first_rejects[told[0][0]]
         more = len(self.rejected) - len(told)
         rest = f"; and {more} more reasons" if more else ""
+        # What a table of one row a call looks like to a reader of one row a request.
+        calls = _JOIN_CALLS if told[0][0] == _REPEATED else ""
         raise TrafficError(
             f"at most 20 % of the rows may be left out: got {total:,} of {self.rows:,} rejected,"
-            f" {reasons}{rest}; the first is line {line:,} of {source}. Nothing was written. Mend"
-            " them, or pass --allow-rejects to go on without them."
+            f" {reasons}{rest}; the first is line {line:,} of {source}. Nothing was written."
+            f"{calls} Mend them, or pass --allow-rejects to go on without them."
         )
 
     def summary(

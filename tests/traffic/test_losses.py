@@ -157,6 +157,21 @@ def test_a_long_table_is_refused_with_the_option_that_joins_it(refusal):
     assert "--labels halves" in refusal(without_text)
 
 
+def test_a_table_of_calls_is_refused_with_the_option_that_joins_them(refusal):
+    """One id for both rows, told apart by the model alone."""
+    rows = [
+        {"id": f"r{number}", "prompt": f"request {number}", "model": model, "score": 0.5}
+        for number in range(6)
+        for model in ("small", "large")
+    ]
+    complaint = refusal(rows)
+    assert "6 of 12 rejected, 6 because id must be unique" in complaint
+    assert "--pivot request=id,model=COLUMN,quality=COLUMN" in complaint
+    assert "--pivot" not in refusal(
+        [{"id": f"{n}", "prompt": "hi", "cheap_quality": "much"} for n in range(9)]
+    )
+
+
 def test_halves_are_joined_by_their_id(tmp_path):
     source = write_rows(tmp_path / "in.jsonl", long_rows())
     summary = ingest([source], out := tmp_path / "out.parquet", labels=["halves"])
