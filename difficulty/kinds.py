@@ -6,11 +6,20 @@ Told from names and from the first and last bytes; nothing is trusted, and littl
 
 from __future__ import annotations
 
+import io
 import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
+from difficulty.errors import DifficultyError, MissingExtraError, TrafficError
+
+PACKINGS = (".gz", ".bz2", ".xz", ".zst", ".zip")
+UNNAMED = (".log", ".txt")
+"""Names that do not say what a file holds: JSON lines are told by the first of them."""
+_FOREIGN = ("__MACOSX/", ".")
 _LOOKED_AT = 64 * 2**10  # bytes
 _ROWS = (".csv", ".json", ".jsonl", ".ndjson")
 # Parquet files of ours name their version in the footer.
@@ -85,6 +94,8 @@ def kind_of(path: Path) -> PathKind:
         if path.is_file():
             return _kind_of_file(path)
         return PathKind.FILE if path.exists() else PathKind.NOTHING
+    except DifficultyError:  # a damaged archive, or one of many files
+        return PathKind.FILE
     except (OSError, ValueError):  # unreadable, or a name that no file can have
         return PathKind.NOTHING
 
@@ -141,8 +152,8 @@ def _kind_of_file(path: Path) -> PathKind:
         tail = file.read(_LOOKED_AT)
     if head.startswith(b"PAR1"):
         return PathKind.TRAFFIC if _INGESTED in tail else PathKind.ROWS
-    if name.removesuffix(".gz").endswith(_ROWS):
-        return _kind_of_rows(_unpacked(head) if name.endswith(".gz") else head)
+    if plain_name(path).endswith(_ROWS):
+        return _kind_of_rows(_head_of(path))
     if name.endswith(".toml"):
         return _kind_of_toml(head)
     return PathKind.KEY if b"-----BEGIN " in head[:200] else PathKind.FILE
@@ -168,11 +179,128 @@ def _kind_of_rows(head: bytes) -> PathKind:
     return PathKind.LOG if isinstance(first, dict) and first.keys() >= _EVENT else PathKind.ROWS
 
 
-def _unpacked(head: bytes) -> bytes:
-    """Return the beginning of what was packed; empty where it is damaged."""
+def _head_of(path: Path) -> bytes:
+    """Return the first bytes of what a text file holds; none where it is damaged."""
+    try:
+        with unpacked(path) as (file, _):
+            return file.read(_LOOKED_AT)
+    except damage_errors():
+        return b""
+
+
+def is_packed(path: Path) -> bool:
+    """Return whether a file is packed, by its name."""
+    return path.suffix.lower() in PACKINGS
+
+
+def plain_name(path: Path) -> str:
+    """Return the name, in lower case, of what a file holds: that of the file in a ``.zip``, else
+    the name without its packing; with ``.jsonl`` in place of ``.log`` or ``.txt`` where its first
+    line is a JSON object.
+
+    Raises
+    ------
+    TrafficError
+        If a ``.zip`` cannot be read or does not hold exactly one file.
+    """
+    name = (path.with_suffix("") if is_packed(path) else path).name.lower()
+    if path.suffix.lower() == ".zip" and path.is_file():
+        import zipfile
+
+        try:
+            with zipfile.ZipFile(path) as archive:
+                name = Path(_member(path, archive).filename).name.lower()
+        except damage_errors() as error:
+            raise TrafficError(
+                f"{path} cannot be read: {error}. Check that the file is complete."
+            ) from error
+    plain = Path(name)
+    if plain.suffix in UNNAMED and path.is_file() and _begins_as_json_lines(_head_of(path)):
+        return plain.with_suffix(".jsonl").name
+    return name
+
+
+def _begins_as_json_lines(head: bytes) -> bool:
+    line, end, _ = head.removeprefix(b"\xef\xbb\xbf").lstrip().partition(b"\n")
+    if not end and len(head) == _LOOKED_AT:  # of a long line no more was read
+        return line.startswith((b'{"', b'{ "'))
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def damage_errors() -> tuple[type[Exception], ...]:
+    """Return what reading a damaged archive raises; ``RuntimeError``: one with a password."""
+    import lzma
+    import zipfile
     import zlib
 
+    return OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError
+
+
+@contextmanager
+def unpacked(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+    """Open a text file: what it holds, and the file as it lies on the disk, whose position tells
+    how much was read.
+
+    Raises
+    ------
+    TrafficError
+        If a ``.zip`` does not hold exactly one file.
+    """
+    with ExitStack() as stack:
+        on_disk = stack.enter_context(path.open("rb"))
+        yield _opened(path, on_disk, stack), on_disk
+
+
+def _opened(path: Path, on_disk: IO[bytes], stack: ExitStack) -> IO[bytes]:
+    match path.suffix.lower():
+        case ".gz":
+            import gzip
+
+            archive: Any = gzip.GzipFile(fileobj=on_disk)
+        case ".bz2":
+            import bz2
+
+            archive = bz2.BZ2File(on_disk)
+        case ".xz":
+            import lzma
+
+            archive = lzma.LZMAFile(on_disk)
+        case ".zst":
+            archive = _open_zstd(on_disk)
+        case ".zip":
+            import zipfile
+
+            whole = stack.enter_context(zipfile.ZipFile(on_disk))
+            archive = whole.open(_member(path, whole))
+        case _:
+            return on_disk
+    return cast(IO[bytes], stack.enter_context(archive))
+
+
+def _open_zstd(on_disk: IO[bytes]) -> Any:
+    """Return a Zstandard file as Arrow reads it, which Parquet needs anyway."""
     try:
-        return zlib.decompressobj(wbits=31).decompress(head, _LOOKED_AT)
-    except zlib.error:
-        return b""
+        import pyarrow as pa
+    except ImportError as error:
+        raise MissingExtraError("reading .zst", package="pyarrow", extra="train") from error
+    return io.BufferedReader(pa.CompressedInputStream(on_disk, "zstd"))
+
+
+def _member(path: Path, archive: Any) -> Any:
+    """Return the one file of an archive; what a file manager puts beside it does not count."""
+    members = [
+        member
+        for member in archive.infolist()
+        if not member.is_dir()
+        and not member.filename.startswith(_FOREIGN)
+        and not Path(member.filename).name.startswith(".")
+    ]
+    if len(members) != 1:
+        raise TrafficError(
+            f"a .zip must hold one file: {path} holds {len(members):,}. Unpack it, and pass the"
+            " folder."
+        )
+    return members[0]

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from difficulty.errors import InvalidValueError, TrafficNotFoundError
+from difficulty.kinds import PACKINGS, PathKind, damage_errors, kind_of, plain_name, unpacked
 
 Messages = str | Sequence[Mapping[str, Any]]
 
 LARGEST_COUNT = 2**63 - 1
-_SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
+_SUFFIXES = (".jsonl", ".ndjson")
 
 
 class Request(NamedTuple):
@@ -47,7 +48,7 @@ class RequestRow(NamedTuple):
 
 def read_requests(path: Path) -> Iterator[RequestRow]:
     """Yield the requests of a JSON-lines file (``-`` is standard input), one for each line that is
-    not blank, in order.
+    not blank, in order. The file may be packed as traffic may: ``.jsonl.gz``, ``.jsonl.zst``, ...
 
     A line is an object with ``messages`` or ``prompt``, and optionally ``id`` (default: the line
     number), ``task``, ``prompt_tokens``, ``tools``, ``checked``, and ``answer`` or
@@ -58,28 +59,30 @@ def read_requests(path: Path) -> Iterator[RequestRow]:
     TrafficNotFoundError
         If there is no such file.
     InvalidValueError
-        If it is not JSON lines by its name, or a damaged ``.gz``.
+        If it is not JSON lines by its name, or a damaged archive.
+    TrafficError
+        If a ``.zip`` does not hold exactly one file.
     """
-    import gzip  # here, because routers import this module and read no files
-    import zlib
-
     if str(path) != "-":
-        from difficulty.kinds import PathKind, kind_of
-
         if (kind := kind_of(path)) in (PathKind.NOTHING, PathKind.FOLDER):
             raise TrafficNotFoundError(f"no request file at {str(path)!r}. Check the path.")
-        if not path.is_file() or not path.name.lower().endswith(_SUFFIXES):
-            rule = f"be JSON lines ({', '.join(_SUFFIXES)})"
+        if not path.is_file() or not plain_name(path).endswith(_SUFFIXES):
+            rule = f"be JSON lines ({', '.join(_SUFFIXES)}; also packed: {', '.join(PACKINGS)})"
             raise InvalidValueError("request file", path.name, rule=rule, hint=f"It is {kind}.")
     with _opened(path) as file:
-        try:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield _row(line, number)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise InvalidValueError(
-                "request file", path.name, rule="be whole", hint=f"It is damaged ({error})."
-            ) from error
+        lines = enumerate(file, 1)
+        while True:
+            # What is made of a line, and who asks for it, fails in other ways.
+            try:
+                number, line = next(lines, (0, b""))
+            except damage_errors() as error:
+                raise InvalidValueError(
+                    "request file", path.name, rule="be whole", hint=f"It is damaged ({error})."
+                ) from error
+            if not number:
+                return
+            if line.strip():
+                yield _row(line, number)
 
 
 def request_row(form: object, number: int) -> RequestRow:
@@ -123,10 +126,7 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
     if str(path) == "-":
         yield sys.stdin.buffer
         return
-    import gzip
-
-    opener: Any = gzip.open if path.suffix.lower() == ".gz" else open
-    with opener(path, "rb") as file:
+    with unpacked(path) as (file, _):
         yield file
 
 

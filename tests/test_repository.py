@@ -110,7 +110,7 @@ MAY_NAME = {
         "thresholds/",
         "traffic/labels/judge.py",
     ],
-    "pyarrow": ["traffic/"],
+    "pyarrow": ["kinds.py", "traffic/"],
     "threadpoolctl": ["evaluation/measure.py"],
     "datasets": ["traffic/columnar.py"],
     "duckdb": ["decisions/"],

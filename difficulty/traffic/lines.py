@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from difficulty.errors import TrafficError
-from difficulty.traffic.reading.packed import is_packed, unpacked
+from difficulty.kinds import is_packed, unpacked
 
 LONGEST_LINE = 32 * 2**20
 """Bytes; of a longer line one byte more than this is kept, and the rest passed over."""

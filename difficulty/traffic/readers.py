@@ -8,7 +8,8 @@ that cannot be read is a :class:`RawRow` with a ``problem``; a file that cannot 
 
 CSV has a header; quoted fields may hold newlines, an empty cell is unknown. Its encoding and what
 stands between its cells are found, or named: see :mod:`difficulty.traffic.reading.dialect`. Text
-may be packed: see :mod:`difficulty.traffic.reading.packed`.
+may be packed: see :mod:`difficulty.kinds`. A ``.log`` or ``.txt`` whose first line is a JSON object
+is JSON lines.
 """
 
 from __future__ import annotations
@@ -24,7 +25,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from difficulty.errors import TrafficError, TrafficNotFoundError
-from difficulty.kinds import PathKind, kind_of
+from difficulty.kinds import (
+    PACKINGS,
+    UNNAMED,
+    PathKind,
+    damage_errors,
+    is_packed,
+    kind_of,
+    plain_name,
+)
 from difficulty.plugins import known_names, resolve
 from difficulty.traffic.lines import LONGEST_LINE, MOST_COLUMNS, lines_of, text_lines, too_long
 from difficulty.traffic.reading.dialect import (
@@ -35,7 +44,6 @@ from difficulty.traffic.reading.dialect import (
     is_sep_line,
     pointed,
 )
-from difficulty.traffic.reading.packed import DAMAGED, PACKINGS, is_packed, plain_name
 
 
 class RawRow(NamedTuple):
@@ -140,7 +148,7 @@ def read_rows(path: Path, options: ReadOptions = AS_FOUND) -> Iterator[RawRow]:
         for row in _reader(path, options)(path):
             rows += 1
             yield row
-    except (*DAMAGED, UnicodeError) as error:
+    except damage_errors() + (UnicodeError,) as error:
         raise TrafficError(
             f"{path} cannot be read after {rows:,} rows: {error}. Check that the file is complete."
         ) from error
@@ -175,7 +183,8 @@ def _inside(folder: Path) -> Iterator[Path]:
             continue
         seen.add(real)
         if not place.is_dir():
-            if _known_suffix(place) is not None:
+            # Not those that must be opened to know: in a folder they are notes as often as traffic.
+            if not _is_unnamed(place) and _known_suffix(place) is not None:
                 _refuse_device(place)
                 yield place
         elif any((place / mark).is_file() for mark in _DATASET_MARKS):
@@ -209,6 +218,10 @@ def _suffix(path: Path) -> str:
 def _known_suffix(path: Path) -> str | None:
     suffix = Path(plain_name(path)).suffix
     return suffix if suffix in _types() and (not is_packed(path) or suffix in _PACKED) else None
+
+
+def _is_unnamed(path: Path) -> bool:
+    return (path.with_suffix("") if is_packed(path) else path).suffix.lower() in UNNAMED
 
 
 def _what_is_read() -> str:
@@ -294,7 +307,7 @@ def csv_header(path: Path, options: ReadOptions = AS_FOUND) -> list[str]:
     """Return the column names of a CSV file; none when there is no header that can be read."""
     try:
         return next(_records(path, find_dialect(path, options)), (0, [], ""))[1]
-    except (*DAMAGED, UnicodeError, TrafficError):
+    except damage_errors() + (UnicodeError, TrafficError):
         return []
 
 

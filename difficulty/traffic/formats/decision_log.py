@@ -21,13 +21,13 @@ from typing import Any, get_args
 
 from difficulty.errors import LogError, TrafficError
 from difficulty.events import Call, DecisionEvent
+from difficulty.kinds import plain_name
 from difficulty.records import COSTS
 from difficulty.routes import Route
 from difficulty.traffic.lines import lines_of
 from difficulty.traffic.outcomes import VALIDATORS
 from difficulty.traffic.readers import RawRow, read_rows, readable_files
 
-_SUFFIXES = (".jsonl", ".jsonl.gz")
 _SHOWN = 2_000  # characters of an event that go to the rejects
 # No other JSON lines have all of these.
 _MARKS = {"format", "bundle_version", "policy_route", "propensity", "calls"}
@@ -43,7 +43,7 @@ class LogFormat:
         without a whole line are passed over.
         """
         try:
-            lines = [file for file in readable_files(path) if file.name.lower().endswith(_SUFFIXES)]
+            lines = [file for file in readable_files(path) if plain_name(file).endswith(".jsonl")]
         except TrafficError:
             return []
         # A crash may tear the only line of a file: nothing to learn from it yet.

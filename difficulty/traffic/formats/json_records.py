@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from difficulty.errors import TrafficError
+from difficulty.kinds import damage_errors, plain_name
 from difficulty.traffic.lines import lines_of, pieces_of
 from difficulty.traffic.readers import RawRow, read_rows, readable_files
 from difficulty.traffic.reading.dialect import AS_FOUND, ReadOptions, find_dialect
-from difficulty.traffic.reading.packed import DAMAGED, plain_name
 
 _JSON = (".json", ".jsonl", ".ndjson")
 _LARGEST_DOCUMENT = 256 * 2**20  # characters of one JSON document, which is held whole
@@ -25,7 +25,7 @@ _MOST_BROKEN = 100  # rows at the beginning
 _SHOWN = 2_000
 _BETWEEN = re.compile(r"[ \t\r\n,\ufeff]*")
 """What stands between the elements of an array."""
-_UNREADABLE = (*DAMAGED, TrafficError, ValueError, RecursionError)
+_UNREADABLE = damage_errors() + (TrafficError, ValueError, RecursionError)
 
 
 def read_records(file: Path, options: ReadOptions = AS_FOUND) -> Iterator[RawRow]:
@@ -187,7 +187,7 @@ def _whole(file: Path, encoding: str) -> Iterator[Any]:
                     " got more. Export it as JSON lines."
                 )
         yield json.loads("".join(parts))
-    except (ValueError, RecursionError, *DAMAGED) as error:
+    except damage_errors() + (ValueError, RecursionError) as error:
         raise _damaged(file, error) from error
 
 
@@ -222,7 +222,7 @@ def _elements(file: Path, encoding: str) -> Iterator[Any]:
                 yield value
             buffer = buffer[at:]
         raise ValueError("the array does not end")
-    except (ValueError, RecursionError, *DAMAGED) as error:
+    except damage_errors() + (ValueError, RecursionError) as error:
         raise _damaged(file, error) from error
 
 

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from difficulty.errors import InvalidValueError
+from difficulty.kinds import plain_name
 from difficulty.traffic.lines import head_of
 from difficulty.traffic.reading.named_pair import ModelPair
-from difficulty.traffic.reading.packed import plain_name
 
 _TABLES = (".csv", ".tsv")
 _HEAD = 2**20  # bytes that tell the encoding

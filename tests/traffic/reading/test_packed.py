@@ -2,15 +2,17 @@
 
 import bz2
 import gzip
+import json
 import lzma
 import zipfile
 
 import pyarrow as pa
 import pytest
 
-from difficulty.errors import TrafficError
+from difficulty.errors import InvalidValueError, TrafficError
+from difficulty.kinds import PACKINGS, PathKind, kind_of, plain_name
+from difficulty.request import read_requests
 from difficulty.traffic.readers import read_rows, readable_files
-from difficulty.traffic.reading.packed import plain_name
 
 CSV = b"id;prompt;cheap_quality\na;What is rust?;0,5\nb;And snow?;1,0\n"
 
@@ -22,6 +24,20 @@ def write_zip(path, **files):
     return path
 
 
+def pack(path, content):
+    """Write content packed as the name says."""
+    match path.suffix:
+        case ".zst":
+            write_zst(path, content)
+        case ".zip":
+            with zipfile.ZipFile(path, "w") as archive:
+                archive.writestr(path.stem, content)
+        case suffix:
+            packed = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+            path.write_bytes(packed[suffix](content))
+    return path
+
+
 def write_zst(path, content):
     with pa.OSFile(str(path), "wb") as file, pa.CompressedOutputStream(file, "zstd") as packed:
         packed.write(content)
@@ -30,14 +46,10 @@ def write_zst(path, content):
 @pytest.mark.parametrize("packing", ["gz", "bz2", "xz", "zst", "zip"])
 def test_a_packed_table_is_read_with_its_delimiter_and_decimals(tmp_path, packing):
     path = tmp_path / f"calls.csv.{packing}"
-    match packing:
-        case "zst":
-            write_zst(path, CSV)
-        case "zip":
-            write_zip(path, export__calls_csv=CSV)
-        case _:
-            pack = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}[packing]
-            path.write_bytes(pack(CSV))
+    if packing == "zip":
+        write_zip(path, export__calls_csv=CSV)
+    else:
+        pack(path, CSV)
     assert readable_files(path) == [path]
     rows = list(read_rows(path))
     assert [row.fields["prompt"] for row in rows] == ["What is rust?", "And snow?"]
@@ -71,3 +83,53 @@ def test_files_of_other_types_are_refused_with_what_to_do(tmp_path, name, advice
     (tmp_path / name).write_bytes(b"PK")
     with pytest.raises(TrafficError, match=advice):
         readable_files(tmp_path / name)
+
+
+REQUESTS = b'{"id": "a", "prompt": "What is rust?"}\n{"id": "b", "prompt": "And snow?"}\n'
+
+
+@pytest.mark.parametrize("packing", PACKINGS)
+def test_requests_to_decide_on_may_be_packed_as_traffic_may(tmp_path, packing):
+    path = pack(tmp_path / f"requests.jsonl{packing}", REQUESTS)
+    assert kind_of(path) is PathKind.ROWS
+    assert [row.id for row in read_requests(path)] == ["a", "b"]
+    assert [row.fields["id"] for row in read_rows(path)] == ["a", "b"]
+    path.write_bytes(b"no archive at all")
+    with pytest.raises((InvalidValueError, TrafficError), match="damaged|complete"):
+        list(read_requests(path))
+
+
+@pytest.mark.parametrize("packing", PACKINGS)
+def test_a_packed_decision_log_is_known(tmp_path, packing):
+    event = dict.fromkeys(("bundle_version", "policy_route", "propensity", "calls"), 1)
+    path = pack(tmp_path / f"log.jsonl{packing}", json.dumps(event).encode() + b"\n")
+    assert kind_of(path) is PathKind.LOG
+
+
+@pytest.mark.parametrize("name", ["calls.log", "calls.TXT", "calls.log.gz"])
+def test_json_lines_in_a_log_or_a_text_are_read(tmp_path, name):
+    path = tmp_path / name
+    pack(path, REQUESTS) if name.endswith(".gz") else path.write_bytes(b"\xef\xbb\xbf" + REQUESTS)
+    assert kind_of(path) is PathKind.ROWS
+    assert [row.fields["id"] for row in read_rows(path)] == ["a", "b"]
+    with pytest.raises(TrafficError, match="found none"):
+        readable_files(tmp_path)  # in a folder they are notes as often as traffic
+
+
+def test_a_long_first_line_of_a_log_is_enough(tmp_path):
+    path = tmp_path / "calls.log"
+    path.write_text(json.dumps({"prompt": "x" * 200_000}) + "\n")
+    assert len(list(read_rows(path))) == 1
+
+
+@pytest.mark.parametrize(
+    "content", [b"12:00 started\n{}\n", b"", b"[1, 2]\n", b"prompt,task\nx,y\n"]
+)
+def test_a_log_of_something_else_is_told_what_to_do(tmp_path, content):
+    path = tmp_path / "app.log"
+    path.write_bytes(content)
+    assert kind_of(path) is PathKind.FILE
+    with pytest.raises(TrafficError, match=r"\.jsonl for an object a line or \.csv for a table"):
+        readable_files(path)
+    with pytest.raises(InvalidValueError, match="must be JSON lines"):
+        list(read_requests(path))
