@@ -114,8 +114,9 @@ def ratio_support(
     """Return what stands behind sum(weight * above) / sum(weight * below); None where that is not
     known.
 
-    It is a share where no request adds less than 0, or more than its denominator; with ``signed``
-    it could have been below 0, and none is taken for a share.
+    It is a share where no request adds less than 0, or more than its denominator; where one adds
+    more, as of costs, it has no largest value and is 0 or more all the same. With ``signed`` it
+    could have been below 0, and none is taken for either.
     """
     total = float(weight @ below)
     if not total > 1e-12 * float(weight.sum()):
@@ -135,6 +136,9 @@ def ratio_support(
         support = replace(
             support, terms=tuple((scale * factor, share, behind) for factor, share, behind in terms)
         )
+    elif kind.unit is None and (above >= 0.0).all() and (below >= 0.0).all():
+        # Draws of few requests are widened past it; what lies there no cost can be.
+        support = replace(support, bounds=(0.0, np.inf))
     if (below < 0.0).any():
         support = support.resting_on(effective_groups(weight * (below > 0.0), codes))
     return replace(support, unit=kind.unit, whole=kind.whole)

@@ -284,6 +284,7 @@ def ratio_of(figure: WatchedFigure, part: PartSums, weights: FloatArray) -> Esti
         totals = weights @ below
         draws = np.full(len(weights), np.nan)
         np.divide(weights @ above, totals, out=draws, where=totals > 0.0)
+        support = support if figure.signed else replace(support, bounds=(0.0, np.inf))
         ends = interval_of(value, draws, support)
     return _estimate(figure.scale * value, (figure.scale * ends[0], figure.scale * ends[1]), n)
 

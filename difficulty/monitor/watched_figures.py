@@ -34,6 +34,8 @@ class WatchedFigure:
         What the ratio is multiplied by.
     unknown : str
         Why it has no value where no request takes part.
+    signed : bool
+        Whether it can be below 0.
     """
 
     name: str
@@ -45,6 +47,7 @@ class WatchedFigure:
     whole: bool = True
     scale: float = 1.0
     unknown: str
+    signed: bool = False
 
 
 _NO_OUTCOME = "no late outcome of such a request is known: pass --outcomes"
@@ -234,6 +237,7 @@ SAVING = WatchedFigure(
     below="CASE WHEN cost_usd IS NOT NULL THEN always_frontier END",
     unit=None,
     whole=False,
+    signed=True,
     unknown=_NO_COST,
 )
 LABELLED = _plain(

@@ -8,7 +8,9 @@ from scipy.stats import binomtest, t
 
 from difficulty.errors import InvalidValueError
 from difficulty.evaluation import evaluate
+from difficulty.evaluation.parts import Ratios, difference_supports, supports_of, values_of
 from difficulty.evaluation.scored import Thresholds
+from difficulty.metrics.arrays import Ratio
 from difficulty.metrics.bootstrap import Resampling
 from difficulty.metrics.intervals import (
     exact_interval,
@@ -141,3 +143,40 @@ def test_a_share_of_all_has_the_exact_interval_whatever_rounding_leaves():
         low, high = share_interval(1.0 - 1e-16, replace(kept, unit=1.0, whole=True))
         assert low == pytest.approx(0.025 ** (1 / n), abs=1e-3)
         assert high == 1.0
+
+
+def cost_draws(rng, n):
+    """Return what n requests cost: most next to nothing, few very much; 1.0 on the average."""
+    return np.where(rng.random(n) < 0.1, rng.exponential(9.0, n), rng.exponential(0.1 / 0.9, n))
+
+
+def test_no_cost_is_below_0_and_none_covers_less():
+    """What is cut off the interval no cost could be, so it holds the truth exactly as often."""
+    rng, resampling = np.random.default_rng(5), Resampling(200)
+    below = held = held_uncut = 0
+    for _ in range(60):
+        costs, groups = cost_draws(rng, 14), np.arange(14)
+        part = Ratios.of(np.arange(14), {"cost": Ratio(costs, np.ones(14), 14)})
+        draws = resampling.of(groups)
+        points, values = values_of([part], draws, np.ones(14))
+        behind = supports_of([part], draws, np.ones(14))["cost"]
+        low, high = interval_of(points["cost"][0], values["cost"], behind)
+        uncut = interval_of(points["cost"][0], values["cost"], replace(behind, bounds=None))
+        assert 0.0 <= low <= points["cost"][0] <= high == uncut[1]
+        below += uncut[0] < 0.0
+        held += low <= 1.0 <= high
+        held_uncut += uncut[0] <= 1.0 <= uncut[1]
+    assert below > 0
+    assert held == held_uncut
+
+
+def test_a_difference_of_costs_may_be_below_0():
+    rng = np.random.default_rng(6)
+    ones, costs = np.ones(40), cost_draws(rng, 40)
+    cheap, dear = (
+        Ratios.of(np.arange(40), {"cost": Ratio(factor * costs, ones, 40)}) for factor in (1, 2)
+    )
+    draws = Resampling(200).of(np.arange(40))
+    support = difference_supports([cheap], [dear], draws, ones)["cost"]
+    low, high = interval_of(-costs.mean(), -draws.values(lambda w: w @ costs / 40, ones), support)
+    assert low < high < 0.0

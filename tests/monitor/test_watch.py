@@ -14,7 +14,7 @@ from difficulty.gateway.log_files import event_line
 from difficulty.monitor import Promised, watch_log
 from difficulty.monitor.bucket_sums import PartSums, part_weights, ratio_of
 from difficulty.monitor.monitor_page import figure_text, monitor_markdown
-from difficulty.monitor.watched_figures import COST, LABELS, MEANINGS, QUALITY, SENT
+from difficulty.monitor.watched_figures import COST, LABELS, MEANINGS, QUALITY, SAVING, SENT
 from difficulty.monitor.watched_table import BUCKETS
 from difficulty.records import Estimate, Prices
 from tests.events import WHEN, answer, event_of
@@ -259,6 +259,20 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
             hits[place] += holds(estimate, truths[place])
     assert (hits / 300 >= 0.92).all(), hits
     assert (hits / 300 <= 0.98).all(), hits
+
+
+def test_a_cost_is_never_below_0_and_a_saving_may_be():
+    """Six users, one of whom sent nearly all that was dear."""
+    spent = np.zeros(BUCKETS)
+    spent[:6] = 100.0, 0.1, 0.1, 0.1, 0.1, 0.1
+    users = (np.arange(BUCKETS) < 6).astype(float)
+    ends = {}
+    for figure, above in ((COST, spent), (SAVING, spent)):
+        sums = {f"{figure.name}__{part}": users for part in ("n", "below", "squares")}
+        part = PartSums(sums | {f"{figure.name}__above": above}, 6.0, {})
+        ends[figure.name] = ratio_of(figure, part, part_weights())
+    assert ends["cost"].low == 0.0 < ends["cost"].value
+    assert ends["saving"].low < 0.0
 
 
 def test_weeks_without_traffic_are_there_and_empty(tmp_path):
