@@ -16,7 +16,8 @@ from difflib import get_close_matches
 from typing import Any
 
 from difficulty.errors import TrafficError
-from difficulty.traffic.reading.column_names import plain_name
+from difficulty.traffic.outcomes import GAIN_OF_VOTE
+from difficulty.traffic.reading.column_names import REFERENCES, plain_name
 from difficulty.traffic.rows import FIELDS, as_float, says_something
 
 LABEL_COLUMNS = {
@@ -93,6 +94,7 @@ class Losses:
         self._values = {name: _Values() for name in _QUALITIES}
         self._halves: tuple[set[Any], set[Any]] = (set(), set())
         self._split, self._split_id = 0, ""
+        self._references: set[str] = set()
         self._zones: Counter[str] = Counter()
         read = {name for label in labels for name in LABEL_COLUMNS.get(label, ())}
         self._read = (FIELDS | {"prompt"} | read) - {"id"}
@@ -101,6 +103,12 @@ class Losses:
         """Look at the columns of a row as it came, and perhaps at its qualities."""
         if len(self._columns) < _MOST_COLUMNS:
             self._columns.update(dict.fromkeys(map(str, fields)))
+        # A right answer, unless it only ever says who is better: that is a preference misspelt.
+        self._references |= {
+            name
+            for name in REFERENCES
+            if says_something(answer := fields.get(name)) and str(answer) not in GAIN_OF_VOTE
+        }
         if with_values and says_something(time := fields.get("timestamp")):
             self._zones[_zone(time)] += 1
         for name, values in self._values.items() if with_values else ():
@@ -154,7 +162,7 @@ class Losses:
 
     def refuse_misspelt(self) -> None:
         """Refuse a column that is nearly one that is read, where that one is not there."""
-        meant = _meant(self._columns, self._read)
+        meant = _meant(self._columns.keys() - self._references, self._read)
         if not meant:
             return
         pairs = [f"{name!r:.80} (perhaps {known!r})" for name, known in meant.items()]

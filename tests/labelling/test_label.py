@@ -260,11 +260,12 @@ def test_traffic_without_anything_to_label_is_refused(tmp_path):
         buy(make_traffic(tmp_path, rows), url)
 
 
-def test_exact_holds_answers_against_references(tmp_path):
+@pytest.mark.parametrize("column", ["expected", "reference", "gold_answer"])
+def test_exact_holds_answers_against_references(tmp_path, column):
     texts = ["2 + 2?", "7 * 6?", "Capital of France?"]
     rows = requests(3, texts=texts)
     for row, reference in zip(rows, ("4", "42", "Paris"), strict=True):
-        row["expected"] = reference
+        row[column] = reference
     answers = {
         "cheap": ["The answer is 4.", "I get 41.", "paris."],
         "frontier": ["So it is 5", "6 times 7 is 42.", "Lyon"],

@@ -69,6 +69,17 @@ def test_unknown_columns_that_are_near_nothing_are_extras(tmp_path):
     assert summary.kept == 2
 
 
+def test_right_answers_are_kept_and_no_preference_misspelt(tmp_path, refusal):
+    """Unless the column only says who was better."""
+    answers = rows_of([0, 1], reference="Paris", expected_answer="4")
+    ingest([write_rows(tmp_path / "answers.jsonl", answers)], tmp_path / "kept.parquet")
+    kept = Traffic.read(tmp_path / "kept.parquet").column("extra")
+    assert kept == [{"reference": "Paris", "expected_answer": "4"}] * 2
+    for path in [*tmp_path.iterdir()]:
+        path.unlink()
+    assert "'reference' (perhaps 'preference')" in refusal(rows_of([0, 1], reference="cheap"))
+
+
 def test_a_misspelt_column_is_kept_when_told_to(tmp_path):
     source = write_rows(tmp_path / "in.jsonl", rows_of([0, 1], tasks="x"))
     ingest([source], tmp_path / "out.parquet", keep_unknown_columns=True)

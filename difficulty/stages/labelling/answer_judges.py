@@ -29,6 +29,7 @@ from difficulty.labelling.verdicts import (
     read_verdict,
 )
 from difficulty.routes import Route, ValidatorRule
+from difficulty.traffic.reading.column_names import REFERENCES
 
 BOTH: tuple[Route, ...] = ("cheap", "frontier")
 PEOPLE, EXACT, VALIDATORS, PYTHON = "people", "exact", "validators", "python:"
@@ -255,10 +256,6 @@ class ModelJudge(AnswerJudge):
         )
 
 
-REFERENCE_NAMES = ("expected", "expected_answer", "reference", "gold", "ground_truth", "target")
-"""Columns that references are looked for in, where the user names none."""
-
-
 def read_references(extra: Sequence[Mapping[str, Any]], column: str | None) -> list[str | None]:
     """Return the reference answer of each request; ``None`` where it has none.
 
@@ -268,11 +265,9 @@ def read_references(extra: Sequence[Mapping[str, Any]], column: str | None) -> l
         If no request has such a column.
     """
     seen = dict.fromkeys(name for row in extra for name in row)
-    name = column or next((name for name in REFERENCE_NAMES if name in seen), None)
+    name = column or next((name for name in REFERENCES if name in seen), None)
     if name is None or name not in seen:
-        wanted = (
-            f"the column {column!r:.80}" if column else f"a column {', '.join(REFERENCE_NAMES)}"
-        )
+        wanted = f"the column {column!r:.80}" if column else f"a column {', '.join(REFERENCES)}"
         there = ", ".join(f"{name!r:.40}" for name in list(seen)[:10]) or "none"
         raise TrafficError(
             f"judging exactly needs reference answers: no request has {wanted}. Columns beside the"

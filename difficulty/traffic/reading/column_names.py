@@ -31,6 +31,10 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "cost": ("costusd", "totalcost", "spend", "price", "usd", "pricecost"),
 }
 """Field to other names of it, without case and signs."""
+REFERENCES = ("expected", "expected_answer", "reference", "reference_answer") + (
+    *("gold", "gold_answer", "ground_truth", "target"),
+)
+"""Columns of right answers: kept as they are, and looked at by who judges by them."""
 
 
 def plain_name(name: str) -> str:
