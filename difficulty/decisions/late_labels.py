@@ -3,6 +3,9 @@
 They are read as ``difficulty outcomes`` reads them (docs/labels.md): without a side or model
 feedback is of the answer that the user saw, and where different things were said of one answer the
 last by its time counts.
+
+Each outcome counts alike here. Where requests were chosen for labelling with chances that differ
+(``inclusion``), that would bend every figure, so such outcomes are refused.
 """
 
 from __future__ import annotations
@@ -19,13 +22,18 @@ from difficulty.kinds import PathKind, kind_of
 from difficulty.traffic.feedback import FEEDBACK_COLUMNS, UNSAID, read_feedback
 from difficulty.traffic.outcomes import VOTES
 from difficulty.traffic.readers import RawRow, read_rows, readable_files
+from difficulty.traffic.rows import as_float
 
 _COLUMNS = {
     **dict.fromkeys(("id", "side", "model", "measured_by", "timestamp"), "VARCHAR"),
     **dict.fromkeys(("quality", "passed", "cheap_quality", "frontier_quality"), "DOUBLE"),
-    **dict.fromkeys(("cheap_passed", "preference", "place"), "DOUBLE"),
+    **dict.fromkeys(("cheap_passed", "preference", "inclusion", "place"), "DOUBLE"),
 }
 """Of one row of feedback as it is written for DuckDB; a preference is -1, 0 or 1."""
+_ALIKE = 1.1
+"""Ratio of the largest to the smallest chance up to which requests count as chosen alike: weights
+that differ by no more move a mean of values in [0, 1] by at most 0.024.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +64,8 @@ def join_labels(connection: Any, sources: Sequence[Path], work_dir: Path) -> Lab
     Raises
     ------
     TrafficError
-        If a source cannot be read, or none of its rows is understood.
+        If a source cannot be read, none of its rows is understood, or the requests were chosen for
+        labelling with chances that differ.
     """
     files = list(dict.fromkeys(file for source in sources for file in readable_files(source)))
     ingested = [file for file in files if kind_of(file) is PathKind.TRAFFIC]
@@ -72,6 +81,7 @@ def join_labels(connection: Any, sources: Sequence[Path], work_dir: Path) -> Lab
         )
     connection.execute(f"CREATE TABLE feedback AS {' UNION ALL BY NAME '.join(queries)}")
     _resolve(connection)
+    _refuse_chosen(connection)
     counts = _counts(connection)
     connection.execute("DROP TABLE feedback; DROP TABLE said")
     return LabelCounts(rejected_outcomes=feedback.rejected, **counts)
@@ -96,8 +106,10 @@ class _Written:
                     self.problem = self.problem or str(error)
                     continue
                 unsaid = VOTES if "preference" in event.said else UNSAID
+                chance = as_float(row.fields.get("inclusion"))
                 form = {
                     "id": event.id,
+                    "inclusion": chance if chance and 0.0 < chance <= 1.0 else None,
                     "side": event.side,
                     "model": event.model,
                     "measured_by": event.measured_by or unsaid,
@@ -127,7 +139,10 @@ def _ingested_query(file: Path, number: int) -> str:
         " CAST(NULL AS TIMESTAMPTZ) AS timestamp, CAST(NULL AS DOUBLE) AS quality,"
         " CAST(NULL AS DOUBLE) AS passed, cheap_quality, frontier_quality,"
         " CAST(cheap_passed AS DOUBLE) AS cheap_passed,"
-        f" {gain} AS preference, {place} AS place FROM read_parquet({quoted(file)})"
+        f" {gain} AS preference, inclusion, {place} AS place"
+        # Files of an earlier version have no such column.
+        " FROM (SELECT CAST(NULL AS DOUBLE) AS inclusion WHERE FALSE UNION ALL BY NAME"
+        f" SELECT * FROM read_parquet({quoted(file)}))"
         " WHERE cheap_quality IS NOT NULL OR frontier_quality IS NOT NULL"
         " OR preference IS NOT NULL OR cheap_passed IS NOT NULL"
     )
@@ -168,6 +183,24 @@ def _resolve(connection: Any) -> None:
         f" any_value(verdict) AS verdict, ({differs}) AS disagrees FROM said"
         f" WHERE known AND NOT shared AND ({_says_something(qualities)}) GROUP BY event"
     )
+
+
+def _refuse_chosen(connection: Any) -> None:
+    """Refuse outcomes of requests that were chosen with chances that differ; one without a chance
+    was labelled whatever was chosen.
+    """
+    chosen, low, high = connection.execute(
+        "SELECT count(inclusion), min(coalesce(inclusion, 1.0)), max(coalesce(inclusion, 1.0))"
+        " FROM said WHERE known AND NOT shared"
+    ).fetchone()
+    if chosen and high > _ALIKE * low:
+        raise TrafficError(
+            "late outcomes beside a log must be of requests that were chosen alike, as each counts"
+            f" the same: got {chosen:,} chosen for labelling with a known chance (inclusion), from"
+            f" {low:.3g} to {high:.3g} over all. Judge the bundle by the labelled file, which is"
+            " weighed by it: difficulty evaluate BUNDLE FILE; or pass outcomes of a plain random"
+            " draw: difficulty label --random-share 1."
+        )
 
 
 def _says_something(qualities: dict[str, str]) -> str:

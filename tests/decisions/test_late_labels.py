@@ -150,3 +150,47 @@ def test_late_word_on_the_form_counts_where_no_validator_looked(tmp_path):
 def test_outcomes_that_say_nothing_are_refused(log, tmp_path):
     with pytest.raises(TrafficError, match="late outcomes must say something"):
         read_decisions(log, outcomes=[feedback(tmp_path, {"id": "r0"})])
+
+
+def labelled(tmp_path, kind, chances):
+    """Return outcomes of the first requests, chosen with these chances."""
+    rows = [
+        {"id": f"r{n}", "cheap_quality": 1.0, "inclusion": chance}
+        for n, chance in enumerate(chances)
+    ]
+    if kind == "feedback":
+        return feedback(tmp_path, *rows)
+    source, path = tmp_path / "rows.jsonl", tmp_path / "labelled.parquet"
+    source.write_text(
+        "".join(json.dumps({"prompt": f"p {n}"} | row) + "\n" for n, row in enumerate(rows))
+    )
+    ingest([source], path, near_duplicates=False)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["feedback", "traffic"])
+@pytest.mark.parametrize("chances", [(0.1, 0.5), (0.1, None)])
+def test_outcomes_of_requests_chosen_with_other_chances_are_refused(log, tmp_path, kind, chances):
+    """Each would count the same, though it stands for 1 / inclusion requests."""
+    path = labelled(tmp_path, kind, chances)
+    with pytest.raises(
+        TrafficError, match=r"must be of requests that were chosen alike.* evaluate"
+    ):
+        read_decisions(log, outcomes=[path])
+
+
+@pytest.mark.parametrize("kind", ["feedback", "traffic"])
+@pytest.mark.parametrize("chances", [(0.1, 0.105), (None, None)])
+def test_outcomes_of_requests_chosen_alike_are_joined(log, tmp_path, kind, chances):
+    with read_decisions(log, outcomes=[labelled(tmp_path, kind, chances)]) as table:
+        assert table.reading.joined == 2
+
+
+def test_chances_of_requests_that_the_log_does_not_have_do_not_matter(log, tmp_path):
+    path = feedback(
+        tmp_path,
+        {"id": "r0", "quality": 1, "inclusion": 0.1},
+        {"id": "elsewhere", "quality": 1, "inclusion": 1.0},
+    )
+    with read_decisions(log, outcomes=[path]) as table:
+        assert table.reading.joined == 1
