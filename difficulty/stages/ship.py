@@ -162,7 +162,7 @@ def ship(
     needs_check = not allow_no_signal and _needs_check(run, answer)
     recipe, rules = run.recipe, policy or run.recipe.policy
     wanted = parse_objective(objective or rules.objective)
-    _check_promise(run, wanted)
+    _check_promise(run, wanted, answer)
     # The run's seed, so that the same run ships the same intervals.
     resampling = Resampling(draws, recipe.seed)
     student = student_of(run) if (recipe.export.early if early is None else early) else None
@@ -401,9 +401,10 @@ def _signal_part(run: Run, traffic: Traffic, *, out_of_fold: bool) -> SignalPart
     )
 
 
-def _check_promise(run: Run, objective: Objective) -> None:
+def _check_promise(run: Run, objective: Objective, answer: WayWanted) -> None:
     """Refuse a promise where no samples are left to show it: heads know the outcomes of those that
-    they learned from, and scores by other heads say nothing certain of these.
+    they learned from, and scores by other heads say nothing certain of these; and a check that was
+    carried over to a new cheap model saw all but the test samples with the old one.
     """
     if not objective.promises:
         return
@@ -414,6 +415,13 @@ def _check_promise(run: Run, objective: Objective) -> None:
             f" did not learn from: the heads of {str(run.folder)!r} learned from theirs."
             ' Train again by a recipe file with calibration = "split", choose the threshold on'
             " other labelled traffic (difficulty thresholds), or ship with another objective."
+        )
+    if run.record.has_carried_check and answer.way != "off":
+        raise RunError(
+            f"the objective {objective} is a promise and needs calibration samples that no check"
+            f" saw: that of {str(run.folder)!r} began as one that saw them with another cheap"
+            " model's outcomes. Choose the threshold on other labelled traffic (difficulty"
+            " thresholds), or ship without the check (--answer off) or with another objective."
         )
 
 

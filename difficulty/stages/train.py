@@ -100,7 +100,7 @@ class _Fitted:
     reading: Reading
     answers: TrainedCheck | None
     answer_notes: tuple[str, ...]
-    """Why there is no check of answers, where the traffic has some."""
+    """Why there is no check of answers, where the traffic has some; what is to be known of it."""
 
 
 def train(

@@ -22,7 +22,7 @@ from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.table import ASIDE, Traffic
 from difficulty.training.diagnosis import Unseen
 from difficulty.training.material import Material, Progress
-from difficulty.training.run import Run
+from difficulty.training.run import CARRIED_OVER, Run
 
 FloatArray = NDArray[np.float64]
 _LEAST_OF_EACH = 5
@@ -104,7 +104,8 @@ def train_check(
     if not len(fit) and start and start.record.answer:
         # Nothing was learned: what is known of the facts is the earlier check's.
         record = replace(start.record.answer, answers=0, started=True)
-    return TrainedCheck(check=check, record=record, scores=both), ()
+    notes = (CARRIED_OVER,) if material.asks_again else ()
+    return TrainedCheck(check=check, record=record, scores=both), notes
 
 
 def _too_few(material: Material, rows: NDArray[np.intp]) -> str:

@@ -67,6 +67,12 @@ from difficulty.traffic.table import Traffic
 from difficulty.training.reading import Reading
 
 RUN_FORMAT = 1
+CARRIED_OVER = (
+    "the check of answers began as one that saw these requests with another cheap model's outcomes:"
+    " on those that it learned from it looks better than it is, and so does a threshold chosen on"
+    " them; the figures of the test samples, which neither run saw, are not touched by this"
+)
+"""Of a check that was carried over to a new cheap model on the same requests."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,7 +206,13 @@ class RunRecord(SavedForm):
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of the figures has to know."""
-        return notes_of(self.logged, self.reading, self.signal, self.labels)
+        notes = notes_of(self.logged, self.reading, self.signal, self.labels)
+        return (*notes, CARRIED_OVER) if self.has_carried_check else notes
+
+    @property
+    def has_carried_check(self) -> bool:
+        """Whether the check of answers saw these requests before, with another cheap model."""
+        return bool(self.start and self.start.asks_again and self.answer)
 
 
 def notes_of(*parts: LoggedReport | Reading | Signal | LabelSummary | None) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from difficulty.stages.ship import ship
 from difficulty.stages.train import train
 from difficulty.stages.verify import verify
 from difficulty.thresholds.ways import WayWanted
-from difficulty.training.run import Run
+from difficulty.training.run import CARRIED_OVER, Run
 from difficulty.training.shipped import shipped_file
 from tests.journey import DRAWS, recipe_of, sample_rows, train_on, write_rows
 
@@ -140,11 +140,11 @@ def test_answers_that_never_fail_teach_nothing(journey, tmp_path):
     assert any("of which 0 fail" in note for note in evaluation.notes)
 
 
-def started(journey, folder, rows, start):
+def started(journey, folder, rows, start, **changes):
     return train(
         traffic_of(folder, rows),
         folder / "run",
-        recipe=recipe_of(journey.encoder, **CHECK),
+        recipe=recipe_of(journey.encoder, **CHECK, **changes),
         encoder=StaticEncoder.load(journey.encoder),
         start=start,
         draws=DRAWS,
@@ -178,10 +178,17 @@ def test_warm_start_learns_from_new_answers(checked, journey, tmp_path):
 
 
 def test_warm_start_on_the_same_requests_carries_the_check_over(checked, journey, tmp_path):
-    """Another cheap model answered what the run saw: nothing that it saw is tested on."""
+    """Another cheap model answered what the run saw: nothing that it saw is tested on, and no
+    promise is shown on it.
+    """
     start, _ = checked
     rows = [{**row, "cheap_model": "another"} for row in sample_rows()]
-    run, evaluation = started(journey, tmp_path, rows, start)
+    run, evaluation = started(journey, tmp_path, rows, start, calibration="split")
+    assert CARRIED_OVER in evaluation.notes
+    assert CARRIED_OVER in run.record.notes
+    assert CARRIED_OVER not in start.record.notes
+    with pytest.raises(RunError, match="needs calibration samples that no check saw"):
+        ship(run.folder, tmp_path / "b-1", objective="risk=0.5", allow_no_signal=True, draws=DRAWS)
     assert run.record.start.asks_again
     assert run.record.start.seen > 300
     assert run.record.answer.started
