@@ -62,6 +62,12 @@ _RANKED = ("apgr", "cpt_50", "cpt_80")
 _ROUTED = ("frontier_share", "gap_recovered", "quality", "cost")
 _COMPARED = ("apgr", "quality")
 _Key = tuple[str, ...]
+VOTES_ALONE = (
+    "No outcome here says whether an answer fails, only which of two is better: p_cheap_fails is"
+    " the chance that the cheap answer loses, a tie counting half, and risk, quality and Brier"
+    " score are unknown. To know them have answers graded, as by label --judge exact or a function."
+)
+"""Where all that is known are votes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,6 +336,9 @@ def _notes(scored: ScoredTraffic, n_draws: int) -> tuple[str, ...]:
         " groups are few or uneven; those of shares are exact for as many requests as the groups"
         " are worth."
     ]
+    outcomes = scored.outcomes
+    if outcomes.known.any() and np.isnan([outcomes.cheap_quality, outcomes.frontier_quality]).all():
+        notes.append(VOTES_ALONE)
     if scored.threshold is None:
         notes.append("No threshold was given: figures at a threshold are unknown.")
     if scored.catch_rate is not None:

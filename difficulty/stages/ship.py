@@ -22,6 +22,7 @@ from difficulty.diagnostics.signal import WEAK, Signal, SignalPart, measure_sign
 from difficulty.early_exit import unfit
 from difficulty.errors import BundleError, LosingRuleError, NoSignalError, RunError
 from difficulty.evaluation import Evaluation, evaluate, metrics_text
+from difficulty.evaluation.measure import VOTES_ALONE
 from difficulty.evaluation.rule_tasks import RuleTask, judge_rule, losing
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.evaluation.verdict import weigh
@@ -52,7 +53,7 @@ from difficulty.thresholds.promises import refuse_blind
 from difficulty.thresholds.ways import BY_COST, WayWanted
 from difficulty.traffic.table import Traffic
 from difficulty.training.diagnosis import with_suspicion
-from difficulty.training.run import Run, library_versions
+from difficulty.training.run import CARRIED_OVER, Run, library_versions
 
 # A version has no dash, so ``support-eu-1`` is version 1 of ``support-eu``.
 _NAME = re.compile(r"^(?P<name>.+?)-(?P<version>\d[\w.]*)$")
@@ -263,7 +264,8 @@ def ship(
     )
     manifest = _manifest(run, scorer, name=name, version=version, recipe=asked)
     bundle = write_bundle(out, files | remembered, manifest, sign=sign)
-    return Shipped(bundle, point, report, evaluation, (*notes, *unseen_tasks), rule)
+    warned = [note for note in (VOTES_ALONE, CARRIED_OVER) if note in evaluation.notes]
+    return Shipped(bundle, point, report, evaluation, (*notes, *unseen_tasks, *warned), rule)
 
 
 def bundle_name(out: Path) -> tuple[str, str]:

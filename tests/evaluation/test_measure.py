@@ -7,6 +7,7 @@ import pytest
 
 from difficulty.evaluation import REPORTED, TaskMeans, evaluate
 from difficulty.evaluation.figures import FIGURES
+from difficulty.evaluation.measure import VOTES_ALONE
 from difficulty.metrics import Resampling, auroc, brier, expected_calibration_error
 from tests.reference import (
     average_gap_recovered,
@@ -343,3 +344,21 @@ def test_lead_on_chance_is_seen_where_the_check_knows_more_requests():
     lead = run(scored, n_draws=200).baselines["random"]["quality_difference"]
     assert lead.value == pytest.approx(0.3 * 0.7, abs=0.04)
     assert lead.value - 0.05 < lead.low < lead.value < lead.high < lead.value + 0.05
+
+
+def test_votes_alone_are_said_to_know_no_failure():
+    votes = np.array([1.0, -1.0, 0.0] * 20)
+    unknown = np.full(60, np.nan)
+    judged = {
+        name: evaluate(
+            scored_of(np.linspace(0, 1, 60), unknown, unknown, outcomes=outcomes), Resampling(20)
+        )
+        for name, outcomes in {
+            "votes": outcomes_of(unknown, unknown, preferred=votes),
+            "graded": outcomes_of(np.r_[1.0, unknown[1:]], unknown, preferred=votes),
+            "nothing": outcomes_of(unknown, unknown),
+        }.items()
+    }
+    said = {name: VOTES_ALONE in evaluation.notes for name, evaluation in judged.items()}
+    assert said == {"votes": True, "graded": False, "nothing": False}
+    assert judged["votes"].overall["risk"].value is None
