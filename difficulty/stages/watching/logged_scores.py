@@ -117,6 +117,9 @@ def read_logged(source: Path, outcomes: Sequence[Path], bundle: Bundle) -> Fresh
 def _row(columns: Mapping[str, NDArray[Any]], row: int) -> dict[str, Any]:
     """Return an event as a row of the traffic contract."""
     number = {name: _known(columns[name][row]) for name in _NUMBERS}
+    if columns["frontier_role"][row] == "fallback":
+        # Asked because the cheap answer had failed: no word on the gain of other requests.
+        number["frontier_quality"] = None
     passed = number["cheap_passed"] if columns["cheap_role"][row] in ("answer", "shadow") else None
     measured = columns["measured_by"][row]
     if measured is None and passed is not None:
