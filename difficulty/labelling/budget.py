@@ -37,7 +37,7 @@ class Budget:
 
     def hold(self, usd: float) -> bool:
         """Set money aside; ``False`` where it is not there, and nothing is."""
-        if usd > self.left_usd:
+        if usd > max(0.0, self.left_usd):  # what costs nothing may always be done
             return False
         self.held_usd += usd
         return True
@@ -56,16 +56,16 @@ class Purse:
     """What is held for one request, from which its calls are paid.
 
     A request whose money runs out half-way is paid for and not labelled; so all of its calls are
-    held before the first goes out.
+    held before the first goes out. One that ``borrows`` takes what is missing from the budget.
     """
 
-    def __init__(self, budget: Budget, held_usd: float) -> None:
-        self._budget, self._left = budget, held_usd
+    def __init__(self, budget: Budget, held_usd: float, *, borrows: bool = True) -> None:
+        self._budget, self._left, self._borrows = budget, held_usd, borrows
 
     def take(self, usd: float) -> bool:
         """Set money aside for a call, from the purse first; ``False`` where both are empty."""
         missing = max(0.0, usd - self._left)
-        if not self._budget.hold(missing):
+        if (missing and not self._borrows) or not self._budget.hold(missing):
             return False
         self._left -= usd - missing
         return True

@@ -64,6 +64,10 @@ class MoneyGone(Exception):
 class Job(Protocol):
     """A request to buy for."""
 
+    @property
+    def first_calls(self) -> Sequence[tuple[CalledModel, ModelQuestion]]:
+        """Calls that it begins with: one of them in the journal says that it was begun."""
+
     def worst_usd(self, shop: Shop) -> float:
         """Return the most that its calls may cost which are not in the journal."""
 
@@ -149,8 +153,11 @@ class Shop:
         self.finishes = self.finishes and finishes
 
     async def buy(self, jobs: Sequence[Job]) -> int:
-        """Run jobs in order until all are done or the money is; return how many were begun."""
+        """Run jobs in order until all are done or the money is; return how many were begun, by
+        earlier runs too: what those paid for is kept whatever ends this one.
+        """
         self._total, under_way, begun = len(jobs), set[asyncio.Task[None]](), 0
+        earlier = self._begun_before(jobs)
         for job in jobs:
             while len(under_way) >= self._at_once:
                 under_way = await self._wait(under_way)
@@ -158,18 +165,27 @@ class Shop:
             # What others hold and do not need comes back when they are done.
             while not (held := self.budget.hold(worst)) and under_way and not self.stopped:
                 under_way = await self._wait(under_way)
-            if self.stopped:
+            if begun >= earlier and (self.stopped or not held):
                 if held:
                     self.budget.release(worst)
-                break
-            if not held:
                 self.stop("the budget", finishes=True)
                 break
-            under_way.add(asyncio.create_task(self._run(job, Purse(self.budget, worst))))
+            # One that an earlier run began and this one cannot pay gets what is in the journal.
+            purse = Purse(self.budget, worst if held else 0.0, borrows=held)
+            under_way.add(asyncio.create_task(self._run(job, purse)))
             begun += 1
         while under_way:
             under_way = await self._wait(under_way)
         return begun
+
+    def _begun_before(self, jobs: Sequence[Job]) -> int:
+        """Return how many of the jobs, which are always taken in order, earlier runs began."""
+        if not self.journal.calls:
+            return 0
+        for place in range(len(jobs), 0, -1):
+            if any(call_key(*call) in self.journal.calls for call in jobs[place - 1].first_calls):
+                return place
+        return 0
 
     async def _wait(self, under_way: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
         done, left = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)

@@ -40,6 +40,11 @@ class OneCall:
     def __init__(self, number):
         self.question, self.reply, self.problem = asked(number), None, ""
 
+    @property
+    def first_calls(self):
+        """The call."""
+        return [(MODEL, self.question)]
+
     def worst_usd(self, shop):
         """Return the worst case of the call."""
         return shop.worst_usd(MODEL, self.question)
@@ -117,6 +122,32 @@ def test_second_run_pays_for_nothing_that_the_first_bought(tmp_path):
     assert (begun, call.n, shop.counts["known"]) == (9, 0, 9)
     assert [job.reply for job in again] == [job.reply for job in jobs]
     assert shop.budget.spent_usd == pytest.approx(9e-4)
+
+
+@pytest.mark.parametrize("usd", [1e-6, 3 * WORST, 1.0])
+def test_second_run_keeps_what_the_first_bought_whatever_money_is_left(tmp_path, usd):
+    """The third request failed; a smaller budget, or none that is left, loses no paid answer."""
+    failure = CallFailure("HTTP 503", kind="again", billed=False)
+    patience = Patience(first_wait_s=0.0, tries_free=1)
+    bought = scripted(reply(WORST), reply(WORST), failure, *[reply(WORST)] * 6)
+    buy(tmp_path / "j", bought, [OneCall(n) for n in range(9)], at_once=1, patience=patience)
+    call, again = scripted(), [OneCall(number) for number in range(12)]
+    shop, begun = buy(tmp_path / "j", call, again, usd=usd, at_once=1)
+    assert [job.reply is not None for job in again[:2] + again[3:9]] == [True] * 8
+    assert (begun, call.n) == ((12, 4) if usd == 1.0 else (9, 0))
+    assert shop.stopped == ("" if usd == 1.0 else "the budget")
+
+
+def test_second_run_that_is_stopped_keeps_what_the_first_bought(tmp_path):
+    """The key is wrong now, and the first request failed the first time."""
+    failure = CallFailure("HTTP 503", kind="again", billed=False)
+    patience = Patience(first_wait_s=0.0, tries_free=1)
+    buy(tmp_path / "j", scripted(failure), [OneCall(n) for n in range(9)], patience=patience)
+    no_key = CallFailure("HTTP 401", kind="account", billed=False)
+    call, again = scripted(no_key), [OneCall(number) for number in range(12)]
+    shop, begun = buy(tmp_path / "j", call, again, at_once=1)
+    assert (begun, call.n, shop.finishes) == (9, 1, False)
+    assert [job.reply is not None for job in again[1:9]] == [True] * 8
 
 
 def test_equal_requests_share_a_call(tmp_path):

@@ -186,7 +186,7 @@ def label(
         else:
             say("nothing was called or written; --yes spends the money")
         return
-    next_step = _next_step(result, out_path)
+    next_step = _next_step(result, out_path, export)
     if json:
         print_json({"out": str(out_path), **result.as_dict(), "next": next_step})
     else:
@@ -293,6 +293,7 @@ def _print_plan(plan: LabelPlan) -> None:
     say(f"  budget     {plan.budget_usd:,.2f} USD{before}; it is never passed")
     if plan.resumed:
         say(f"  goes on with {plan.journal}: what is in it is not bought again")
+        say("  more money finishes these requests; others are another round, with an -o of its own")
 
 
 def _print_labels(report: PurchaseReport) -> None:
@@ -346,11 +347,17 @@ def _print_judge(report: PurchaseReport) -> None:
         )
 
 
-def _next_step(report: PurchaseReport, out: Path) -> str:
+def _next_step(report: PurchaseReport, out: Path, export: Path | None) -> str:
+    votes = report.votes
+    if votes and votes["unknown"] > votes["pairs"] / 2:
+        return "the same command with another judge and another -o"
     if report.stopped and not report.went_well:
         return "the same command again: it goes on where it ended"
+    if report.stopped and not report.labelled:
+        return "the same command with a larger --budget-usd"
     if not report.measured_by:
-        words = ["difficulty", "outcomes", str(out), "JUDGED", "-o", "judged.parquet"]
+        judged = str(export or "JUDGED")
+        words = ["difficulty", "outcomes", str(out), judged, "-o", "judged.parquet"]
     elif not report.labelled:
         return "the same command with another judge and another -o"
     else:

@@ -76,6 +76,10 @@ class AnswerJudge(ABC):
     calls = 0
     """Calls of a model for each request."""
 
+    def calls_of(self, request: RequestToLabel) -> list[tuple[CalledModel, ModelQuestion]]:
+        """Return its calls on a request with both answers."""
+        return []
+
     def worst_usd(self, request: RequestToLabel, shop: Shop, answer_tokens: int) -> float:
         """Return the most that it may cost, with answers of at most so many tokens where they are
         not there yet.
@@ -211,6 +215,10 @@ class ModelJudge(AnswerJudge):
         self._model = model
         self.measured_by = f"judge:{model.name}"
         self._pairs = self._unknown = 0
+
+    def calls_of(self, request: RequestToLabel) -> list[tuple[CalledModel, ModelQuestion]]:
+        """Return the calls of both orders."""
+        return [(self._model, question) for question in self._questions(request)]
 
     def worst_usd(self, request: RequestToLabel, shop: Shop, answer_tokens: int) -> float:
         """Return the worst case of both orders."""

@@ -160,7 +160,7 @@ def _unread(path: Path, options: ReadOptions, format: str, problem: str) -> Firs
     if "--cheap" in problem:  # the models that the log names stand in the problem
         steps = [_shown("start", path, "--cheap", "MODEL", "--frontier", "MODEL")]
     elif format == "native":
-        steps.insert(0, _suggest_command(path, options))
+        steps = [_suggest_command(path, options), _ingest_command(path, options, mapped=True)]
     return FirstLook(
         format=format,
         rows=0,
@@ -188,6 +188,8 @@ def _described(
     summary, traffic = read.summary, read.traffic
     known = summary.known_outcomes
     both = known.get("both", 0) + known.get("preference", 0)
+    # Where every request is labelled there is none to buy a label for.
+    lacking = both < min(LABELS, summary.kept)
     lengths, scripts = [], Counter[str]()
     for messages in traffic.each_messages():  # a few thousand at a time, as logs are large
         text = "\n".join(message["content"] for message in messages)
@@ -217,8 +219,8 @@ def _described(
         billed_usd=dict(summary.billed_usd),
         scripts=dict(scripts.most_common()),
         missing=tuple(_missing(read, labelled, both, answers)),
-        cost=_label_price(traffic, tokens, characters, prices) if both < LABELS else None,
-        next_steps=tuple(_next_steps(path, options, read.mapped, both)),
+        cost=_label_price(traffic, tokens, characters, prices) if lacking else None,
+        next_steps=tuple(_next_steps(path, options, read.mapped, lacking)),
     )
 
 
@@ -234,6 +236,8 @@ def _missing(read: _Read, labelled: int, both: int, answers: dict[str, int]) -> 
         )
     elif both < LABELS:
         said.append(f"outcomes: {both:,} of both models; {LABELS} are a beginning")
+        if both == summary.kept:
+            said.append("requests: all are labelled; bring more of the log")
     said += [f"answers of the {side} model" for side in _SIDES if side not in answers]
     if not np.isfinite(traffic.tokens.prompt).any():
         said.append("token counts: prompts are reckoned by their characters")
@@ -274,11 +278,11 @@ def _label_price(
     return LabelPrice(requests=n, usd=n * usd, basis="; ".join(notes))
 
 
-def _next_steps(path: Path, options: ReadOptions, mapped: bool, both: int) -> Sequence[str]:
+def _next_steps(path: Path, options: ReadOptions, mapped: bool, lacking: bool) -> Sequence[str]:
     steps = [_ingest_command(path, options, mapped=mapped)]
     if mapped:
         steps.insert(0, _suggest_command(path, options))
-    if both < LABELS:
+    if lacking:
         steps.append(_label_command(options))
         steps.append("difficulty outcomes traffic.parquet FEEDBACK.jsonl -o late.parquet")
         steps.append("difficulty litellm-config --observe --frontier MODEL > proxy.yaml")

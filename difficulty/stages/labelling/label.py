@@ -192,8 +192,10 @@ def _refuse_paths(
             f"labelled traffic must go to a .parquet file: got {str(out)!r}. Pass for example"
             " labelled.parquet."
         )
-    # The same command goes on where it ended, and writes its own output again.
-    again = (journal or journal_path(out)).exists()
+    # The same command goes on where it ended, and writes its own output again; an empty journal is
+    # of one that never began.
+    begun = journal or journal_path(out)
+    again = begun.is_file() and begun.stat().st_size > 0
     refuse_existing(out, overwrite=overwrite or again)
     if export is not None:
         refuse_existing(export, overwrite=overwrite or again)
@@ -262,7 +264,9 @@ def _settle(
         position_bias=position_bias(gains) if gains else None,
         agreement=_agreement(tried, said) if said is not None else None,
         gain=gain,
-        power=power_sentence(gain) if "frontier" in ready.judge.sides else "",
+        power=power_sentence(gain)
+        if "frontier" in ready.judge.sides and ready.judge.measured_by
+        else "",
         spent_usd=shop.budget.spent_usd,
         calls=dict(shop.counts),
         failures=dict(shop.failures.most_common()),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from difficulty.answers.answer import answer_column
 from difficulty.labelling.budget import Purse
 from difficulty.labelling.buying import Shop, Unanswered
-from difficulty.labelling.model_calls import ModelQuestion
+from difficulty.labelling.model_calls import CalledModel, ModelQuestion
 from difficulty.routes import Route
 from difficulty.stages.labelling.answer_judges import BOTH, AnswerJudge, RequestToLabel
 from difficulty.stages.labelling.label_models import LabelModels
@@ -69,6 +69,12 @@ class LabelJob:
     def missing(self) -> list[Route]:
         """Sides whose answers are to be bought."""
         return [side for side in self.judge.sides if side not in self.request.answers]
+
+    @property
+    def first_calls(self) -> list[tuple[CalledModel, ModelQuestion]]:
+        """Calls of the answers that are missing, or where none is those of the judge."""
+        missing = [(self.models.of(side), self._question) for side in self.missing]
+        return missing or self.judge.calls_of(self.request)
 
     def worst_usd(self, shop: Shop) -> float:
         """Return the worst case of all its calls."""

@@ -286,8 +286,7 @@ class _Join:
                 "model",
                 model,
                 rule="be one of the two of the request",
-                hint=f"It names {pair['cheap']!r:.80} and {pair['frontier']!r:.80}; name others by"
-                " --cheap and --frontier.",
+                hint=f"It names {_listed(pair)}; name others by --cheap and --frontier.",
             )
         return side
 
@@ -348,3 +347,7 @@ class _Join:
 
     def _is_labelled(self, row: int) -> bool:
         return any(self._columns[name][row] is not None for name in OUTCOMES)
+
+
+def _listed(pair: Mapping[Route, str | None]) -> str:
+    return " and ".join(f"{name!r:.80}" for name in pair.values() if name) or "none"
