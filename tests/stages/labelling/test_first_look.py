@@ -57,8 +57,9 @@ def test_a_table_of_other_names_is_read_by_the_proposed_mapping(tmp_path):
     look = look_at(path, pair)
     assert (look.mapped, look.rows, look.kept, look.both) == (True, 240, 120, 120)
     assert look.models == {"small": 120, "large": 120}
-    assert look.cost.usd is None
-    assert "--prices" in look.cost.basis
+    assert look.cost is None  # every request is labelled
+    assert "requests: all are labelled; bring more of the log" in look.missing
+    assert not any("label" in command.split() for command in look.next_steps)
 
 
 def test_next_commands_are_real_and_do_what_was_seen(tmp_path, monkeypatch):
