@@ -2,6 +2,8 @@
 decides almost the same.
 """
 
+from types import SimpleNamespace
+
 import numpy as np
 import onnx
 import pytest
@@ -14,6 +16,7 @@ from difficulty.stages.ship import ship
 from difficulty.stages.verify import verify
 from difficulty.thresholds.ways import WayWanted
 from difficulty.traffic.table import tokenize
+from difficulty.training.answering import check_by_run
 from difficulty.training.run import Run
 from tests.journey import DRAWS, train_with_transformer
 
@@ -136,6 +139,66 @@ def useless(encoder):
     array = onnx.numpy_helper.to_array(table)[::-1].copy()
     table.CopyFrom(onnx.numpy_helper.from_array(array, table.name))
     return encoder.with_graph(graph.SerializeToString())
+
+
+@pytest.fixture(scope="module")
+def gate(run_folder):
+    return exporting._Gate(Run.read(run_folder), None)
+
+
+def gated(gate, answer):
+    """Return what passes the gate with an encoder that is made useless, and no budget, where the
+    score alone sends nothing.
+    """
+    rung = next(iter(gate.rungs()))
+    point = SimpleNamespace(threshold=1.0, answer=SimpleNamespace(kind="check", **answer))
+
+    class Routed:
+        """The calibration requests, of which the rule sends none by its score."""
+
+        def __len__(self):
+            return len(gate.calibration_ids)
+
+        def cuts(self, _):
+            return np.ones(len(self))
+
+    return gate.lossy(
+        rung._replace(encoder=useless(gate.run.encoder)),
+        lambda served: (point, Routed()),
+        min_familiarity=0.0,
+        budget=1.0,
+    )
+
+
+def test_where_the_check_decides_alone_flips_are_those_at_the_requests_threshold(gate):
+    """There the score decides where no check can count, and its threshold is not that of the rule,
+    which is 1 and passed by nothing.
+    """
+    python = gate.python.difficulty_score
+    middle = float(np.median(python))
+    exported = gated(gate, {"request_threshold": middle, "threshold": 2.0})
+    n = len(gate.calibration_ids)
+    served = exported.served.outputs["difficulty_score"]
+    flips = int(((python[:n] > middle) != (served > middle)).sum())
+    assert 0 < flips <= exported.report.flips <= flips + len(python) - n
+    assert gated(gate, {"request_threshold": None, "threshold": 2.0}).report.flips == 0
+
+
+def test_answers_that_are_sent_on_otherwise_are_flips(gate):
+    """int8 moves what the check is told of the request, and so what it says of the answer."""
+    run = gate.run
+    n, said = len(gate.calibration_ids), gate.python
+    first = SimpleNamespace(
+        by_name=lambda: {name: values[:n] for name, values in said.by_name().items()}
+    )
+    before = check_by_run(run, run.calibration, first).answer_score
+    answered = ~np.isnan(before)
+    middle = float(np.median(before[answered]))
+    exported = gated(gate, {"request_threshold": None, "threshold": middle})
+    told = SimpleNamespace(by_name=lambda: exported.served.outputs)
+    after = check_by_run(run, run.calibration, told).answer_score
+    flips = int(((before > middle) != (after > middle))[answered].sum())
+    assert exported.report.flips == flips > 0
 
 
 def test_encoder_without_float32_weights_is_refused(journey, tmp_path):
