@@ -25,6 +25,7 @@ from difficulty.form import Record
 from difficulty.metrics.arrays import FloatArray, divide
 from difficulty.metrics.bootstrap import Resampling, group_codes
 from difficulty.records import Estimate
+from difficulty.traffic.outcomes import Outcomes
 
 CheckKind = Literal["request", "check", "both"]
 CHECK_KINDS: Final[tuple[CheckKind, ...]] = get_args(CheckKind)
@@ -361,6 +362,20 @@ class Told(NamedTuple):
     numbers: Mapping[str, float | int]
 
 
+def _mean_qualities(outcomes: Outcomes) -> tuple[float, float]:
+    """Return the mean quality of both models; of requests with votes the gain alone is known."""
+    cheap, weight = outcomes.cheap_quality, outcomes.weight
+    if not np.isnan([cheap, outcomes.frontier_quality]).any():
+        return (
+            float(np.average(cheap, weights=weight)),
+            float(np.average(outcomes.frontier_quality, weights=weight)),
+        )
+    gap, known = float(np.average(outcomes.gain, weights=weight)), ~np.isnan(cheap)
+    # Of votes alone a win rate, ties half.
+    least = np.average(cheap[known], weights=weight[known]) if known.any() else (1.0 - gap) / 2.0
+    return float(least), float(least) + gap
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckFigures(Record):
     """Three ways to route: the request's score alone, the check of the answer alone, both."""
@@ -378,7 +393,7 @@ class CheckFigures(Record):
     recovered: tuple[float, ...]
     """Shares of the quality gap."""
     quality: tuple[float, ...]
-    """The mean quality that each of them is."""
+    """The mean quality that each of them is; the win rate where nothing but votes is known."""
     cost: Mapping[str, tuple[float | None, ...]]
     """Way, then the least cost of 1,000 requests that reaches each quality."""
     level: float
@@ -404,11 +419,7 @@ class CheckFigures(Record):
         if frontiers is None:
             return None
         at = _USUAL if level is None or not 0.0 < level <= 1.0 else level
-        outcomes = frontiers.traffic.outcomes
-        ends = [
-            float(np.average(values, weights=outcomes.weight))
-            for values in (outcomes.cheap_quality, outcomes.frontier_quality)
-        ]
+        ends = _mean_qualities(frontiers.traffic.outcomes)
         return cls(
             kind=kind_in_use(scored),
             threshold=scored.answer_threshold,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from difficulty.errors import InvalidValueError
-from difficulty.evaluation import evaluate
+from difficulty.evaluation import evaluate, metrics_text
 from difficulty.evaluation.figures import columns_of, ratios_at
 from difficulty.evaluation.findings import Provenance
 from difficulty.evaluation.frontiers import CheckFigures, Frontiers, ThresholdSweep
@@ -231,3 +231,27 @@ def test_figures_of_answers_can_be_read_again():
     figures_ = CheckFigures.of(many(), Resampling(10), level=None)
     assert figures_.level == 0.8
     assert CheckFigures.from_dict(figures_.as_dict()) == figures_
+
+
+@pytest.mark.parametrize("graded", [0, 40])
+def test_ways_are_compared_where_votes_alone_are_known_of_some_requests(graded):
+    """The qualities of voted requests are unknown, their gains are not: of votes alone the axis is
+    the win rate.
+    """
+    scored = many()
+    known = scored.outcomes
+    voted = np.arange(len(scored)) >= graded
+    hidden = {
+        name: np.where(voted, NAN, getattr(known, name))
+        for name in ("cheap_quality", "frontier_quality")
+    }
+    votes = np.where(voted, known.gain, NAN)
+    outcomes = dataclasses.replace(known, preferred_gain=votes, **hidden)
+    evaluation = evaluate(dataclasses.replace(scored, outcomes=outcomes), Resampling(10))
+    before = CheckFigures.of(scored, Resampling(10), level=None)
+    assert evaluation.answer.cost == before.cost
+    gap = known.gain.mean()
+    least = known.cheap_quality[:graded].mean() if graded else (1.0 - gap) / 2.0
+    expected = least + gap * np.array(before.recovered)
+    assert evaluation.answer.quality == pytest.approx(expected)
+    metrics_text(evaluation)
