@@ -7,56 +7,88 @@ from __future__ import annotations
 import logging
 import sys
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import typer
 from rich.logging import RichHandler
+from typer.core import TyperGroup
 
 from difficulty.cli.console import complain, err
 from difficulty.errors import DifficultyError, MissingExtraError
 from difficulty.storage import FULL
 
-COMMANDS = {
-    "demo": "demo",
-    "start": "labelling",
-    "ingest": "ingest",
-    "label": "labels.label",
-    "outcomes": "labelling",
-    "train": "train",
-    "evaluate": "evaluate",
-    "ship": "ship",
-    "thresholds": "thresholds",
-    "policy": "deploying",
-    "split": "watching.upkeep",
-    "recalibrate": "watching.upkeep",
-    "retrain": "watching.upkeep",
-    "economics": "evaluate",
-    "monitor": "watching.monitoring",
-    "sign": "signing",
-    "verify": "signing",
-    "publish": "publishing",
-    "promote": "publishing",
-    "rollback": "publishing",
-    "versions": "publishing",
-    "fetch": "publishing",
-    "score": "scoring",
-    "route": "scoring",
-    "check": "scoring",
-    "serve": "serving",
-    "layout": "serving",
-    "litellm-config": "serving",
-    "replay": "watching.replaying",
+SECTIONS = {
+    "begin": {"demo": "demo", "start": "labelling"},
+    "traffic and its labels": {
+        "ingest": "ingest",
+        "label": "labels.label",
+        "outcomes": "labelling",
+        "split": "watching.upkeep",
+    },
+    "from labels to a bundle": {
+        "train": "train",
+        "evaluate": "evaluate",
+        "ship": "ship",
+        "thresholds": "thresholds",
+        "economics": "evaluate",
+    },
+    "decide": {
+        "score": "scoring",
+        "route": "scoring",
+        "check": "scoring",
+        "serve": "serving",
+        "litellm-config": "serving",
+        "layout": "serving",
+    },
+    "versions of a bundle": {
+        "policy": "deploying",
+        "sign": "signing",
+        "verify": "signing",
+        "publish": "publishing",
+        "promote": "publishing",
+        "rollback": "publishing",
+        "versions": "publishing",
+        "fetch": "publishing",
+    },
+    "a router in service": {
+        "monitor": "watching.monitoring",
+        "replay": "watching.replaying",
+        "recalibrate": "watching.upkeep",
+        "retrain": "watching.upkeep",
+    },
 }
-"""Each command and the module of this room that holds it, as a function of the command's name."""
+"""Parts of the help: each command and the module of this room that holds it, as a function of the
+command's name.
+"""
+COMMANDS = {name: place for part in SECTIONS.values() for name, place in part.items()}
 HELP = "Learned difficulty scores for routing LLM requests between a cheap and a frontier model."
+EPILOG = (
+    "Begin with 'difficulty demo', or with 'difficulty start LOG'. 'difficulty COMMAND --help' has"
+    " every option and an example."
+)
 # 128 + SIGINT, as shells count.
 _INTERRUPTED = 130
+_WHOLE = 500
+"""Longer than any first sentence: none is cut off."""
+
+
+class _Sections(TyperGroup):
+    """Help in parts: a stranger looks for a task, not for a name among thirty."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write each part's commands with the whole first sentence of their help."""
+        for title, part in SECTIONS.items():
+            rows = [(name, self.commands[name].get_short_help_str(_WHOLE)) for name in part]
+            with formatter.section(f"Commands: {title}"):
+                formatter.write_dl(rows)
 
 
 def build_app() -> typer.Typer:
     """Return the application with every command."""
     app = typer.Typer(
+        cls=_Sections,
         help=HELP,
+        epilog=EPILOG,
         no_args_is_help=True,
         add_completion=False,
         rich_markup_mode=None,

@@ -40,8 +40,8 @@ out = _PlainConsole(highlight=False, emoji=False, soft_wrap=True)
 err = _PlainConsole(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 TABLE_WIDTH = 120
-"""Of wide tables, also where no terminal says how wide it is: wrapped names cannot be copied, and
-wrapped intervals not compared.
+"""Of wide tables where no terminal says how wide it is: wrapped names cannot be copied, and wrapped
+intervals not compared.
 """
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
@@ -124,6 +124,16 @@ def refuse_report(folder: Path, *names: str, overwrite: bool) -> None:
 def say(text: str, *, end: str = "\n") -> None:
     """Print text as it is: names and paths may hold what rich takes for markup."""
     out.print(text, markup=False, end=end)
+
+
+def show_table(table: RenderableType) -> None:
+    """Print a table: as wide as the terminal, or as it needs where there is none."""
+    if out.is_terminal:
+        out.print(table)
+        return
+    # rich takes a width only where it is below the console's own, which is 80 in a pipe.
+    wide = max(out.width, TABLE_WIDTH)
+    _PlainConsole(file=out.file, width=wide, highlight=False, emoji=False).print(table)
 
 
 def warn(text: str) -> None:

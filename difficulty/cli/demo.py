@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from difficulty.cli.console import out, say, steps
+from difficulty.cli.console import out, say, show_table, steps
 from difficulty.cli.ingest import print_summary
 from difficulty.cli.scoring import print_decision, print_verdict_on
 from difficulty.cli.ship import print_parity, print_point, print_rule, print_verdict
@@ -87,7 +87,7 @@ def demo(
             unseen_tasks=False,
             progress=show,
         )
-    out.print(evaluation_table(evaluation))
+    show_table(evaluation_table(evaluation))
 
     easy, hard = (
         " ".join(f"--{kind}-task {quote(task)}" for task in tasks)

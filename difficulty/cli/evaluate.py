@@ -19,6 +19,7 @@ from difficulty.cli.console import (
     print_json,
     refuse_report,
     say,
+    show_table,
     steps,
     warn,
 )
@@ -150,7 +151,7 @@ def evaluate(
         if result.evaluation.verdict:
             out.print(verdict_lines(result.evaluation.verdict))
         say(f"{result.judged:,} samples judged. {result.note}")
-        out.print(evaluation_table(result.evaluation))
+        show_table(evaluation_table(result.evaluation))
         say(f"wrote {', '.join(str(out_path / name) for name in result.written)}")
     # After everything is written: a failing check is no reason to lose the report.
     if strict and not _passes(result.evaluation):
@@ -333,7 +334,7 @@ def economics(
     if json:
         print_json(result.as_dict())
     else:
-        out.print(economics_table(result))
+        show_table(economics_table(result))
         if out_path is not None:
             say(f"wrote {out_path / 'economics.json'}")
     if result.verdict.answer != "build":  # the answer is no, or not sure

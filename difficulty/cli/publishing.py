@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from difficulty.cli.console import (
-    TABLE_WIDTH,
     BundlePath,
     JsonFlag,
     OutPath,
-    out,
     print_json,
     print_result,
     say,
+    show_table,
     steps,
     warn,
 )
@@ -172,7 +171,7 @@ def _print_comparison(comparison: Comparison) -> None:
     for figure, pair in comparison.figures.items():
         label = "cost, USD per 1,000" if figure == "cost" else figure.replace("_", " ")
         table.add_row(label, *map(as_text, (pair.challenger, pair.champion, pair.difference)))
-    out.print(table)
+    show_table(table)
     say(f"{comparison.n:,} samples; {'; '.join(comparison.notes)}")
     for sentence in comparison.warnings:
         warn(sentence)
@@ -243,8 +242,8 @@ def _print_versions(versions: list[Version], named: dict[int, list[str]]) -> Non
             tags.get("threshold", ""),
             {"true": "yes", "false": "no"}.get(tags.get("signed", ""), ""),
         )
-        table.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in cells))
-    out.print(table, width=TABLE_WIDTH, crop=False)
+        table.add_row(*(Text(cell, overflow="fold") for cell in cells))
+    show_table(table)
 
 
 def fetch(

@@ -226,8 +226,9 @@ def check(
     if json:
         print_json({"out": str(out_path), **{name: counts[name] for name in names}})
         return
+    answers = "answer" if counts["rows"] == 1 else "answers"
     say(
-        f"{counts['rows']:,} answers: {counts['escalated']:,} to be sent on,"
+        f"{counts['rows']:,} {answers}: {counts['escalated']:,} to be sent on,"
         f" {counts['errors']:,} could not be checked; wrote {out_path}"
     )
 

@@ -24,6 +24,7 @@ from difficulty.cli.console import (
     print_json,
     read_answer,
     say,
+    show_table,
     steps,
 )
 from difficulty.cli.signing import open_key
@@ -256,7 +257,7 @@ def print_point(point: OperatingPoint, test: Mapping[str, Estimate], *, n: int) 
         if name != "fallback_share" or point.fallback_share.value is not None:
             label = "cost, USD per 1,000" if name == "cost" else name.replace("_", " ")
             table.add_row(label, as_text(getattr(point, name)), as_text(test.get(name)))
-    out.print(table)
+    show_table(table)
     print_promise(point)
 
 

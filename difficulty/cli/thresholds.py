@@ -13,17 +13,16 @@ from difficulty.cli.console import (
     CATCH_RATE_HELP,
     OBJECTIVE_HELP,
     PER_TASK_HELP,
-    TABLE_WIDTH,
     WAIT_USD_HELP,
     BundlePath,
     JsonFlag,
     KeyPath,
     OutPath,
     PricesPath,
-    out,
     print_json,
     read_answer,
     say,
+    show_table,
     steps,
     warn,
 )
@@ -132,4 +131,4 @@ def _print_changes(result: Rechosen) -> None:
     for name, change in result.changes.items():
         points = (as_text(getattr(point, name)) for point in (old, new))
         table.add_row(name.replace("_", " "), *points, as_text(change, signed=True))
-    out.print(table, width=TABLE_WIDTH, crop=False)
+    show_table(table)

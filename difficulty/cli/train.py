@@ -19,9 +19,9 @@ from difficulty.cli.console import (
     JsonFlag,
     OutPath,
     TrafficPath,
-    out,
     print_json,
     say,
+    show_table,
     steps,
     warn,
 )
@@ -171,8 +171,8 @@ def _print_run(run: Run, evaluation: Evaluation, start_from: Path | None) -> Non
             " alone"
         )
     if record.search:
-        out.print(search_table(record.search))
-    out.print(evaluation_table(evaluation))
+        show_table(search_table(record.search))
+    show_table(evaluation_table(evaluation))
     if record.answer:
         say(record.answer.sentence)
     for advice in (run.learning_curve, record.familiarity):

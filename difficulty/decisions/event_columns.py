@@ -199,12 +199,13 @@ def _word(name: str, words: tuple[str, ...]) -> str:
     return f"CASE WHEN {name} IN ({_listed(words)}) THEN {name} END AS {name}"
 
 
-_IS_SHARE = "isfinite({0}) AND {0} BETWEEN 0 AND 1"
+_IS_SHARE = "isfinite({0}) AND {0} BETWEEN 0 AND 1.000001"
+"""Rounding in float32 ends a little above 1."""
 _IS_AMOUNT = "isfinite({0}) AND {0} >= 0"
 
 
 def _share(name: str) -> str:
-    return f"CASE WHEN {_IS_SHARE.format(name)} THEN {name} END AS {name}"
+    return f"CASE WHEN {_IS_SHARE.format(name)} THEN least({name}, 1) END AS {name}"
 
 
 def _amount(name: str, of: str = "") -> str:
@@ -257,7 +258,8 @@ def _escalation() -> list[str]:
     numbers = scores | {"answer_threshold": "threshold"}
     return [
         *(
-            f"CASE WHEN {_IS_SHARE.format(f'escalation.{of}')} THEN escalation.{of} END AS {name}"
+            f"CASE WHEN {_IS_SHARE.format(f'escalation.{of}')} THEN least(escalation.{of}, 1) END"
+            f" AS {name}"
             for name, of in numbers.items()
         ),
         "escalation.policy_escalates AS policy_escalates",

@@ -265,7 +265,7 @@ def analyse(
     rng = resampling.generator()
     draws = resampling.of(requests.scored.groups, rng=rng)
     means = _means(requests, prices, setting.answers, draws)
-    basis = _with_outcomes(_with_catch_rate(setting), means)
+    basis = _with_outcomes(_with_catch_rate(setting, checked=requests.checked), means)
     month = month_of(
         prices, setting.arrivals, volume=setting.volume, basis=basis, chance=rng.random(len(draws))
     )
@@ -328,13 +328,15 @@ def _means(requests: Requests, prices: PriceList, answers: Answers, draws: Group
     return Means(values, part.n)
 
 
-def _with_catch_rate(setting: Setting) -> Basis:
+def _with_catch_rate(setting: Setting, *, checked: bool) -> Basis:
     if setting.answers.catch_rate is not None:
         return setting.basis
-    sentence = (
-        "no failure of the cheap model is caught, so nothing falls back; say what validation"
-        " catches with --catch-rate"
+    found = (
+        "validation catches no failure beside those that the check of answers sends on"
+        if checked
+        else "no failure of the cheap model is caught, so nothing falls back"
     )
+    sentence = f"{found}; say what validation catches with --catch-rate"
     return setting.basis.with_(assumed={"catch_rate": sentence})
 
 

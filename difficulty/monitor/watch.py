@@ -235,7 +235,7 @@ def _told(
         if unsupported > _LITTLE * log.own and not log.audited:
             note = (
                 f"of the requests that were sent there: {unsupported:,} of {log.own:,} could not"
-                f" have gone to the {side} model, as nothing is explored"
+                f" have gone to the {side} model: the rule left no chance"
             )
             if figure.value is not None:
                 figures[name] = Estimate(

@@ -228,6 +228,9 @@ def failures(log: LoggedRequests, answer_threshold: float | None = None) -> Seen
     """
     second = log.refused | log.escalations(answer_threshold)
     cheap = np.where(second, 0.0, 1.0 - log.cheap_quality)
+    if np.isnan(cheap[~second]).all():
+        # Answers that were caught fail nobody: alone they would say that nothing does.
+        cheap = np.full(len(log), np.nan)
     cheap = np.where(log.sent & ~log.cheap_shadow, np.nan, cheap)
     if np.isnan(cheap[~second]).all():
         # Replaced answers harm nobody; where nothing is told of the others, nothing is known.

@@ -139,7 +139,7 @@ def _next(result: ReplayResult) -> str:
     bundle = one_line(versions[-1]) if versions else "BUNDLE"
     if not result.is_supported or _rests_on_few(result):
         if result.plan is None:
-            return "the same with --plan 0.02: what exploration would tell, and what it costs"
+            return "difficulty replay, as before, with --plan 0.02: what exploration would tell"
         return f"difficulty policy {bundle} --set epsilon=0.05 -o NEXT"
     if candidate.kind == "bundle":
         return "difficulty promote NAME --replay DIR --registry REGISTRY"

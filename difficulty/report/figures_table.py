@@ -162,16 +162,16 @@ _OVERALL = {
     "setup_cost": "cost to set it up, USD",
 }
 _PLAN = {
-    "kept_share": "share kept on the cheap model",
+    "kept_share": "share asked of the cheap model first",
     "frontier_spend": "their price on the frontier model, USD a month",
     "input_tokens_per_month": "their tokens read a month",
     "output_tokens_per_month": "their tokens written a month",
     "cheap_quality": "quality of the cheap model on them",
     "frontier_quality": "quality of the frontier model on them",
-    "caught_share": "caught by validation",
-    "quality_after": "quality with fallback",
+    "caught_share": "of them sent on after the answer",
+    "quality_after": "quality after that",
     "quality_loss": "fall of the quality over all requests",
-    "fallback_cost": "fallback to the frontier model, USD a month",
+    "fallback_cost": "asking the frontier model then, USD a month",
     "lost_answers_cost": "cost of lost answers, USD a month",
 }
 _HOSTING = {
@@ -179,11 +179,12 @@ _HOSTING = {
     "replicas": "replicas",
     "utilisation": "busy",
     "saving": "saving",
-    "net_saving": "after cost to keep it",
-    "break_even": "break-even, requests a month",
-    "payback_months": "payback, months",
+    "net_saving": "after cost\nto keep it",
+    "break_even": "break-even,\nrequests a month",
+    "payback_months": "payback,\nmonths",
 }
 _WITH_ENDS = ("net_saving", "break_even")
+_LEAST_ENDS = len("[2,000,000,")  # so that a narrow terminal breaks between numbers alone
 
 
 def economics_table(economics: Economics) -> RenderableType:
@@ -209,7 +210,7 @@ def _today(economics: Economics) -> Table:
 
 def _plans(economics: Economics) -> Table:
     headings = ["", *(_plan_name(economics, plan) for plan in economics.plans)]
-    table = _start_table("Kept on the cheap model", headings, wrap=True)
+    table = _start_table("Asked of the cheap model first", headings, wrap=True)
     plans = economics.plans.values()
     for name, label in _PLAN.items():
         if any(name in figures for figures in plans):
@@ -229,7 +230,9 @@ def _plan_name(economics: Economics, plan: str) -> str:
 def _hosting(economics: Economics, plan: str) -> Table:
     headings = ["", *_HOSTING.values()]
     title = f"Hosting, USD a month: {_plan_name(economics, plan)}"
-    table = _start_table(title, headings, wrap=True)
+    table = _start_table(title, headings, wrap=True, least=max(map(len, SHAPES)))
+    for column, name in zip(table.columns[1:], _HOSTING, strict=True):
+        column.min_width = _LEAST_ENDS if name in _WITH_ENDS else len("replicas")
     figures = economics.plans[plan]
     for shape in SHAPES:
         if f"{shape}_cost" in figures:
@@ -262,7 +265,9 @@ def _lines(economics: Economics) -> Iterator[str]:
 _FRAMELESS: dict[str, Any] = {"box": None, "pad_edge": False, "padding": (0, 2, 0, 0)}
 
 
-def _start_table(title: str, headings: Sequence[str], *, wrap: bool = False) -> Table:
+def _start_table(
+    title: str, headings: Sequence[str], *, wrap: bool = False, least: int = 1
+) -> Table:
     """Return an empty table whose first column heads the rows."""
     table = Table(title=title, title_justify="left", title_style="bold", **_FRAMELESS)
     for place, heading in enumerate(headings):
@@ -272,6 +277,7 @@ def _start_table(title: str, headings: Sequence[str], *, wrap: bool = False) -> 
             overflow="fold",
             # Intervals that wrap cannot be compared.
             no_wrap=place > 0 and not wrap,
+            min_width=1 if place else least,
             header_style="dim",
         )
     return table

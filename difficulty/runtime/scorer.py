@@ -77,11 +77,13 @@ class Score(NamedTuple):
         for name, value in values.items():
             if not math.isfinite(value):
                 raise ScoringError(f"{name} must be a number: got {value}. Verify the bundle.")
+        familiarity = values.get("familiarity")
         return cls(
             values["difficulty_score"],
             values["p_cheap_fails"],
             values.get("p_frontier_fails"),
-            values.get("familiarity"),
+            # A share whose sum in float32 may end a little above 1.
+            None if familiarity is None else min(familiarity, 1.0),
         )
 
 

@@ -29,6 +29,8 @@ _MOST_LISTED = 200
 _FEW_SAMPLES = 200
 _LARGE_GROUP = 0.2
 _MANY_REJECTS = 0.1
+_NO_OUTCOMES = ("frontier_passed",)
+"""Kept from decision logs: an answer of the right form is not therefore good."""
 _OUTCOME = re.compile(r"quality|score|correct|rating|grade|accura|passed|verdict", re.IGNORECASE)
 """Names of columns that may say how good an answer was."""
 _MOST_REJECTED = 0.2  # share; beyond, the rest may be another traffic than the one that was meant
@@ -341,7 +343,11 @@ def _unread(tally: Tally) -> Iterator[str]:
             continue
         if model == "cheap" and tally.filled["cheap_passed"]:
             continue
-        unread = [name for name in tally.columns if name not in FIELDS and _OUTCOME.search(name)]
+        unread = [
+            name
+            for name in tally.columns
+            if name not in FIELDS and name not in _NO_OUTCOMES and _OUTCOME.search(name)
+        ]
         if unread:
             hint = (
                 f' --map {model}_quality="{unread[0]:.80}"'

@@ -3,8 +3,10 @@ import subprocess
 import sys
 
 import pytest
+from rich.table import Table
 
 from difficulty.cli.app import COMMANDS
+from difficulty.cli.console import show_table
 from difficulty.stages import verify as verify_module
 from tests.journey import forget
 
@@ -22,6 +24,22 @@ def test_help_of_every_command_has_an_example(run, command):
 def test_help_names_every_command(run):
     result = run("--help", code=0)
     assert all(f"\n  {command} " in result.out for command in COMMANDS)
+
+
+def test_help_is_in_parts_and_cuts_no_sentence_off(run):
+    result = run("--help", code=0)
+    assert "\nCommands: decide:\n  score " in result.out
+    # Of ends of lines; the usage and the list of settings have theirs.
+    assert not any(line.endswith("...") for line in result.out.splitlines()[1:])
+    assert "Begin with 'difficulty demo'" in result.out
+
+
+def test_a_wide_table_is_not_wrapped_where_there_is_no_terminal(capsys):
+    """In a pipe rich takes 80 columns, and breaks intervals and names."""
+    table = Table(*(["heading"] * 5), box=None)
+    table.add_row(*(["0.123 [0.100, 0.200]"] * 5))
+    show_table(table)
+    assert len(capsys.readouterr().out.splitlines()) == 2
 
 
 @pytest.mark.parametrize(
@@ -45,7 +63,7 @@ def test_wrong_usage_exits_with_2(run, arguments, complaint):
 
 def test_no_command_shows_the_help(run):
     result = run()
-    assert "Commands:" in result.out + result.err
+    assert "Commands: " in result.out + result.err
 
 
 def test_path_that_cannot_be_written_is_one_line(run, journey, tmp_path):

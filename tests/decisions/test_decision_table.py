@@ -296,6 +296,11 @@ def test_numbers_that_cannot_be_are_unknown(folder):
     assert [float(column[0]) for column in columns.values()] == pytest.approx(
         [np.nan, np.nan, np.nan, np.nan, 5.0], nan_ok=True
     )
+    # A share that float32 rounds to a little above 1 is 1.
+    near = odd.replace(b'"familiarity":null', b'"familiarity":1.0000001192092896')
+    (folder / "a.jsonl").write_bytes(near)
+    with read_decisions(folder) as table:
+        assert table.arrays(["familiarity"])["familiarity"][0] == 1.0
 
 
 def test_foreign_bundles_are_counted_and_stay(folder):

@@ -227,3 +227,9 @@ def test_bin_of_which_nothing_is_told_has_no_support():
 
 def test_requests_without_a_group_are_their_own():
     assert group_numbers(np.array(["a", None, "a", None], dtype=object)).tolist() == [0, 1, 0, 2]
+
+
+def test_answers_that_were_caught_alone_do_not_say_that_nothing_fails():
+    """Of the answers that users got nothing is known: the risk is unknown, and not 0."""
+    log = log_of(["cheap", "cheap"], fallback=["validation", None])
+    assert same(failures(log).value, [[NAN, NAN], [NAN, NAN]])

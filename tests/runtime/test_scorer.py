@@ -140,6 +140,8 @@ def test_score_that_is_no_number_is_refused(name, bad):
         "familiarity": 0.5,
     }
     assert Score.of(values) == (0.5, 0.5, 0.5, 0.5)
+    # A share that float32 rounds to a little above 1 is 1.
+    assert Score.of({**values, "familiarity": 1.0000001}).familiarity == 1.0
     with pytest.raises(ScoringError, match=f"{name} must be a number: got {bad}"):
         Score.of(values | {name: bad})
 

@@ -410,3 +410,14 @@ def test_a_log_of_calls_names_one_pair_and_what_it_chose(tmp_path):
     assert "more than one pair" not in warnings
     assert "6 of the cheap and 6 of the frontier model's outcomes are of the calls" in warnings
     assert Traffic.read(tmp_path / "a.parquet").model_pair == ("c", "f")
+
+
+def test_verdicts_of_the_form_of_frontier_answers_are_not_proposed_as_outcomes(tmp_path):
+    """An answer of the right form is not therefore good, so no warning says to read it so."""
+    rows = [
+        {"id": str(n), "prompt": f"request {n}", "cheap_quality": n % 2, "frontier_passed": True}
+        for n in range(6)
+    ]
+    source = write_rows(tmp_path / "in.jsonl", rows)
+    summary = ingest([source], tmp_path / "out.parquet", keep_unknown_columns=True)
+    assert not any("frontier_passed" in warning for warning in summary.warnings)

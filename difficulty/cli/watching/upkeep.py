@@ -14,7 +14,6 @@ from difficulty.cli.console import (
     ANSWER_METAVAR,
     CATCH_RATE_HELP,
     OBJECTIVE_HELP,
-    TABLE_WIDTH,
     WAIT_USD_HELP,
     CachePath,
     JsonFlag,
@@ -22,10 +21,10 @@ from difficulty.cli.console import (
     OutPath,
     PricesPath,
     TrafficPath,
-    out,
     print_json,
     read_answer,
     say,
+    show_table,
     steps,
     warn,
 )
@@ -218,7 +217,7 @@ def _print_recalibrated(result: Recalibrated, folder: Path) -> None:
         for name, change in result.changes.items():
             points = (as_text(getattr(point, name)) for point in (result.old, result.new))
             table.add_row(name.replace("_", " "), *points, as_text(change, signed=True))
-        out.print(table, width=TABLE_WIDTH, crop=False)
+        show_table(table)
         print_promise(result.new)
     for sentence in result.notes:
         say(one_line(sentence))

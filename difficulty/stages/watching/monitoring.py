@@ -36,6 +36,11 @@ _OF_MODELS = ("cheap_model", "frontier_model")
 """Alarms that say that a model is another: probabilities are of the old one."""
 _BY_RULE = ("frontier_share", "quality", "cost", "risk", "fallback_share")
 """What a policy expects: of the rule, without what is explored beside it."""
+_UNCHECKED = (
+    "The bundle checks the cheap model's answers, and no event says that one was checked: figures"
+    " are of routing alone, and what the bundle promised is not. Route through the gateway, or call"
+    " router.check."
+)
 _AS_NAMED = ("escalated_share",)
 _OF_METRICS = ("routing_precision", "saving")
 _OF_BASELINES = {
@@ -158,6 +163,8 @@ def monitor(
             until=options.until,
             progress=say,
         )
+        if bundle.policy.answer and watch.overall["escalated_share"].value is None:
+            watch = replace(watch, notes=(*watch.notes, _UNCHECKED))
         alarms = find_alarms(
             table,
             bundle,

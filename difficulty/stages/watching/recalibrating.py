@@ -290,11 +290,12 @@ def _nothing(result: Recalibrated) -> str:
     """Return why nothing is written."""
     tested = [test.output for test in result.calibrators if test.p_value is not None]
     about = f"the calibration of {', '.join(tested)} and " if tested else ""
+    verb = "are" if tested else "is"
     decided = [test.figure.replace("_", " ") for test in result.figures if test.decides]
     return (
-        f"nothing should move: {about}the objective's figure ({', '.join(decided) or 'none'}) are"
-        f" as expected, as far as {result.samples.first_half:,} requests can tell. The review date"
-        " moves with 'difficulty policy --set review_date=...'"
+        f"nothing should move: {about}the objective's figure ({', '.join(decided) or 'none'})"
+        f" {verb} as expected, as far as {result.samples.first_half:,} requests can tell."
+        " The review date moves with 'difficulty policy --set review_date=...'"
     )
 
 
