@@ -133,7 +133,9 @@ def show_table(table: RenderableType) -> None:
         return
     # rich takes a width only where it is below the console's own, which is 80 in a pipe.
     wide = max(out.width, TABLE_WIDTH)
-    _PlainConsole(file=out.file, width=wide, highlight=False, emoji=False).print(table)
+    # Sentences between tables stay whole lines, as everywhere in a pipe.
+    plain = _PlainConsole(file=out.file, width=wide, highlight=False, emoji=False, soft_wrap=True)
+    plain.print(table)
 
 
 def warn(text: str) -> None:
