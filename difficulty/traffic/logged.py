@@ -11,7 +11,9 @@ same; and one weight a row is right for either model and for the difference.
 
 - A frontier outcome beside a cheap one on the cheap route is a fallback's where no row of the
   frontier route has both: it was seen because the cheap answer had failed. It is dropped, and so is
-  the gain; the cheap outcome stays.
+  the gain; the cheap outcome stays. So are those of rows that say a fallback answered them
+  (``answered_by``), where they are seen more often than on other rows of the cheap route: labels
+  that were bought for rows drawn by chance stay.
 - Where the policy had no choice on some rows, the called model's outcomes cannot stand for the
   others; where both were looked at on 200 rows or more (``_LEAST_COMPLETE``), only those count.
 - The weight is cut at ``largest_weight``, which bounds what one row can say at the price of some
@@ -234,6 +236,7 @@ class _Log:
     cheap_known: BoolArray
     frontier_known: BoolArray
     voted: BoolArray
+    fell_back: BoolArray
 
     @classmethod
     def of(cls, traffic: Traffic) -> _Log:
@@ -246,6 +249,7 @@ class _Log:
             seen["cheap"],
             seen["frontier"],
             ~np.isnan(traffic.outcomes.preferred_gain),
+            np.array([extra.get("answered_by") == "frontier" for extra in traffic.column("extra")]),
         )
 
     @property
@@ -274,10 +278,7 @@ class _Log:
         """
         sides = ((self.cheap, self.cheap_known), (self.frontier, self.frontier_known))
         for called, seen in sides:
-            rate, beside = _share(seen, rows & called), _share(seen, rows & ~called)
-            n_beside = max(int((rows & ~called).sum()), 1)
-            noise = 2.0 * np.sqrt(beside * (1.0 - beside) / n_beside)
-            if beside + noise < _AGREEING * rate:
+            if _seen_more(seen, rows & called, rows & ~called):
                 return True
         return False
 
@@ -308,7 +309,13 @@ class _Log:
         # A row of the frontier route with both outcomes shows that both models were looked at for
         # another reason than a failed answer.
         both = self.cheap_known & self.frontier_known & rows
-        return both & self.cheap if not (both & self.frontier).any() else np.zeros_like(both)
+        if not (both & self.frontier).any():
+            return both & self.cheap
+        after_failure = rows & self.cheap & self.fell_back
+        others = rows & self.cheap & ~self.fell_back
+        if _seen_more(self.frontier_known, after_failure, others):
+            return after_failure & self.frontier_known
+        return np.zeros_like(both)
 
 
 def _is_audit(audited: BoolArray, log: _Log) -> bool:
@@ -363,6 +370,13 @@ def _mean_by_group(
 
 def _share(seen: BoolArray, rows: BoolArray) -> float:
     return float(seen[rows].mean()) if rows.any() else 0.0
+
+
+def _seen_more(seen: BoolArray, rows: BoolArray, others: BoolArray) -> bool:
+    """Return whether something is seen more often on some rows than on others, beyond noise."""
+    rate, beside = _share(seen, rows), _share(seen, others)
+    noise = 2.0 * np.sqrt(beside * (1.0 - beside) / max(int(others.sum()), 1))
+    return bool(beside + noise < _AGREEING * rate)
 
 
 def _scaled(inverse: FloatArray, weighted: BoolArray, traffic: Traffic, log: _Log) -> FloatArray:

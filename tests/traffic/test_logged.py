@@ -149,6 +149,36 @@ def test_audited_rows_are_kept(tmp_path):
     assert (~np.isnan(traffic.outcomes.gain)).sum() == 2
 
 
+def with_shadows(fallbacks, *, told=True):
+    """Return 40 rows of either route, a quarter of them with shadow calls, and fallbacks that were
+    judged.
+    """
+    both = {"cheap_quality": 1.0, "frontier_quality": 1.0}
+    rows = [seen(r, 0.5) | (both if n % 4 == 0 else {}) for r in ROUTES for n in range(40)]
+    judged = seen("cheap", 0.5, 0.0) | {"frontier_quality": 1.0}
+    return rows + [judged | ({"answered_by": "frontier"} if told else {})] * fallbacks
+
+
+def test_fallbacks_beside_shadow_calls_are_dropped(tmp_path):
+    """The shadow calls, drawn by chance, see no gain at all; the fallbacks see nothing else."""
+    traffic, report = weighed(tmp_path, with_shadows(20))
+    assert report.fallbacks == 20
+    gain = traffic.outcomes.gain
+    assert gain[~np.isnan(gain)].tolist() == [0.0] * 20
+    assert (traffic.outcomes.cheap_quality[-20:] == 0.0).all()
+    # What does not tell its fallbacks cannot be known from shadow calls.
+    assert weighed(tmp_path, with_shadows(20, told=False))[1].fallbacks == 0
+
+
+def test_labels_bought_for_rows_drawn_by_chance_keep_those_of_fallbacks(tmp_path):
+    """A quarter of the fallbacks is known as a quarter of all is: nothing chose them."""
+    fell_back = {**seen("cheap", 0.5, 0.0), "answered_by": "frontier"}
+    rows = with_shadows(5) + [fell_back] * 15
+    traffic, report = weighed(tmp_path, rows)
+    assert report.fallbacks == 0
+    assert np.nansum(traffic.outcomes.gain) == 5.0
+
+
 @pytest.mark.parametrize("propensity", [0, 1.2, -0.1, "NaN", "often"])
 def test_propensity_out_of_range_is_refused(tmp_path, propensity):
     with pytest.raises(
