@@ -147,6 +147,9 @@ def _sums(marks: Mapping[str, float]) -> dict[str, str]:
             sums[f"{figure.name}__squares"] = (
                 f"coalesce(sum({below} * {below}) FILTER ({known}), 0)"
             )
+    for side in dict.fromkeys(figure.imputed for figure in RATIOS if figure.imputed):
+        sums[f"unsure_{side}"] = f"sum(unsure_{side})"
+        sums[f"imputed_{side}"] = f"count(*) FILTER (imputed_{side})"
     sums |= {name: f"count(*) FILTER ({condition})" for name, condition in _STRATA.items()}
     for name, (column, _) in LATENCIES.items():
         mark = marks.get(name, float("nan"))
@@ -204,7 +207,12 @@ def part_weights(seed: int = 0) -> FloatArray:
 
 
 def estimates_of(
-    part: PartSums, whole: PartSums, weights: FloatArray, marks: Mapping[str, float]
+    part: PartSums,
+    whole: PartSums,
+    weights: FloatArray,
+    marks: Mapping[str, float],
+    *,
+    log: PartSums,
 ) -> dict[str, Estimate]:
     """Return every figure of a slice or a week, by name.
 
@@ -216,9 +224,11 @@ def estimates_of(
         From :func:`part_weights`.
     marks : mapping of str to float
         Those of :class:`CellSums`.
+    log : PartSums
+        All own requests of all weeks.
     """
     figures = {"requests": _volume(part), "traffic_share": _traffic_share(part, whole)}
-    figures |= {figure.name: ratio_of(figure, part, weights) for figure in RATIOS}
+    figures |= {figure.name: ratio_of(figure, part, weights, log=log) for figure in RATIOS}
     figures[CATCH_RATE] = catch_rates(part, weights)
     figures |= {name: _quantile(name, part, marks) for name in LATENCIES}
     return figures
@@ -261,8 +271,10 @@ def _support(
     return replace(support, rows=rows, groups=max(support.groups, min(groups, rows)))
 
 
-def ratio_of(figure: WatchedFigure, part: PartSums, weights: FloatArray) -> Estimate:
-    """Return a ratio with its interval."""
+def ratio_of(
+    figure: WatchedFigure, part: PartSums, weights: FloatArray, *, log: PartSums | None = None
+) -> Estimate:
+    """Return a ratio with its interval; ``log`` is where imputed costs are taken from."""
     sums = part.sums
     n, above = int(sums[f"{figure.name}__n"].sum()), sums[f"{figure.name}__above"]
     if figure.below == "1":
@@ -274,6 +286,11 @@ def ratio_of(figure: WatchedFigure, part: PartSums, weights: FloatArray) -> Esti
     if n == 0 or below.sum() <= 0.0:
         return Estimate(value=None, n=n, note=figure.unknown)
     value = float(above.sum() / below.sum())
+    if figure.imputed and log is not None:
+        # For the interval alone: the sum over all calls is 0.
+        unsure = _unsure_of(figure.imputed, part, log)
+        above = above + unsure
+        below = below + unsure if figure.below != "1" else below
     support = _support(above, below, value, rows=rows, groups=part.groups)
     if support is None:
         return Estimate(value=figure.scale * value, n=n)
@@ -287,6 +304,15 @@ def ratio_of(figure: WatchedFigure, part: PartSums, weights: FloatArray) -> Esti
         support = support if figure.signed else replace(support, bounds=(0.0, np.inf))
         ends = interval_of(value, draws, support)
     return _estimate(figure.scale * value, (figure.scale * ends[0], figure.scale * ends[1]), n)
+
+
+def _unsure_of(side: str, part: PartSums, log: PartSums) -> FloatArray:
+    """Return what each part of the groups adds to costs that are taken from the calls of the whole
+    log, as far as they are taken for requests of this part.
+    """
+    imputed = float(log.sums[f"imputed_{side}"].sum())
+    share = float(part.sums[f"imputed_{side}"].sum()) / imputed if imputed else 0.0
+    return share * log.sums[f"unsure_{side}"]
 
 
 def _estimate(value: float, ends: tuple[float, float], n: int) -> Estimate:

@@ -142,9 +142,9 @@ def watch_log(
     marks, weights = cells.marks, part_weights(seed)
     ((_, everything),) = cells.of_kind(None, own=True)
     total = everything[None]
-    overall = estimates_of(total, total, weights, marks)
+    overall = estimates_of(total, total, weights, marks, log=total)
     by_week = {
-        week: estimates_of(part, part, weights, marks)
+        week: estimates_of(part, part, weights, marks, log=total)
         for week, part in everything.items()
         if week is not None
     }
@@ -158,7 +158,8 @@ def watch_log(
         whole = everything if own else _added(parts)
         for name, sums in parts.items():
             by_slice = {
-                week: estimates_of(part, whole[week], weights, marks) for week, part in sums.items()
+                week: estimates_of(part, whole[week], weights, marks, log=total)
+                for week, part in sums.items()
             }
             slices[kind][name] = by_slice.pop(None)
             slices_by_week[kind][name] = {str(week): part for week, part in by_slice.items()}

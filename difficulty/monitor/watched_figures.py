@@ -36,6 +36,9 @@ class WatchedFigure:
         Why it has no value where no request takes part.
     signed : bool
         Whether it can be below 0.
+    imputed : str
+        Side whose cost it takes from requests that were called, for those that were not; the mean
+        that is taken is as unsure as those calls are few. Empty: of none.
     """
 
     name: str
@@ -48,6 +51,7 @@ class WatchedFigure:
     scale: float = 1.0
     unknown: str
     signed: bool = False
+    imputed: str = ""
 
 
 _NO_OUTCOME = "no late outcome of such a request is known: pass --outcomes"
@@ -226,6 +230,7 @@ ALWAYS = tuple(
         whole=False,
         scale=1000.0,
         unknown=_NO_COST,
+        imputed=side,
     )
     for side in ("frontier", "cheap")
 )
@@ -239,6 +244,7 @@ SAVING = WatchedFigure(
     whole=False,
     signed=True,
     unknown=_NO_COST,
+    imputed="frontier",
 )
 LABELLED = _plain(
     "labelled_share",
@@ -301,7 +307,18 @@ _RULED = (
     _as_ruled(FALLBACK_SHARE, "The same, had nothing been explored."),
     _as_ruled(QUALITY, "Mean quality of the answers, had nothing been explored."),
     _as_ruled(COST, "What 1,000 requests would have cost, had nothing been explored."),
-    _as_ruled(RISK, "Of the requests that the rule keeps, the share that the cheap model fails."),
+    WatchedFigure(
+        name="rule_risk",
+        label="risk, by the rule",
+        meaning=(
+            "Of the requests that the rule keeps, the share whose failure reaches the user; a"
+            " refused answer reaches nobody."
+        ),
+        above="own_way * kept_weight * kept_failure",
+        below="CASE WHEN kept_failure IS NOT NULL THEN own_way * kept_weight END",
+        whole=False,
+        unknown=f"{_NO_OUTCOME}, or {_NO_PROPENSITY}",
+    ),
 )
 RATIOS: tuple[WatchedFigure, ...] = (
     SENT,

@@ -116,7 +116,6 @@ def make_watched(
     where = f" WHERE {' AND '.join(limits)}" if limits else ""
     connection.execute("DROP VIEW IF EXISTS watched; DROP TABLE IF EXISTS task_costs")
     costs = {side: _call_cost(side, prices) for side in ("cheap", "frontier")}
-    connection.execute(_task_costs(costs, where))
     audited = _first(
         connection,
         "SELECT count(*) > 0 FROM decisions WHERE route = 'frontier' AND cheap_quality IS NOT NULL"
@@ -129,7 +128,11 @@ def make_watched(
         " WHERE route = 'frontier'",
     )
     own = "TRUE" if bundle_version is None else f"bundle_version = {_text(bundle_version)}"
-    stands_for, hidden = _judged(connection, f"{where}{' AND' if where else ' WHERE'} {own}")
+    for statement in _task_costs(costs, where, own):
+        connection.execute(statement)
+    stands_for, of_kept, hidden = _judged(
+        connection, f"{where}{' AND' if where else ' WHERE'} {own}"
+    )
     frequent, rare = _frequent(connection, where)
     connection.execute(
         _watched(
@@ -142,6 +145,7 @@ def make_watched(
             audited=audited,
             shadow=shadow,
             stands_for=stands_for,
+            of_kept=of_kept,
         )
     )
     row = connection.execute(
@@ -172,9 +176,9 @@ def make_watched(
     )
 
 
-def _judged(connection: Any, where: str) -> tuple[str, int]:
+def _judged(connection: Any, where: str) -> tuple[str, str, int]:
     """Return SQL for how many cheap answers of its kind, refused or kept, a judged one stands for,
-    and the refused ones where none of them is judged.
+    the same for kept ones alone, and the refused ones where none of them is judged.
     """
     refused, judged, kept, kept_judged = connection.execute(
         f"SELECT count(*) FILTER ({_CAUGHT}),"
@@ -183,11 +187,13 @@ def _judged(connection: Any, where: str) -> tuple[str, int]:
         f" count(*) FILTER (NOT {_CAUGHT} AND cheap_quality IS NOT NULL)"
         f" FROM (SELECT * FROM decisions{where}) WHERE route = 'cheap'"
     ).fetchone()
+    # Where no kept answer is judged, that refused ones reach nobody is no word on the kept.
+    of_kept = repr(kept / kept_judged) if kept_judged else "NULL" if kept else "1.0"
     if kept_judged and not judged and refused > _LITTLE * (refused + kept):
-        return "NULL", refused
+        return "NULL", of_kept, refused
     of_refused = refused / judged if judged else 1.0
-    of_kept = kept / kept_judged if kept_judged else 1.0
-    return f"CASE WHEN {_CAUGHT} THEN {of_refused!r} ELSE {of_kept!r} END", 0
+    stands_for = f"CASE WHEN {_CAUGHT} THEN {of_refused!r} ELSE {of_kept} END"
+    return stands_for if kept_judged else repr(of_refused), of_kept, 0
 
 
 def _nothing_left(
@@ -248,9 +254,10 @@ def _call_cost(side: str, prices: Prices | None) -> str:
     return f"coalesce({billed}, ({tokens}) / 1e6)"
 
 
-def _task_costs(costs: dict[str, str], where: str) -> str:
-    """Return the query that makes what a call of each model costs and writes on average, by task
-    and over all; each call stands for 1 / propensity requests.
+def _task_costs(costs: dict[str, str], where: str, own: str) -> list[str]:
+    """Return the statements that make what a call of each model costs and writes on average, by
+    task and over all; each call stands for 1 / propensity requests. Beside it stand the sum of the
+    weights, and the own requests whose cost is taken from that mean.
     """
     weight = f"least(1.0 / coalesce(propensity, 1.0), {LARGEST_WEIGHT})"
     parts = []
@@ -258,14 +265,46 @@ def _task_costs(costs: dict[str, str], where: str) -> str:
         chosen = f"({side}_role = 'answer' AND {{0}} IS NOT NULL)"
         for name, value in (("cost", cost), ("written", f"{side}_completion_tokens")):
             mine = chosen.format(value)
-            parts.append(
+            parts += [
                 f"sum({weight} * ({value})) FILTER {mine.join(('(WHERE ', ')'))} /"
-                f" nullif(sum({weight}) FILTER (WHERE {mine}), 0) AS {side}_{name}"
-            )
-    return (
+                f" nullif(sum({weight}) FILTER (WHERE {mine}), 0) AS {side}_{name}",
+                f"sum({weight}) FILTER (WHERE {mine}) AS {side}_{name}_weight",
+            ]
+        parts.append(f"count(*) FILTER (({own}) AND ({cost}) IS NULL) AS {side}_imputed")
+    made = (
         "CREATE TEMP TABLE task_costs AS SELECT task, GROUPING(task) AS whole,"
         f" {', '.join(parts)} FROM (SELECT * REPLACE (coalesce(task, '') AS task)"
         f" FROM decisions{where}) GROUP BY GROUPING SETS ((task), ())"
+    )
+    # The mean over all is taken where the task has no call.
+    return [
+        made,
+        *(
+            f"UPDATE task_costs SET {side}_imputed = (SELECT coalesce(sum({side}_imputed), 0)"
+            f" FROM task_costs WHERE whole = 0 AND {side}_cost IS NULL) WHERE whole = 1"
+            for side in costs
+        ),
+    ]
+
+
+def _unsure(side: str, cost: str, prices: Prices | None) -> str:
+    """Return how much a call moves what is taken from it for others: its own distance from the mean
+    times the requests that the mean stands for. Over all calls of a task this adds up to 0.
+    """
+    kind, value = "cost", f"({cost})"
+    if prices is not None:
+        writing = getattr(prices, f"{side}_output") / 1e6
+        kind, value = "written", f"CAST({side}_completion_tokens AS DOUBLE)"
+    scale = repr(writing) if prices is not None else "1.0"
+    weight = f"least(1.0 / coalesce(propensity, 1.0), {LARGEST_WEIGHT})"
+    moved = " + ".join(
+        f"coalesce(({value} - {mean}.{side}_{kind}) * {mean}.{side}_imputed /"
+        f" nullif({mean}.{side}_{kind}_weight, 0), 0)"
+        for mean in ("c", "w")
+    )
+    return (
+        f"CASE WHEN {side}_role = 'answer' AND {value} IS NOT NULL THEN {weight} * {scale} *"
+        f" ({moved}) ELSE 0.0 END"
     )
 
 
@@ -292,6 +331,7 @@ def _watched(
     audited: bool,
     shadow: float,
     stands_for: str,
+    of_kept: str,
 ) -> str:
     both = "cheap_quality IS NOT NULL AND frontier_quality IS NOT NULL"
     # Of a null and a number, least() is the number.
@@ -321,6 +361,7 @@ def _watched(
     p_cheap = "CASE WHEN route = 'cheap' THEN propensity ELSE 1.0 - propensity END"
     looked = f"(({p_cheap}) + (1.0 - ({p_cheap})) * {shadow!r})"
     always = {side: _always(side, cost, prices) for side, cost in costs.items()}
+    kept_caught = "NULL" if of_kept == "NULL" else "1.0"
     total = "cost_usd"
     if prices is not None:
         paid = " + ".join(
@@ -362,6 +403,14 @@ def _watched(
         "cost_usd": total,
         **{f"always_{side}": value for side, (value, _) in always.items()},
         **{f"imputed_{side}": taken for side, (_, taken) in always.items()},
+        **{f"unsure_{side}": _unsure(side, cost, prices) for side, cost in costs.items()},
+        # Of what the rule keeps: a refused answer is known to reach nobody, judged or not, so that
+        # a judged kept one stands for the unjudged kept ones.
+        "kept_weight": f"CASE WHEN {caught} THEN {kept_caught} ELSE {of_kept} END",
+        "kept_failure": (
+            f"CASE WHEN route <> 'cheap' OR ({caught} AND coalesce(policy_escalates = 1, FALSE))"
+            f" THEN NULL WHEN {caught} THEN 0.0 WHEN NOT {fell} THEN 1.0 - cheap_quality END"
+        ),
         "outcome": "outcome",
         "difficulty_score": "difficulty_score",
         "p_cheap_fails": "p_cheap_fails",

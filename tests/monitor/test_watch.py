@@ -92,6 +92,8 @@ def test_figures_of_five_requests(tmp_path):
     assert values["rule_cost"] == pytest.approx(1000 * (0.001 + 0.004 + 0.006) / 4)
     assert values["cost_always_frontier"] == pytest.approx(3.0)
     assert values["cost_always_cheap"] == pytest.approx(1.0)
+    # Of two kept ones one failed, and the refused one reached nobody.
+    assert values["rule_risk"] == pytest.approx(0.5)
     assert values["saving"] == pytest.approx(1 - 0.014 / 0.015)
     assert values["labelled_share"] == 1.0
     assert values["escalated_share"] is None
@@ -259,6 +261,38 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
             hits[place] += holds(estimate, truths[place])
     assert (hits / 300 >= 0.92).all(), hits
     assert (hits / 300 <= 0.98).all(), hits
+
+
+def test_risk_by_the_rule_is_unknown_where_no_kept_answer_is_judged(tmp_path):
+    """That refused answers reach nobody is no word on the kept."""
+    assert watched(tmp_path, five_events()).overall["rule_risk"].value is None
+
+
+def test_costs_taken_from_other_calls_are_as_unsure_as_those_are_few(tmp_path):
+    """Twelve logs of 800 requests, a third of them sent: intervals of what either model alone would
+    cost hold the truth in ten at least, of the saving and of the risk by the rule as well.
+    """
+    hits = dict.fromkeys(("cost_always_frontier", "cost_always_cheap", "saving", "rule_risk"), 0)
+    for seed in range(12):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        columns, watch = simulated(
+            folder, Service.usual(catch_rate=0.4), 800, seed=seed, share=0.6, days=14.0
+        )
+        kept = columns["policy_route"] == "cheap"
+        refused = columns["cheap_passed"] < 0.5
+        always = {side: columns[f"{side}_cost_usd"] for side in ("cheap", "frontier")}
+        sent, back = columns["route"] == "frontier", columns["fallback"] == "validation"
+        paid = np.where(sent, 0.0, always["cheap"]) + np.where(sent | back, always["frontier"], 0)
+        truth = {
+            "cost_always_frontier": 1000 * always["frontier"].mean(),
+            "cost_always_cheap": 1000 * always["cheap"].mean(),
+            "saving": 1.0 - paid.sum() / always["frontier"].sum(),
+            "rule_risk": ((1.0 - columns["cheap_truth"]) * ~refused)[kept].mean(),
+        }
+        for name, value in truth.items():
+            hits[name] += holds(watch.overall[name], value)
+    assert min(hits.values()) >= 10, hits
 
 
 def test_a_cost_is_never_below_0_and_a_saving_may_be():
