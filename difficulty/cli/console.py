@@ -118,6 +118,10 @@ def refuse_report(folder: Path, *names: str, overwrite: bool) -> None:
         raise OutputExistsError(
             f"{str(folder)!r} is {kind}, and stays as it was written. Choose another folder."
         )
+    if folder.exists() and not folder.is_dir():
+        raise OutputExistsError(
+            f"a folder is written, and {str(folder)!r} is a file. Choose another name."
+        )
     refuse_existing(*(folder / name for name in names), overwrite=overwrite)
 
 

@@ -75,9 +75,10 @@ def join_labels(connection: Any, sources: Sequence[Path], work_dir: Path) -> Lab
     if feedback.rows:
         queries.append(feedback.query)
     if not queries:
+        first = feedback.problem.rstrip(".") or "there is none"
         raise TrafficError(
             f"late outcomes must say something of a request: none of {feedback.rejected:,} rows"
-            f" does, the first because {feedback.problem or 'there is none'}. See docs/labels.md."
+            f" does. The first: {first}. See docs/labels.md."
         )
     connection.execute(f"CREATE TABLE feedback AS {' UNION ALL BY NAME '.join(queries)}")
     _resolve(connection)

@@ -126,7 +126,7 @@ def _change(result: ReplayResult, name: str) -> str | None:
     if value.value is None:
         if value.low is None and value.high is None:
             return None
-        return f"between {_ends(name, value, ' and ')}"
+        return f"between {_ends(name, value, ' and ')}{_unit(name)}"
     text = f"{_number(name, value.value)}{_unit(name)}"
     if difference.value is None:
         return text
@@ -159,9 +159,8 @@ def _cell(name: str, estimate: Estimate, *, signed: bool = False) -> str:
     """Return an estimate as ``28.7 % (25.8 to 31.4)``."""
     has_ends = (estimate.low, estimate.high) != (None, None)
     if estimate.value is None:
-        return (
-            f"{_UNKNOWN}, {_ends(name, estimate, ' to ', signed=signed)}" if has_ends else _UNKNOWN
-        )
+        ends = f"{_ends(name, estimate, ' to ', signed=signed)}{_unit(name, signed=signed)}"
+        return f"{_UNKNOWN}, {ends}" if has_ends else _UNKNOWN
     text = f"{_number(name, estimate.value, signed=signed)}{_unit(name, signed=signed)}"
     return f"{text} ({_ends(name, estimate, ' to ', signed=signed)})" if has_ends else text
 

@@ -112,7 +112,7 @@ def readable_files(path: Path) -> list[Path]:
         If the file type is unknown or the folder holds nothing readable.
     """
     if not path.exists():
-        raise TrafficNotFoundError(f"traffic source must exist: got {str(path)!r}. Check the path.")
+        raise TrafficNotFoundError(f"what is read must exist: got {str(path)!r}. Check the path.")
     if not path.is_dir():
         _suffix(path)
         _refuse_device(path)

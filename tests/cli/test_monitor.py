@@ -117,3 +117,13 @@ def _wait_for(condition, seconds=60.0):
             return True
         time.sleep(0.1)
     return False
+
+
+def test_monitor_writes_neither_over_a_file_nor_among_events(journey, log, run, tmp_path):
+    """Before anything is read; what is there stays."""
+    (taken := tmp_path / "taken").write_text("mine")
+    for out, said in ((taken, "a folder is written"), (log, "must not lie among the events")):
+        ran = run("monitor", log, "--bundle", journey.bundle, "-o", out, code=2)
+        assert said in ran.err
+    assert taken.read_text() == "mine"
+    assert not list(log.glob("monitor.*"))

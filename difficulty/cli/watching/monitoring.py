@@ -21,6 +21,7 @@ from difficulty.cli.console import (
     warn,
 )
 from difficulty.cli.signing import TrustPath, build_trust
+from difficulty.errors import OutputExistsError
 from difficulty.text import one_line
 
 if TYPE_CHECKING:
@@ -99,6 +100,12 @@ def monitor(
     from difficulty.stages.watching.monitoring import monitor as look
 
     refuse_report(out_path, *MONITOR_FILES, overwrite=overwrite)
+    if any(log.is_dir() and out_path.resolve() == log.resolve() for log in logs):
+        # Files of a report would be read as events the next time.
+        raise OutputExistsError(
+            f"the report must not lie among the events: {str(out_path)!r} is a log that is read."
+            " Choose another folder."
+        )
     options = MonitorOptions(
         outcomes=tuple(outcomes or ()),
         prices=load_prices(prices) if prices else None,

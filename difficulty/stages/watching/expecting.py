@@ -90,7 +90,7 @@ class Expected(Record):
         ]
         if told:
             return f"Without labels, by the bundle's own probabilities: {', '.join(told)}."
-        return f"Without labels nothing can be told: {self.risk.note or self.quality.note}"
+        return f"Without labels: {self.risk.note or self.quality.note}"
 
     def without(self, why: str) -> Expected:
         """Return the same with nothing told, for a reason that the requests do not show."""

@@ -109,7 +109,10 @@ def replay_log(
     """
     if (bundle_path is None) != cuts.any_given:
         raise InvalidValueError(
-            "replay", "both" if bundle_path else "neither", rule="get a bundle or a threshold"
+            "replay",
+            "both" if bundle_path else "neither",
+            rule="get a bundle or a threshold",
+            hint="Pass --bundle NEW, or --threshold T.",
         )
     if plan_width is not None and not 0.0 < plan_width < 1.0:
         raise InvalidValueError(
@@ -209,8 +212,8 @@ class _Picked:
         if not keep.any():
             raise LogError(
                 f"replaying needs requests with a propensity, decided by {wanted or 'a bundle'}:"
-                f" got none of {len(versions):,} ({left_out}). Name the bundle that decided with"
-                " --logged-bundle, or check what wrote the log."
+                f" got none of {len(versions):,} ({_told(left_out)}). Name the bundle that decided"
+                " with --logged-bundle, or check what wrote the log."
             )
         return cls(columns, left_out, {}).at(keep)
 
@@ -231,7 +234,7 @@ class _Picked:
         if not keep.any():
             raise LogError(
                 "replaying needs requests with a text that the bundle was not made from: got none"
-                f" ({left_out}). Pass a newer log."
+                f" ({_told(left_out)}). Pass a newer log."
             )
         return replace(self, left_out=left_out).at(keep)
 
@@ -346,9 +349,7 @@ def _findings(sources: _Sources) -> list[str]:
             "No quality is known: share, cost and fallbacks are replayed alone. Pass --outcomes."
         )
     findings += [f"{text}" for text in sources.notes]
-    left = {name: n for name, n in sources.picked.left_out.items() if n}
-    if left:
-        told = ", ".join(f"{n:,} {_LEFT_OUT[name]}" for name, n in left.items())
+    if told := _told(sources.picked.left_out):
         findings.append(f"Not replayed: {told}.")
     if (unknown := int(np.isnan(sources.rule.sent).sum())) > 0:
         findings.append(
@@ -365,6 +366,11 @@ _LEFT_OUT = {
     "without_text": "without a text",
     "seen_by_the_bundle": "that the bundle was made from",
 }
+
+
+def _told(left_out: Mapping[str, int]) -> str:
+    """Return how many events are left out, and why, in words."""
+    return ", ".join(f"{n:,} {_LEFT_OUT[name]}" for name, n in left_out.items() if n)
 
 
 def _moves(sources: _Sources) -> bool:

@@ -81,7 +81,7 @@ def find_format(
         If ``path`` does not exist or does not have the layout of the named format.
     """
     if not path.exists():
-        raise TrafficNotFoundError(f"traffic source must exist: got {str(path)!r}. Check the path.")
+        raise TrafficNotFoundError(f"what is read must exist: got {str(path)!r}. Check the path.")
     if kind_of(path) in _NO_SOURCES:
         raise TrafficError(mistaken(path, PathKind.ROWS))
     # What knows its tool's log first, then bodies by their form. Native last: it reads any file,

@@ -129,7 +129,7 @@ def test_traffic_of_another_kind_is_not_told(log, bundle):
     assert said.new_share.value > 0.8
     assert [said.risk.value, said.quality.value, said.gap.value] == [None] * 3
     assert "of these requests are unlike those that the bundle was judged by" in said.risk.note
-    assert said.sentence.startswith("Without labels nothing can be told: cannot tell")
+    assert said.sentence.startswith("Without labels: cannot tell: ")
 
 
 def test_verdict_on_the_answer_counts_by_bayes(log, sure):
