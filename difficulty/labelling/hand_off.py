@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.answers.answer import Answer
-from difficulty.errors import InvalidValueError, TooFewSamplesError, TrafficError
+from difficulty.errors import InvalidValueError, OutputExistsError, TooFewSamplesError, TrafficError
 from difficulty.form import Record
 from difficulty.storage import move_into_place, refuse_existing, scratch_beside
 from difficulty.text import visible
@@ -135,10 +135,13 @@ def write_hand_off(
     seed : int
         Of the secret that sides are decided by.
     overwrite : bool
-        Whether files that are there may be replaced.
+        Whether files that are there may be replaced; never pairs that somebody has judged, and the
+        key keeps what it had.
 
     Raises
     ------
+    OutputExistsError
+        If a file is there and may not be replaced, or a verdict stands in it.
     TrafficError
         If the file is neither ``.csv`` nor ``.json``.
     TooFewSamplesError
@@ -152,9 +155,11 @@ def write_hand_off(
     for_studio = out.suffix.lower() == ".json"
     files = [out, key_path(out), *([config_path(out)] if for_studio else [])]
     refuse_existing(*files, overwrite=overwrite)
+    refuse_judged(out)
     picked = traffic.select(np.asarray(rows, dtype=np.intp))
     secret = blake2b(f"{seed}:{traffic.data_hash}".encode(), digest_size=16).hexdigest()
-    pairs, sides = [], {}
+    # Pairs that were handed out before keep their key, wherever they are being judged.
+    pairs, sides = [], _handed_out(key_path(out))
     cells = zip(
         picked.ids,
         picked.messages(),
@@ -184,6 +189,37 @@ def write_hand_off(
     return HandOff(
         pairs=len(pairs), without_answers=len(picked) - len(pairs), files=tuple(map(str, files))
     )
+
+
+def refuse_judged(pairs: Path) -> None:
+    """Refuse to write over pairs that somebody has judged.
+
+    Raises
+    ------
+    OutputExistsError
+        If a verdict stands in the file.
+    """
+    if not pairs.is_file():
+        return
+    try:
+        rows = [row.fields for row in read_records(pairs, AS_FOUND) if row.fields is not None]
+    except TrafficError:  # it is no file of pairs
+        return
+    verdicts = [said.verdict for row in rows if is_verdict(row) for said in _verdicts(row)]
+    if judged := sum(verdict not in (None, "") for verdict in verdicts):
+        raise OutputExistsError(
+            f"{str(pairs)!r} holds {judged:,} verdicts of people, and is not written over. Choose"
+            " another name, or move it away: its key stays."
+        )
+
+
+def _handed_out(key: Path) -> dict[str, list[str]]:
+    if not key.is_file():
+        return {}
+    try:
+        return {pair: list(side) for pair, side in read_key(key).requests.items()}
+    except TrafficError:  # it is no key
+        return {}
 
 
 def _write(contents: Mapping[Path, str]) -> None:

@@ -67,6 +67,19 @@ def better(row, side):
     return "A" if row["answer_a"].startswith(side) else "B"
 
 
+def test_key_of_pairs_that_were_moved_away_stays(path, traffic, tmp_path):
+    """Pairs that are being judged elsewhere, and new ones of other traffic under the same name."""
+    write_hand_off(out := tmp_path / "pairs.csv", traffic, range(N))
+    before = read_key(key_path(out)).requests
+    judged(out, lambda row: {"verdict": better(row, "frontier")})
+    with pytest.raises(OutputExistsError, match="40 verdicts of people"):
+        write_hand_off(out, traffic, range(N), overwrite=True)
+    moved = out.rename(tmp_path / "judged.csv")
+    write_hand_off(out, traffic, range(5), seed=1, overwrite=True)
+    assert before.items() <= read_key(key_path(out)).requests.items()
+    assert len(read_verdicts(moved, traffic)) == N
+
+
 def test_pairs_are_blind_and_sides_are_swapped_by_chance(traffic, tmp_path):
     written = write_hand_off(out := tmp_path / "pairs.csv", traffic, range(N))
     assert (written.pairs, written.without_answers) == (N, 0)

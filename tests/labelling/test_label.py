@@ -372,3 +372,39 @@ def test_patience_has_an_end(traffic):
         report = buy(traffic, url, at_once=1, patience=patience)
     assert "3 calls of cheap in a row brought nothing, the last: HTTP 429" in report.stopped
     assert report.spent_usd == pytest.approx(upstream.billed_usd)
+
+
+def test_feedback_that_was_there_is_no_judges_to_replace(tmp_path):
+    """Users said 0.25 of three cheap answers: it stays, is counted, and the judge fills the rest."""
+    rows = [row | {"expected": "nothing says this"} for row in requests(8)]
+    for row in rows[:3]:
+        row |= {"cheap_quality": 0.25, "measured_by": "users"}
+    with serving(usual_upstream()) as url:
+        report = buy(make_traffic(tmp_path, rows), url, judge="exact")
+    labelled = Traffic.read(tmp_path / "labelled.parquet")
+    assert report.kept == 3
+    assert labelled.column("cheap_quality") == [0.25] * 3 + [0.0] * 5
+    assert labelled.column("frontier_quality") == [0.0] * 8
+    assert set(labelled.column("measured_by")) == {"users+exact", "exact"}
+
+
+def test_pairs_that_people_judged_are_not_written_over(traffic):
+    """Refused before anything is paid, also where overwriting is allowed."""
+    upstream = usual_upstream()
+    with serving(upstream) as url:
+        buy(traffic, url, n=6, export=(pairs := traffic.parent / "pairs.csv"))
+        paid, text = sum(upstream.paid.values()), pairs.read_text("utf-8-sig")
+        first, *rest = text.splitlines()
+        pairs.write_text("\n".join([first, rest[0][:-2] + ",A,ann", *rest[1:]]) + "\n")
+        with pytest.raises(OutputExistsError, match="holds 1 verdicts of people"):
+            label(
+                traffic,
+                traffic.parent / "other.parquet",
+                options(url, n=6),
+                spend=True,
+                prices=PRICES,
+                export=pairs,
+                overwrite=True,
+            )
+    assert sum(upstream.paid.values()) == paid
+    assert ",A,ann" in pairs.read_text()

@@ -307,6 +307,8 @@ def _print_labels(report: PurchaseReport) -> None:
     _print_judge(report)
     if report.power:
         say(f"  {report.power}")
+    if report.kept:
+        say(f"  {report.kept:,} outcomes that were there stay as they are")
     if report.exported:
         say(f"  {report.exported:,} pairs for people to judge")
     if report.advice is not None:

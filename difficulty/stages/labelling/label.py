@@ -26,7 +26,7 @@ from difficulty.form import Record
 from difficulty.labelling.advice import LabelAdvice, advise
 from difficulty.labelling.budget import Budget
 from difficulty.labelling.buying import Patience, Progress, Shop
-from difficulty.labelling.hand_off import read_verdicts, write_hand_off
+from difficulty.labelling.hand_off import read_verdicts, refuse_judged, write_hand_off
 from difficulty.labelling.journal import PurchaseJournal, journal_path
 from difficulty.labelling.judge_figures import (
     JudgeAgreement,
@@ -79,6 +79,10 @@ class PurchaseReport(Record):
     went_well: bool
     """Whether it ended as it should: all bought, or the budget used."""
     measured_by: str | None
+    kept: int
+    """Outcomes that the traffic had already, such as users' feedback: the judge's do not replace
+    them.
+    """
     exported: int
     advice: LabelAdvice | None
     """Whether more labels are worth it."""
@@ -199,6 +203,8 @@ def _refuse_paths(
     refuse_existing(out, overwrite=overwrite or again)
     if export is not None:
         refuse_existing(export, overwrite=overwrite or again)
+        if overwrite:  # else what is there stays as it is
+            refuse_judged(export)
     if out.exists() and traffic.exists() and out.samefile(traffic):
         raise OutputExistsError(
             f"the output must not be what is read: got {str(out)!r} for both. Choose another name."
@@ -244,7 +250,7 @@ def _settle(
     """Return the traffic with what came of the purchase, and the report."""
     tried = ready.requests[:begun]
     inclusion = ready.choice.settled(begun)
-    labelled = _with_outcomes(ready, tried, options, inclusion)
+    labelled, kept = _with_outcomes(ready, tried, options, inclusion)
     verdicts = [one.verdict for one in tried if one.verdict is not None]
     counts = VerdictCounts.of(verdicts)
     gains = [verdict.first_gain for verdict in verdicts if verdict.first_gain is not None]
@@ -263,7 +269,7 @@ def _settle(
         votes={name: getattr(counts, name) for name in VerdictCounts.__slots__} if verdicts else {},
         position_bias=position_bias(gains) if gains else None,
         agreement=_agreement(tried, said) if said is not None else None,
-        gain=gain,
+        gain=_clipped(gain),
         power=power_sentence(gain)
         if "frontier" in ready.judge.sides and ready.judge.measured_by
         else "",
@@ -274,6 +280,7 @@ def _settle(
         went_well=not shop.stopped or shop.finishes,
         measured_by=ready.judge.measured_by,
         exported=0,
+        kept=kept,
         advice=None,
     )
     return labelled, report
@@ -284,6 +291,12 @@ def _gain(labelled: Traffic, tried: Sequence[RequestToLabel], inclusion: FloatAr
     gain = labelled.select(rows).outcomes.gain
     known = ~np.isnan(gain)
     return mean_interval(gain[known], 1.0 / inclusion[rows[known]])
+
+
+def _clipped(gain: Estimate) -> Estimate:
+    """Return the same with ends that a mean of gains can have."""
+    low, high = (None if end is None else min(max(end, -1.0), 1.0) for end in (gain.low, gain.high))
+    return replace(gain, low=low, high=high)
 
 
 def _agreement(
@@ -315,13 +328,17 @@ def _judged_gain(outcomes: Mapping[str, Any]) -> float | None:
 
 def _with_outcomes(
     ready: Prepared, tried: Sequence[RequestToLabel], options: LabelOptions, inclusion: FloatArray
-) -> Traffic:
+) -> tuple[Traffic, int]:
+    """Return the traffic with what was bought, and how many outcomes were there before: those
+    stay.
+    """
     traffic, measured_by = ready.traffic, ready.judge.measured_by
     names = {"prompt_tokens", "measured_by"}
     names |= {name for one in tried for name in one.outcomes}
     for side in BOTH:
         names |= {f"{side}_{part}" for part in ("answer", "model", *_SIDE_COLUMNS)}
     columns: dict[str, list[Any]] = {name: traffic.column(name) for name in sorted(names)}
+    kept = 0
     for one in tried:
         for side, bought in one.bought.items():
             columns[f"{side}_answer"][one.row] = one.answers[side]
@@ -331,14 +348,16 @@ def _with_outcomes(
                 columns["prompt_tokens"][one.row] = bought["prompt_tokens"]
         for side in ready.judge.sides:
             columns[f"{side}_model"][one.row] = getattr(options, side)
-        for name, value in one.outcomes.items():
+        new = {name: v for name, v in one.outcomes.items() if columns[name][one.row] is None}
+        kept += len(one.outcomes) - len(new)
+        for name, value in new.items():
             columns[name][one.row] = value
-        if one.outcomes and measured_by:
+        if new and measured_by:
             before = columns["measured_by"][one.row]
             known = before.split("+") if before else []
             columns["measured_by"][one.row] = "+".join(dict.fromkeys([*known, measured_by]))
     columns["inclusion"] = [None if np.isnan(value) else float(value) for value in inclusion]
-    return traffic.with_columns(columns)
+    return traffic.with_columns(columns), kept
 
 
 def _export(
