@@ -375,7 +375,7 @@ def test_patience_has_an_end(traffic):
 
 
 def test_feedback_that_was_there_is_no_judges_to_replace(tmp_path):
-    """Users said 0.25 of three cheap answers: it stays, is counted, and the judge fills the rest."""
+    """Users said 0.25 of three cheap answers: it stays and counts, and the judge fills the rest."""
     rows = [row | {"expected": "nothing says this"} for row in requests(8)]
     for row in rows[:3]:
         row |= {"cheap_quality": 0.25, "measured_by": "users"}
