@@ -7,13 +7,14 @@ from __future__ import annotations
 import logging
 import sys
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.logging import RichHandler
 from typer.core import TyperGroup
 
-from difficulty.cli.console import complain, err
+from difficulty import __version__
+from difficulty.cli.console import complain, err, say
 from difficulty.errors import DifficultyError, MissingExtraError
 from difficulty.storage import FULL
 
@@ -92,6 +93,7 @@ def build_app() -> typer.Typer:
         no_args_is_help=True,
         add_completion=False,
         rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
         # Errors are told by main; what it does not know keeps Python's own traceback.
         pretty_exceptions_enable=False,
     )
@@ -138,5 +140,18 @@ def _stop(message: str, *, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _common() -> None:
-    """Take no options of its own; present so that every command keeps its name."""
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        say(f"difficulty {__version__}")
+        raise typer.Exit
+
+
+def _common(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Take the options that come before a command."""

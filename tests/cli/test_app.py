@@ -5,6 +5,7 @@ import sys
 import pytest
 from rich.table import Table
 
+from difficulty import __version__
 from difficulty.cli.app import COMMANDS
 from difficulty.cli.console import show_table
 from difficulty.stages import verify as verify_module
@@ -19,6 +20,15 @@ def test_help_of_every_command_has_an_example(run, command):
     assert f"Example: difficulty {command} " in result.out
     assert "--json" in result.out or command == "demo"
     assert result.err == ""
+
+
+def test_version_is_the_packages(run):
+    assert run("--version", code=0).out == f"difficulty {__version__}\n"
+
+
+@pytest.mark.parametrize("command", [(), ("route",)])
+def test_short_option_for_help_is_the_long_one(run, command):
+    assert run(*command, "-h", code=0).out == run(*command, "--help", code=0).out
 
 
 def test_help_names_every_command(run):
