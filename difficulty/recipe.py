@@ -25,7 +25,7 @@ from difficulty.form import (
     load_toml,
     non_empty,
 )
-from difficulty.routes import ValidatorRule, check_tasks
+from difficulty.routes import Stick, ValidatorRule, check_tasks
 
 _Positive: TypeAlias = Annotated[float, finite, above(0)]
 
@@ -308,10 +308,19 @@ class PolicySettings(Form):
     """Probability with which a scored request takes the other route, so that the log can teach."""
     shadow: Share = 0.0
     """Share of the requests that are also sent to the other model, outside the request's time."""
+    stick: Stick | None = None
+    """That sessions keep their model; none: each request is decided alone."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_tasks(self.easy_tasks, self.hard_tasks)
+
+    def as_dict(self, *, without: Container[str] = ()) -> dict[str, Any]:
+        """Return the JSON form; without ``stick`` its key is left out, as in recipes of before."""
+        settings = super().as_dict(without=without)
+        if self.stick is None:
+            settings.pop("stick", None)
+        return settings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,10 +10,11 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, get_args
 
 from difficulty.errors import InvalidValueError, TrafficNotFoundError
 from difficulty.kinds import PACKINGS, PathKind, damage_errors, kind_of, plain_name, unpacked
+from difficulty.routes import Held, Route
 
 Messages = str | Sequence[Mapping[str, Any]]
 
@@ -31,6 +32,8 @@ class Request(NamedTuple):
     """Whether a policy's check will see the cheap answer before the client does."""
     tools: object = None
     """The functions that it offers, as in an OpenAI body; what is malformed offers none."""
+    held: Held | None = None
+    """The session that it goes on with; ``None``: none is known."""
 
 
 class RequestRow(NamedTuple):
@@ -51,7 +54,7 @@ def read_requests(path: Path) -> Iterator[RequestRow]:
     not blank, in order. The file may be packed as traffic may: ``.jsonl.gz``, ``.jsonl.zst``, ...
 
     A line is an object with ``messages`` or ``prompt``, and optionally ``id`` (default: the line
-    number), ``task``, ``prompt_tokens``, ``tools``, ``checked``, and ``answer`` or
+    number), ``task``, ``prompt_tokens``, ``tools``, ``checked``, ``held``, and ``answer`` or
     ``cheap_answer``. Labelled traffic in JSON lines fits.
 
     Raises
@@ -107,7 +110,7 @@ def request_row(form: object, number: int) -> RequestRow:
     tokens, checked = read_count(form.get("prompt_tokens")), form.get("checked") is not False
     return RequestRow(
         name,
-        Request(messages, task, tokens, checked, form.get("tools")),
+        Request(messages, task, tokens, checked, form.get("tools"), read_held(form.get("held"))),
         answer=form.get("answer"),
         cheap_answer=form.get("cheap_answer"),
     )
@@ -119,6 +122,53 @@ def read_count(value: object) -> int | None:
     """
     is_count = isinstance(value, int) and not isinstance(value, bool)
     return value if is_count and 0 <= value <= LARGEST_COUNT else None  # type: ignore[operator,return-value]
+
+
+def read_held(value: object) -> Held | None:
+    """Return what a caller says of a session: a :class:`~difficulty.routes.Held`, or an object with
+    its fields. Without a route it says nothing; of the rest, what is no such value is not known.
+    """
+    if isinstance(value, Held):
+        form: Mapping[str, Any] = value._asdict()
+    elif isinstance(value, Mapping):
+        form = value
+    else:
+        return None
+    route = form.get("route")
+    if not isinstance(route, str) or route not in get_args(Route):
+        return None
+    return Held(
+        "cheap" if route == "cheap" else "frontier",
+        form.get("in_loop") is True,
+        read_count(form.get("cached_tokens")),
+        _read_amount(form.get("idle_s")),
+        _read_amount(form.get("switch_cost_usd")),
+    )
+
+
+def _read_amount(value: object) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    # Compared before it is made a float: a large integer fits into none.
+    return float(value) if is_number and 0 <= value < 1e300 else None  # type: ignore[operator,arg-type]
+
+
+def continues_loop(messages: object) -> bool:
+    """Return whether a request goes on after a tool's result: its last message is one, as OpenAI
+    (role ``tool`` or ``function``) or Anthropic (a part ``tool_result``) writes it.
+    """
+    if not isinstance(messages, list | tuple) or not messages:
+        return False
+    last = messages[-1]
+    if not isinstance(last, Mapping):
+        return False
+    if last.get("type") == "function_call_output":  # an item of the Responses API
+        return True
+    if last.get("role") in ("tool", "function"):
+        return True
+    content = last.get("content")
+    return isinstance(content, list | tuple) and any(
+        isinstance(part, Mapping) and part.get("type") == "tool_result" for part in content
+    )
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from difficulty.form import Form
 from difficulty.recipe import Recipe
 from difficulty.request import Request
 from difficulty.request_numbers import NUMBERS, read_numbers
-from difficulty.routes import ValidatorRule
+from difficulty.routes import Stick, ValidatorRule
 from difficulty.runtime import AnswerVerdict, Decision, Router, Scorer
 from difficulty.runtime.scorer import EarlyScorer
 from difficulty.text import TextView
@@ -139,7 +139,8 @@ def test_rule_vector_is_what_the_code_gives(vector):
     }
     outputs = {name: vector[name] for name in ("difficulty_score", "familiarity") if name in vector}
     made = router(policy=policy, **outputs)
-    decision = made.consider(Request("one two three", vector["task"], vector["tokens"])).as_dict()
+    asked = Request("one two three", vector["task"], vector["tokens"], held=vector.get("held"))
+    decision = made.consider(asked).as_dict()
     expected = {name: vector[name] for name in ("route", "reason", "threshold", "fallback")}
     assert {name: decision[name] for name in expected} == expected
 
@@ -235,6 +236,7 @@ FIELDS = [
             Policy,
             Early,
             AnswerRule,
+            Stick,
             CutOffs,
             Chosen,
             Fallback,

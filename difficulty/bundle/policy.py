@@ -21,7 +21,7 @@ from difficulty.form import (
     matching,
     non_empty,
 )
-from difficulty.routes import ValidatorRule, check_tasks
+from difficulty.routes import Stick, ValidatorRule, check_tasks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +136,10 @@ class AnswerRule(Form):
     """
 
 
+_LEFT_OUT = ("answer", "stick")
+"""Keys of a policy that are written only where they are set: readers from before know none."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Policy(Form):
     """The router's rule; see :mod:`difficulty.runtime.rule` for how it is applied."""
@@ -156,6 +160,10 @@ class Policy(Form):
     """Where most requests are decided by a small graph; ``None``: the scorer decides all."""
     answer: AnswerRule | None = None
     """The learned check of cheap answers; ``None``: there is none, and its key is left out."""
+    stick: Stick | None = None
+    """That sessions keep their model; ``None``: each request is decided alone, and the key is left
+    out.
+    """
     fallback: Fallback = Fallback()
     exploration: Exploration = Exploration()
     on_error: Literal["frontier"] = "frontier"
@@ -184,11 +192,10 @@ class Policy(Form):
             )
 
     def as_dict(self, *, without: Container[str] = ()) -> dict[str, Any]:
-        """Return the JSON form; without a check its key is left out, as in older policies."""
+        """Return the JSON form; what is not set and older policies have no key for is left out."""
+        unset = {name for name in _LEFT_OUT if getattr(self, name) is None}
         content = super().as_dict(without=without)
-        if self.answer is None:
-            content.pop("answer", None)
-        return content
+        return {name: value for name, value in content.items() if name not in unset}
 
 
 BUNDLE_FORMAT = 1

@@ -36,6 +36,7 @@ _REASONS = (
     "hard_task",
     "above_threshold",
     "within_threshold",
+    "stick",
     "unfamiliar",
     "scorer_error",
 )

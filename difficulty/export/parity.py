@@ -211,15 +211,22 @@ _TEXTS = {
 }
 
 
-def golden_requests(*, numbers: bool = False) -> list[dict[str, Any]]:
+def golden_requests(*, numbers: bool = False, sessions: bool = False) -> list[dict[str, Any]]:
     """Return the requests: ``id``, ``messages`` and, for some, ``task`` and ``given_tokens``; with
-    ``numbers`` also some that offer functions, in ``tools`` or in a system message.
+    ``numbers`` also some that offer functions, in ``tools`` or in a system message; with
+    ``sessions`` also some that go on with one, as ``held`` says.
     """
     texts = [
         {"id": name, "messages": [{"role": "user", "content": text}]}
         for name, text in _TEXTS.items()
     ]
-    return [*texts, *_CONVERSATIONS, *_UNSCORABLE, *(_offers() if numbers else ())]
+    return [
+        *texts,
+        *_CONVERSATIONS,
+        *_UNSCORABLE,
+        *(_offers() if numbers else ()),
+        *(_further_steps() if sessions else ()),
+    ]
 
 
 _QUESTION = {"role": "user", "content": "Which label fits: invoice, complaint or order?"}
@@ -319,6 +326,21 @@ def _offers() -> list[dict[str, Any]]:
         {"id": "tools-system", "messages": [{"role": "system", "content": described}, room]},
         {"id": "tools-none", "messages": [city], "tools": []},
         {"id": "tools-malformed", "messages": [city], "tools": [{"function": 3}, "stop", None]},
+    ]
+
+
+def _further_steps() -> list[dict[str, Any]]:
+    """Return conversations that go on with a session on either route, warm and cold."""
+    states = {
+        "cheap": {"route": "cheap", "in_loop": True, "cached_tokens": 900, "idle_s": 2.5},
+        "frontier": {"route": "frontier", "in_loop": True},
+        "cold": {"route": "frontier", "in_loop": True, "idle_s": 1e9},
+        "no-loop": {"route": "frontier"},
+    }
+    return [
+        {**request, "id": f"session-{name}-{request['id']}", "held": held}
+        for request in _CONVERSATIONS[:4]
+        for name, held in states.items()
     ]
 
 

@@ -7,7 +7,7 @@ from typing import cast
 
 from difficulty.bundle.policy import Chosen, Fallback, Policy
 from difficulty.request import Messages
-from difficulty.routes import Route
+from difficulty.routes import Held, Route
 from difficulty.runtime.answer_checker import AnswerChecker
 from difficulty.runtime.router import Decision
 from difficulty.runtime.rule import Reason
@@ -60,6 +60,7 @@ class Observer:
         tokens: int | None = None,
         tools: object = None,
         checked: bool = True,
+        held: Held | None = None,
     ) -> Decision:
         """Return the same route for every request; arguments as those of ``Router.decide``."""
         return Decision(

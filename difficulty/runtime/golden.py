@@ -8,10 +8,10 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from difficulty.bundle import Bundle
+from difficulty.bundle import Bundle, Policy
 from difficulty.errors import BundleError
 from difficulty.form import read_json
-from difficulty.request import Request
+from difficulty.request import Request, read_held
 from difficulty.request_numbers import FEATURES, NumberedIds
 from difficulty.runtime.golden_answers import check_golden_answers
 from difficulty.runtime.router import Router
@@ -28,6 +28,7 @@ _EXACT = (
     "tokens_source",
     "truncated",
 )
+_ASKED = ("id", "messages", "task", "given_tokens", "tools", "held")
 _LARGEST = 1e6
 """No score is; and less than what arithmetic refuses."""
 _DECIDED = ("route", "model", "reason", "fallback")
@@ -35,14 +36,15 @@ _DECIDED = ("route", "model", "reason", "fallback")
 
 def golden_rows(router: Router, requests: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Yield one row of ``golden.jsonl`` for each request (``id``, ``messages``, optional ``task``,
-    ``given_tokens`` and ``tools``).
+    ``given_tokens``, ``tools`` and ``held``).
 
     The scorer decides all of them; what the early graph gives, where the bundle has one, stands
     beside.
     """
     for request in requests:
         messages, task, tools = request["messages"], request.get("task"), request.get("tools")
-        asked = Request(messages, task, request.get("given_tokens"), tools=tools)
+        held = read_held(request.get("held"))
+        asked = Request(messages, task, request.get("given_tokens"), tools=tools, held=held)
         decision = router.consider(asked, early=False).as_dict()
         is_read = decision["reason"] != "scorer_error"
         ids = router.scorer.encode(messages, task, tools).ids if is_read else None
@@ -107,13 +109,17 @@ def check_golden(bundle: Bundle, router: Router) -> list[str]:
     """Return what differs from the bundle's golden vectors, a sentence each."""
     rows = read_golden(bundle)
     requests: list[dict[str, Any]] = [
-        {key: row[key] for key in ("id", "messages", "task", "given_tokens", "tools") if key in row}
-        for row in rows
+        {key: row[key] for key in _ASKED if key in row} for row in rows
     ]
     return [
         difference
         for expected, actual in zip(rows, golden_rows(router, requests), strict=True)
-        for difference in _differences(expected, actual, tolerance=bundle.manifest.score_tolerance)
+        for difference in _differences(
+            expected,
+            actual,
+            tolerance=bundle.manifest.score_tolerance,
+            edges=_edges(bundle.policy, expected),
+        )
     ]
 
 
@@ -136,13 +142,21 @@ def checked_router(bundle: Bundle, *, threads: int = 1) -> Router:
     return router
 
 
+def _edges(policy: Policy, row: dict[str, Any]) -> tuple[float, ...]:
+    """Return the scores at which a row's decision changes."""
+    threshold, stick = row["threshold"], policy.stick
+    if stick is None or row.get("held") is None:
+        return (threshold,)
+    return (threshold, threshold + stick.margin, threshold - stick.back)
+
+
 def _differences(
-    expected: dict[str, Any], actual: dict[str, Any], *, tolerance: float
+    expected: dict[str, Any], actual: dict[str, Any], *, tolerance: float, edges: tuple[float, ...]
 ) -> Iterator[str]:
     """Yield what differs in one row, scores by more than the tolerance."""
     score = expected["difficulty_score"]
     # So near the threshold rounding may decide: either route is right.
-    is_at_the_edge = score is not None and abs(score - expected["threshold"]) <= tolerance
+    is_at_the_edge = score is not None and any(abs(score - edge) <= tolerance for edge in edges)
     for name in ("input_ids", FEATURES, *_EXACT):
         if expected.get(name) != actual.get(name) and not (is_at_the_edge and name in _DECIDED):
             yield (

@@ -22,6 +22,7 @@ from difficulty.bundle import Bundle, Policy
 from difficulty.bundle.store import Trust
 from difficulty.errors import BundleError, BundleNotFoundError, InvalidValueError
 from difficulty.request import Messages, Request
+from difficulty.routes import Held
 from difficulty.runtime.answer_checker import Answering, Asking
 from difficulty.runtime.answers import AnswerVerdict
 from difficulty.runtime.golden import checked_router
@@ -129,9 +130,12 @@ class ReloadingRouter:
         tokens: int | None = None,
         tools: object = None,
         checked: bool = True,
+        held: Held | None = None,
     ) -> Decision:
         """Return the decision for one request, see :meth:`Router.decide`."""
-        return self._router.decide(messages, task, tokens=tokens, tools=tools, checked=checked)
+        return self._router.decide(
+            messages, task, tokens=tokens, tools=tools, checked=checked, held=held
+        )
 
     def decide_many(self, requests: Iterable[Request]) -> list[Decision]:
         """Return the decisions for many requests, in order, all by one bundle."""
@@ -145,10 +149,11 @@ class ReloadingRouter:
         tokens: int | None = None,
         tools: object = None,
         checked: bool = True,
+        held: Held | None = None,
     ) -> Decision:
         """Return a decision without blocking the event loop, see :meth:`Router.adecide`."""
         return await self._router.adecide(
-            messages, task, tokens=tokens, tools=tools, checked=checked
+            messages, task, tokens=tokens, tools=tools, checked=checked, held=held
         )
 
     def consider(self, request: Request) -> Decision:

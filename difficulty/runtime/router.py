@@ -15,8 +15,8 @@ from difficulty.bundle import Bundle, Policy
 from difficulty.bundle.store import Trust, read_bundle
 from difficulty.errors import RequestError, ScoringError
 from difficulty.form import Record
-from difficulty.request import Messages, Request, read_count
-from difficulty.routes import Route
+from difficulty.request import Messages, Request, read_count, read_held
+from difficulty.routes import Held, Route
 from difficulty.runtime.answer_checker import (
     AnswerChecker,
     Answering,
@@ -27,6 +27,7 @@ from difficulty.runtime.answer_checker import (
 from difficulty.runtime.answers import AnswerVerdict
 from difficulty.runtime.rule import Reason, Ruling, after_scoring, before_scoring, threshold_of
 from difficulty.runtime.scorer import EarlyScorer, Score, Scorer, describe, exit_early, exits, kept
+from difficulty.runtime.sticking import hold, is_held
 from difficulty.text import one_line
 
 if TYPE_CHECKING:
@@ -66,6 +67,14 @@ class Decision(Record):
     bundle_version: str
     scored_by: ScoredBy | None = None
     """``early`` where the small graph was sure; the other outputs are ``None`` then."""
+    held_on: Route | None = None
+    """The route that the request's session was on, where the policy has ``stick``; ``None``: none
+    was, or its cache had gone cold.
+    """
+    switch_cost_usd: float | None = None
+    """What leaving that route costs in cold prompt caches: paid where ``route`` is the other one,
+    spared with reason ``stick``; ``None``: not known, or nothing was held.
+    """
     error: str | None = None
     """Why the request could not be scored, with reason ``scorer_error``."""
 
@@ -158,6 +167,7 @@ class Router:
         tokens: int | None = None,
         tools: object = None,
         checked: bool = True,
+        held: Held | None = None,
     ) -> Decision:
         """Return the decision for one request.
 
@@ -176,8 +186,11 @@ class Router:
         checked : bool
             Whether the answer will be checked (:meth:`check`) before it is sent. A policy that
             decides by answers decides other requests by its ``request_threshold``.
+        held : Held, optional
+            The session that the request goes on with, and the route that it is on. A policy without
+            ``stick`` decides as if there were none; what is malformed is none.
         """
-        return self._note(self.consider(Request(messages, task, tokens, checked, tools)))
+        return self._note(self.consider(Request(messages, task, tokens, checked, tools, held)))
 
     def decide_many(self, requests: Iterable[Request]) -> list[Decision]:
         """Return the decisions for many requests, in order; much faster than one at a time."""
@@ -194,13 +207,14 @@ class Router:
         tokens: int | None = None,
         tools: object = None,
         checked: bool = True,
+        held: Held | None = None,
     ) -> Decision:
         """Return the decision for one request without blocking the event loop; arguments as in
         :meth:`decide`.
 
         A thread decides. Requests that come while it is busy are decided together.
         """
-        request = Request(messages, task, tokens, checked, tools)
+        request = Request(messages, task, tokens, checked, tools, held)
         try:
             return await self._waiting.ask(request)
         except (OSError, RuntimeError, ImportError) as error:
@@ -301,7 +315,9 @@ class Router:
             if math.isfinite(score) and (
                 verdict := exit_early(self._exits, score, with_task=look.with_task)
             ):
-                look.verdict, look.early_score = verdict, score
+                # By which margin it crosses, the scorer alone can say.
+                if look.held is None or verdict.route == look.held.route:
+                    look.verdict, look.early_score = verdict, score
 
     def _score_one(self, look: _Look) -> None:
         try:
@@ -329,6 +345,9 @@ class Router:
         """Count, tokenize, apply the rules that need no score; keep errors for the conclusion."""
         look = _Look(request, self._policy_for(request))
         try:
+            if request.held is not None and look.policy.stick is not None:
+                held = read_held(request.held)
+                look.held = held if is_held(look.policy.stick, held) else None
             if request.task is not None and not isinstance(request.task, str):
                 raise RequestError("task", request.task, rule="be a string or None")
             if request.tokens is not None:
@@ -356,6 +375,13 @@ class Router:
                     task=look.task,
                     score=score.difficulty_score,
                     familiarity=score.familiarity,
+                )
+                look.verdict = hold(
+                    look.policy.stick,
+                    look.held,
+                    look.verdict,
+                    score=score.difficulty_score,
+                    threshold=threshold_of(look.policy, look.task),
                 )
             except BaseException as error:
                 look.error = kept(error)
@@ -416,6 +442,8 @@ class Router:
             truncated=look.truncated,
             bundle_version=self.version,
             scored_by=scored_by,
+            held_on=look.held.route if look.held else None,
+            switch_cost_usd=look.held.switch_cost_usd if look.held else None,
             error=None if look.error is None else describe(look.error),
         )
 
@@ -427,6 +455,7 @@ class _Look:
     request: Request
     policy: Policy
     ids: list[int] = field(default_factory=list)
+    held: Held | None = None  # the session, where the policy keeps its model.
     with_task: bool = False  # whether the scorer knows the task.
     tokens: int | None = None
     source: TokensSource | None = None

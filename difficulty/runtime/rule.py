@@ -6,8 +6,9 @@
     elif difficulty_score > threshold:                         frontier   above_threshold
     else:                                                      cheap      within_threshold
 
-A request that cannot be scored takes the route of ``on_error`` with reason ``scorer_error``. The
-first two lines need no score.
+In a session the last two lines may keep the model of the step before, reason ``stick``; see
+:mod:`difficulty.runtime.sticking`. A request that cannot be scored takes the route of ``on_error``
+with reason ``scorer_error``. The first two lines need no score.
 """
 
 from __future__ import annotations
@@ -40,7 +41,13 @@ class TaskRules(Protocol):
 
 
 Reason = Literal[
-    "easy_task", "hard_task", "unfamiliar", "above_threshold", "within_threshold", "scorer_error"
+    "easy_task",
+    "hard_task",
+    "unfamiliar",
+    "above_threshold",
+    "within_threshold",
+    "stick",
+    "scorer_error",
 ]
 
 

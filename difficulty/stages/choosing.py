@@ -24,6 +24,7 @@ from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.export.parity import golden_requests
 from difficulty.metrics import Resampling
 from difficulty.records import Estimate, OperatingPoint
+from difficulty.routes import Stick
 from difficulty.runtime.golden import golden_rows
 from difficulty.runtime.router import Router
 from difficulty.runtime.rule import TaskRules
@@ -33,6 +34,11 @@ from difficulty.stages.overlap import joined_hash
 from difficulty.thresholds.point import choose, choose_per_task, names_at
 from difficulty.thresholds.policy_curve import parse_objective
 from difficulty.thresholds.ways import BY_COST, TAKEN, WayWanted
+
+DECIDED_ALONE = (
+    "figures are of requests that are decided alone: that sessions keep their model ('stick') is"
+    " not in them"
+)
 
 
 def chosen_point(
@@ -83,18 +89,22 @@ def exit_confidence(objective: str) -> float:
     return CONFIDENCE if delta is None else max(CONFIDENCE, 1.0 - delta / (2.0 * len(KINDS)))
 
 
-def chosen_by(point: OperatingPoint, text_hashes: Sequence[str]) -> Chosen:
+def chosen_by(
+    point: OperatingPoint, text_hashes: Sequence[str], *, stick: Stick | None = None
+) -> Chosen:
     """Return how a threshold was chosen on requests with these hashes of their texts; only one hash
-    of them is kept.
+    of them is kept. Where sessions keep their model nothing is promised, as it was tested on
+    requests that are decided alone.
     """
     expected = point.as_dict()
+    alone = () if stick is None else (DECIDED_ALONE,)
     return Chosen(
         objective=point.objective,
         calibration_data=joined_hash(text_hashes),
         n=len(text_hashes),
         expected={name: expected[name] for name in names_at(point)},
-        assumed=point.assumed,
-        guarantee=point.guarantee,
+        assumed=(*point.assumed, *alone),
+        guarantee=None if stick else point.guarantee,
     )
 
 
@@ -108,7 +118,7 @@ def policy_files(
     scorer: Scorer, policy: Policy, *, version: str, early: EarlyScorer | None = None
 ) -> dict[str, bytes]:
     """Return ``policy.json`` and the golden vectors that a router with this policy gives."""
-    requests = golden_requests(numbers=scorer.reads_numbers)
+    requests = golden_requests(numbers=scorer.reads_numbers, sessions=policy.stick is not None)
     rows = golden_rows(Router(scorer, policy, version=version, early=early), requests)
     content = policy.as_dict(
         without=() if policy.early else ("early",)

@@ -446,12 +446,13 @@ def _policy(
         fallback=Fallback(
             validators=rules.validators, streaming=rules.streaming, catch_rate=rules.catch_rate
         ),
+        stick=rules.stick,
         exploration=Exploration(epsilon=rules.epsilon, shadow=rules.shadow, seed=run.recipe.seed),
         threshold=point.threshold,
         task_thresholds=dict(point.task_thresholds),
         review_date=today + timedelta(days=rules.review_after_days),
         answer=answer_rule(point),
-        chosen=chosen_by(point, text_hashes),
+        chosen=chosen_by(point, text_hashes, stick=rules.stick),
     )
 
 

@@ -320,7 +320,7 @@ def next_policy(
             point, stale_shift=old.answer_facts.stale_shift if old.answer_facts else None
         ),
         "fallback": replace(old.policy.fallback, catch_rate=catch_rate),
-        "chosen": chosen_by(point, traffic.text_hashes()),
+        "chosen": chosen_by(point, traffic.text_hashes(), stick=old.policy.stick),
         "review_date": today + timedelta(days=days),
     }
     return replace(old.policy, **new)

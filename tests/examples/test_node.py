@@ -27,7 +27,7 @@ from difficulty.export.parity import golden_requests
 from difficulty.recipe import FeatureSettings, parse_recipe
 from difficulty.request import Request
 from difficulty.request_numbers import read_numbers
-from difficulty.routes import ValidatorRule
+from difficulty.routes import Stick, ValidatorRule
 from difficulty.runtime import Router
 from difficulty.runtime.service import check_forms
 from difficulty.stages.choosing import policy_files
@@ -126,6 +126,7 @@ def test_fields_are_those_that_python_reads():
         "EARLY": Early,
         "CUT_OFFS": CutOffs,
         "ANSWER": AnswerRule,
+        "STICK": Stick,
     }
     assert json.loads(done.stdout) == {
         name: list(model.__dataclass_fields__) for name, model in models.items()

@@ -100,3 +100,21 @@ def _promised(bundle, out):
     files = {**held.files, "policy.json": json.dumps(policy.as_dict()).encode()}
     write_bundle(out, files, held.manifest.as_dict(without={"files", "sha256"}))
     return out
+
+
+def test_sessions_are_made_to_keep_their_model_and_no_longer(journey, tmp_path):
+    """Its golden requests have sessions then, and verify; ``none`` takes it off again."""
+    promised = _promised(journey.bundle, tmp_path / "small-2")
+    change = change_policy(
+        promised, ["stick.within=loop", "margin=0.3"], tmp_path / "small-3", today=TODAY
+    )
+    assert "+stick.margin = 0.3" in change.diff
+    new = read_bundle(tmp_path / "small-3")
+    assert (new.policy.stick.within, new.policy.chosen.guarantee) == ("loop", None)
+    rows = [json.loads(line) for line in new.files["golden.jsonl"].split(b"\n") if line]
+    assert {row["reason"] for row in rows if "held" in row} >= {"stick"}
+    assert verify(tmp_path / "small-3").passed
+    change_policy(tmp_path / "small-3", ["stick=none"], tmp_path / "small-4", today=TODAY)
+    without = read_bundle(tmp_path / "small-4")
+    assert without.policy.stick is None
+    assert b'"stick"' not in without.files["policy.json"]

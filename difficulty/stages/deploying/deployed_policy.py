@@ -41,6 +41,11 @@ SETTINGS = (
     "exploration.shadow",
     "exploration.seed",
     "answer.on_unknown",
+    "stick",
+    "stick.within",
+    "stick.margin",
+    "stick.margin_back",
+    "stick.cold_after_minutes",
     "review_date",
 )
 """What a deployment may set; every last part of a name is there once, and names it alone."""
@@ -105,7 +110,7 @@ def change_policy(
     policy = _with_settings(old.policy, asked)
     _refuse_validators_that_cannot_be_built(policy)
     before, after = flat_policy(old.policy), flat_policy(policy)
-    changed = [setting for setting in asked if before.get(setting) != after.get(setting)]
+    changed = [setting for setting in asked if _part(before, setting) != _part(after, setting)]
     if not changed:
         raise InvalidValueError(
             "--set", ", ".join(settings), rule="change something", hint="The bundle is so already."
@@ -193,7 +198,7 @@ def _with_settings(policy: Policy, values: Mapping[str, Any]) -> Policy:
                 hint="This one has no check, or does not use it.",
             )
         # as_dict made all of this anew, so the bundle's own policy stays.
-        (content[section] if section else content)[name] = value
+        (content.setdefault(section, {}) if section else content)[name] = value
     return Policy.parse_from("--set", content)
 
 
@@ -228,6 +233,15 @@ def _without_promises(
             " costs calls, which the cost figures do not hold".replace("%", " %", 1)
         )
     return policy, tuple(notes)
+
+
+def _part(flat: Mapping[str, str], setting: str) -> dict[str, str]:
+    """Return what a flat policy has of a setting, or below it where it is a section."""
+    return {
+        name: value
+        for name, value in flat.items()
+        if name == setting or name.startswith(f"{setting}.")
+    }
 
 
 def _leaves(value: Any, name: str) -> Iterator[tuple[str, str]]:

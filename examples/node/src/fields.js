@@ -62,6 +62,7 @@ const POLICY = {
   min_familiarity: or(share, 0),
   early: is('an object or null', (value) => value === null || isObject(value), null),
   answer: is('an object or null', (value) => value === null || isObject(value), null),
+  stick: is('an object or null', (value) => value === null || isObject(value), null),
   fallback: or(object, {}),
   exploration: or(object, {}),
   on_error: or(oneOf('frontier'), 'frontier'),
@@ -77,6 +78,12 @@ const ANSWER = {
   on_unknown: or(oneOf('pass', 'escalate'), 'pass'),
   request_threshold: maybeShare,
   stale_shift: maybeShare,
+};
+const STICK = {
+  within: or(oneOf('loop', 'session'), 'session'),
+  margin: or(share, 0.05),
+  margin_back: maybeShare,
+  cold_after_minutes: is('a number above 0 or null', (value) => value === null || (typeof value === 'number' && value > 0), 5),
 };
 const flag = is('true or false', (value) => typeof value === 'boolean');
 const FALLBACK = {
@@ -96,7 +103,7 @@ const CHOSEN = { objective: text, calibration_data: text, n: count, expected: ob
 
 /** Names of the fields by the record they belong to, for a test that compares them with the specification. */
 export const FIELDS = Object.fromEntries(
-  Object.entries({ MANIFEST, FILE, POLICY, EARLY, CUT_OFFS, ANSWER, FALLBACK, VALIDATOR, EXPLORATION, CHOSEN }).map(([record, fields]) => [record, Object.keys(fields)]),
+  Object.entries({ MANIFEST, FILE, POLICY, EARLY, CUT_OFFS, ANSWER, STICK, FALLBACK, VALIDATOR, EXPLORATION, CHOSEN }).map(([record, fields]) => [record, Object.keys(fields)]),
 );
 
 /** Return the fields of a manifest, checked. */
@@ -114,6 +121,7 @@ export function checkedPolicy(form) {
     if (policy.early?.[kind]) checked(policy.early[kind], CUT_OFFS, 'policy.json', `early.${kind}.`);
   }
   if (policy.answer !== null) policy.answer = checkedAnswer(policy);
+  if (policy.stick !== null) policy.stick = checked(policy.stick, STICK, 'policy.json', 'stick.');
   policy.fallback = checked(policy.fallback, FALLBACK, 'policy.json', 'fallback.');
   policy.fallback.validators = policy.fallback.validators.map((rule) => checked(rule, VALIDATOR, 'policy.json', 'fallback.validators.'));
   policy.exploration = checked(policy.exploration, EXPLORATION, 'policy.json', 'exploration.');

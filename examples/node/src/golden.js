@@ -57,11 +57,11 @@ function near(found, expected) {
 }
 
 async function compare(router, expected, tolerance) {
-  const { decision, ids } = await router.consider(expected.messages, { task: expected.task, tokens: expected.given_tokens, tools: expected.tools, early: false });
+  const { decision, ids } = await router.consider(expected.messages, { task: expected.task, tokens: expected.given_tokens, tools: expected.tools, held: expected.held, early: false });
   const early = router.early && decision.difficulty_score !== null ? await router.early.score(ids) : null;
   const numbers = ids && router.scorer.readsNumbers ? readNumbers(expected.messages, expected.tools) : null;
   const found = { ...decision, input_ids: ids, features: numbers && [...numbers], early_score: early };
-  const exact = ['input_ids', ...('features' in expected ? ['features'] : []), ...COUNTED, ...(atTheEdge(expected, tolerance) ? [] : DECIDED)];
+  const exact = ['input_ids', ...('features' in expected ? ['features'] : []), ...COUNTED, ...(atTheEdge(expected, tolerance, router.policy.stick) ? [] : DECIDED)];
   const differing = [
     ...exact.filter((name) => JSON.stringify(found[name]) !== JSON.stringify(expected[name])),
     ...SCORES.filter((name) => !close(found[name], expected[name] ?? null, tolerance)),
@@ -69,9 +69,10 @@ async function compare(router, expected, tolerance) {
   return differing.map((name) => `${expected.id}: ${name} is ${show(found[name])}, expected ${show(expected[name] ?? null)}`);
 }
 
-/** Whether the score is so near the threshold that rounding may decide. */
-function atTheEdge({ difficulty_score: score, threshold }, tolerance) {
-  return score !== null && Math.abs(score - threshold) <= tolerance;
+/** Whether the score is so near the threshold, or in a session so near a margin's end, that rounding may decide. */
+function atTheEdge({ difficulty_score: score, threshold, held }, tolerance, stick) {
+  const edges = stick && held ? [threshold, threshold + stick.margin, threshold - (stick.margin_back ?? stick.margin)] : [threshold];
+  return score !== null && edges.some((edge) => Math.abs(score - edge) <= tolerance);
 }
 
 function close(found, expected, tolerance) {

@@ -6,6 +6,7 @@ import { BundleError, ScoringError } from './errors.js';
 import { readNumbers } from './numbers.js';
 import { afterScoring, beforeScoring, thresholdOf } from './rule.js';
 import { Scorer } from './scorer.js';
+import { heldSession, hold } from './stick.js';
 import { RequestEncoder } from './tokens.js';
 
 export class Router {
@@ -47,8 +48,9 @@ export class Router {
   /**
    * Return the decision for one request; its fields are those of docs/serving.md.
    * @param {string | object[]} messages OpenAI-style messages; a string is one user message
-   * @param {{ task?: string | null, tokens?: number | null, tools?: object[] | null, checked?: boolean }} [known] task, token count and the
-   *   tools of the request's body, where the caller knows them; `checked`: whether the answer will be checked before it is sent
+   * @param {{ task?: string | null, tokens?: number | null, tools?: object[] | null, checked?: boolean, held?: object | null }} [known] task, token count and the
+   *   tools of the request's body, where the caller knows them; `checked`: whether the answer will be checked before it is sent;
+   *   `held`: the session that the request goes on with, `{ route, in_loop, cached_tokens, idle_s, switch_cost_usd }`
    */
   async decide(messages, known = {}) {
     const { decision } = await this.consider(messages, known);
@@ -82,9 +84,9 @@ export class Router {
    * Return the decision with the ids, which golden vectors name; null where the request cannot be scored.
    * With `early: false` the scorer decides whatever needs a score.
    */
-  async consider(messages, { task = null, tokens = null, tools = null, checked = true, early = true } = {}) {
+  async consider(messages, { task = null, tokens = null, tools = null, checked = true, held = null, early = true } = {}) {
     const policy = checked && !this.answers?.isStale ? this.policy : this.unchecked;
-    const look = { policy, task: typeof task === 'string' ? task : null, tokens: null, source: null, truncated: false, early, tools };
+    const look = { policy, task: typeof task === 'string' ? task : null, tokens: null, source: null, truncated: false, early, tools, held: heldSession(policy.stick, held) };
     let error = null;
     try {
       look.verdict = await this.#verdict(look, messages, task, tokens);
@@ -115,18 +117,20 @@ export class Router {
     if (left) return left;
     const numbers = this.scorer.readsNumbers ? readNumbers(messages, look.tools) : null;
     look.outputs = await this.scorer.score(look.ids, numbers);
-    return afterScoring(look.policy, task, look.outputs);
+    const alone = afterScoring(look.policy, task, look.outputs);
+    return hold(look.policy.stick, look.held, alone, look.outputs.difficulty_score, thresholdOf(look.policy, task));
   }
 
   /** Return the verdict of the small graph; null where the scorer has to be asked, also because that graph failed. */
   async #early(look) {
     const score = await this.early.score(look.ids).catch(() => NaN);
     const verdict = leaveEarly(this.exits, score, look.informed);
+    if (verdict && look.held && verdict.route !== look.held.route) return null; // by which margin it crosses, the scorer alone can say
     if (verdict) look.earlyScore = score;
     return verdict;
   }
 
-  #decision({ policy, task, tokens, source, truncated, verdict, outputs, earlyScore }, error) {
+  #decision({ policy, task, tokens, source, truncated, held, verdict, outputs, earlyScore }, error) {
     const cheap = verdict.route === 'cheap';
     const scoredEarly = earlyScore === undefined ? null : 'early';
     return {
@@ -145,6 +149,8 @@ export class Router {
       truncated,
       bundle_version: this.version,
       scored_by: outputs ? 'scorer' : scoredEarly,
+      held_on: held?.route ?? null,
+      switch_cost_usd: held?.switch_cost_usd ?? null,
       error: error && error.message,
     };
   }

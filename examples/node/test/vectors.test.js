@@ -47,11 +47,11 @@ for (const { case: name, messages, task, text, ...vector } of vectors('requests'
   });
 }
 
-for (const { case: name, task, tokens, policy = {}, without = [], ...vector } of vectors('rule')) {
+for (const { case: name, task, tokens, policy = {}, without = [], held = null, ...vector } of vectors('rule')) {
   test(`rule: ${name}`, async () => {
     const form = Object.fromEntries(Object.entries({ ...POLICY, ...policy }).filter(([field]) => !without.includes(field)));
     const outputs = pick(vector, ['difficulty_score', 'familiarity']);
-    const decision = await routerOf({}, form, outputs).decide('one two three', { task, tokens });
+    const decision = await routerOf({}, form, outputs).decide('one two three', { task, tokens, held });
     const fields = ['route', 'reason', 'threshold', 'fallback'];
     assert.deepEqual(pick(decision, fields), pick(vector, fields));
   });
