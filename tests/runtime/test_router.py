@@ -45,6 +45,8 @@ def test_decision_by_hand():
         "truncated": False,
         "bundle_version": "by-hand-1",
         "scored_by": "scorer",
+        "held_on": None,
+        "switch_cost_usd": None,
         "error": None,
     }
     assert (below.route, below.model, below.reason, below.fallback) == (
