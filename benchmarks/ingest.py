@@ -7,8 +7,9 @@ Rows are one call each of two models. Their requests are of words as frequent as
 another word or other numbers, 20 % stand behind one of five headers, conversations have up to eight
 calls. Each stage runs in a process of its own with one thread and does what the stages before it
 do: ``read`` gives rows of the contract, ``check`` samples, ``equal`` keeps equal texts
-together, ``near`` nearly equal ones too, ``whole`` is ``difficulty ingest`` itself. Memory is the
-peak of the process (``ru_maxrss``), of which ``bare`` is what its modules take.
+together, ``near`` nearly equal ones too, in the same process, ``whole`` is ``difficulty ingest``
+itself, which gives that search a process of its own. Memory is the peak of the processes
+(``ru_maxrss``), of which ``bare`` is what the modules of one take; processor time is that of both.
 """
 
 from __future__ import annotations
@@ -166,11 +167,12 @@ def run_stage(name: str, file: Path) -> dict[str, float]:
 def _report_stage(name: str, file: Path) -> None:
     started, cpu = time.perf_counter(), time.process_time()
     count = STAGES[name](file)
-    usage = resource.getrusage(resource.RUSAGE_SELF)
+    own, other = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    peak = own.ru_maxrss + other.ru_maxrss
     figures = {
         "seconds": time.perf_counter() - started,
-        "cpu_seconds": time.process_time() - cpu,
-        "peak_mb": usage.ru_maxrss / 1024 / (1024 if sys.platform == "darwin" else 1),
+        "cpu_seconds": time.process_time() - cpu + other.ru_utime + other.ru_stime,
+        "peak_mb": peak / 1024 / (1024 if sys.platform == "darwin" else 1),
         "count": count,
     }
     sys.stdout.write(json.dumps(figures) + "\n")

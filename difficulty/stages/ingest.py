@@ -4,6 +4,7 @@ beside it.
 
 from __future__ import annotations
 
+import os
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -32,6 +33,8 @@ from difficulty.traffic.summary import Contradictions, Summary, Tally
 from difficulty.traffic.writer import TrafficWriter, rejects_path, summary_path
 
 _PROGRESS_ROWS = 500
+_LARGE = 64 * 2**20
+"""Bytes of sources from which on a second process is worth starting."""
 
 
 def ingest(
@@ -115,27 +118,22 @@ def ingest(
     tally.formats.update(name for name, _, _ in files)
     tally.dialects.update(described_dialects((file for _, _, file in files), options))
     contradictions = Contradictions()
-    ids, losses = _Ids(), Losses(text.partition(":")[0] for text in labels)
-    with TrafficWriter(out) as writer:
-        grouper = Grouper(near=near_duplicates, folder=writer.folder)
+    losses = Losses(text.partition(":")[0] for text in labels)
+    apart = near_duplicates and _pays_apart(file for _, _, file in files)
+    with (
+        TrafficWriter(out) as writer,
+        Grouper(near=near_duplicates, folder=writer.folder, apart=apart) as grouper,
+    ):
         raw = _counted(_rows(files), tally, progress)
         tables = [file for name, _, file in files if name == "native"]
         shaped = Shaping(mapping or TableMapping(), options.pair, tables, folder=writer.folder)
-        for row in _through(label_sources, _seen(shaped.rows(raw), losses, scale)):
-            if row.left_out:
-                tally.left_out[row.left_out] += 1
-                continue
-            losses.see_labelled(row.fields or {})
-            try:
-                parsed = ids.claim(row, _parsed(row))
-            except DifficultyError as error:
-                tally.reject(str(error), row)
-                writer.reject(row, str(error))
-            else:
-                writer.add(parsed.sample, grouper.add(parsed.sample))
-                # In this order: a row is counted once it is written.
-                tally.keep(parsed)
-                contradictions.add(parsed.sample)
+        rows = _through(label_sources, _seen(shaped.rows(raw), losses, scale))
+        kept = _kept(rows, tally, losses, writer)
+        for parsed, placement in grouper.place(kept, lambda parsed: parsed.sample):
+            writer.add(parsed.sample, placement)
+            # In this order: a row is counted once it is written.
+            tally.keep(parsed)
+            contradictions.add(parsed.sample)
         # Before the commit, so that no file appears; what tells most about the cause first.
         losses.refuse(
             scale and (scale.worst, scale.best),
@@ -154,6 +152,32 @@ def ingest(
         refuse_existing(*outputs, overwrite=overwrite)  # again: it may have come meanwhile
         writer.commit(summary)
     return summary
+
+
+def _pays_apart(files: Iterable[Path]) -> bool:
+    """Return whether the search for nearly equal texts gets a process of its own."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    size = sum(file.stat().st_size for file in files if file.is_file())
+    return (cores or 1) > 1 and size >= _LARGE
+
+
+def _kept(
+    rows: Iterable[RawRow], tally: Tally, losses: Losses, writer: TrafficWriter
+) -> Iterator[ParsedRow]:
+    """Yield the rows that can be used; the others are counted and written with their reasons."""
+    ids = _Ids()
+    for row in rows:
+        if row.left_out:
+            tally.left_out[row.left_out] += 1
+            continue
+        losses.see_labelled(row.fields or {})
+        try:
+            parsed = ids.claim(row, _parsed(row))
+        except DifficultyError as error:
+            tally.reject(str(error), row)
+            writer.reject(row, str(error))
+        else:
+            yield parsed
 
 
 def _absent(pair: ModelPair, tally: Tally) -> Iterator[str]:

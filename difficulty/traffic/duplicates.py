@@ -13,17 +13,21 @@ from __future__ import annotations
 import re
 import unicodedata
 from array import array
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from hashlib import blake2b, sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self, TypeVar
 
 from difficulty.records import Sample
 from difficulty.traffic.hashes import HashTable
-from difficulty.traffic.near import NearIndex
+from difficulty.traffic.near import NearHere, NearProcess, NearSearch
 
 KEY_BYTES = 16
 """Length of :func:`bare_key`, and of a key of the split."""
+_BLOCK_ROWS, _BLOCK_CHARS = 512, 1 << 20
+"""Rows that are looked at together."""
 INSTRUCTIONS = ("system", "developer")
 """Roles whose text many requests share."""
 
@@ -101,11 +105,24 @@ class Placement(NamedTuple):
     """Other keys that this sample is tied to, oldest first."""
 
 
+class _Begun(NamedTuple):
+    """What is known of a sample before the search for nearly equal texts has answered."""
+
+    digest: bytes
+    number: int
+    """Of its text."""
+    is_new: bool
+    group: bytes | None
+
+
+T = TypeVar("T")
+
+
 class Grouper:
     """Give each sample of a stream its key, in the order they come.
 
     Kept of a sample are 64 bits of its text's hash and of its group's, and the number of its key: a
-    text is never held.
+    text is never held. Use it as a context manager where the search has a process of its own.
 
     Parameters
     ----------
@@ -114,6 +131,8 @@ class Grouper:
     folder : Path, optional
         Where what that search keeps lies, half a gigabyte for a million texts; by default where
         temporary files do.
+    apart : bool, default False
+        Search in a process of its own, so that :meth:`place` reads on meanwhile.
 
     Attributes
     ----------
@@ -121,16 +140,27 @@ class Grouper:
         Samples whose text was there before, and whose text is new but near to one that was.
     """
 
-    def __init__(self, *, near: bool = True, folder: Path | None = None) -> None:
+    def __init__(
+        self, *, near: bool = True, folder: Path | None = None, apart: bool = False
+    ) -> None:
         self.exact_duplicates = 0
         self.near_duplicates = 0
-        self._index = NearIndex(folder) if near else None
+        self._search = _search(folder, apart=apart) if near else None
+        self._begun: deque[list[_Begun]] = deque()
+        self._n_texts = 0
         # Keys are numbered as they come, so the older one has the lower number.
         self._keys = bytearray()
         self._sizes = array("I")
         self._by_text, self._by_group = HashTable(), HashTable()
         self._key_of_text = array("I")  # of each different text, which are numbered too
         self._others: dict[int, tuple[int, ...]] = {}  # further keys of a text
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._search:
+            self._search.close()
 
     @property
     def n_groups(self) -> int:
@@ -144,13 +174,45 @@ class Grouper:
 
     def add(self, sample: Sample) -> Placement:
         """Return the placement of the next sample."""
-        text = comparable_text((message.role, message.content) for message in sample.messages)
-        # Equal texts are found by hash and never reach the index, which holds each text once.
-        digest = _digest(text)
-        number = self._by_text.setdefault(_short(digest), len(self._key_of_text))
-        is_new = number == len(self._key_of_text)
-        tied = self._near_keys(text) if is_new else self._keys_of(number)
-        group = None if sample.group is None else _digest(f"group:{sample.group}")
+        self._begin([sample])
+        return self._finish()[0]
+
+    def place(
+        self, rows: Iterable[T], sample_of: Callable[[T], Sample]
+    ) -> Iterator[tuple[T, Placement]]:
+        """Yield rows with their placements, in order; some are read before the first is yielded."""
+        waiting: deque[list[T]] = deque()
+        for block in _blocks(rows, sample_of):
+            waiting.append(block)
+            self._begin([sample_of(row) for row in block])
+            if len(waiting) > (self._search.ahead if self._search else 0):
+                yield from zip(waiting.popleft(), self._finish(), strict=True)
+        while waiting:
+            yield from zip(waiting.popleft(), self._finish(), strict=True)
+
+    def _begin(self, samples: Sequence[Sample]) -> None:
+        """Tell equal texts by their hash: they never reach the search, which holds each once."""
+        begun, new = [], []
+        for sample in samples:
+            text = comparable_text((message.role, message.content) for message in sample.messages)
+            digest = _digest(text)
+            number = self._by_text.setdefault(_short(digest), self._n_texts)
+            if is_new := number == self._n_texts:
+                self._n_texts += 1
+                new.append(text)
+            group = None if sample.group is None else _digest(f"group:{sample.group}")
+            begun.append(_Begun(digest, number, is_new, group))
+        self._begun.append(begun)
+        if self._search:
+            self._search.begin(new)
+
+    def _finish(self) -> list[Placement]:
+        found = iter(self._search.finish() if self._search else ())
+        return [self._placed(each, found) for each in self._begun.popleft()]
+
+    def _placed(self, begun: _Begun, found: Iterator[list[int]]) -> Placement:
+        digest, number, is_new, group = begun
+        tied = self._near_keys(next(found, [])) if is_new else self._keys_of(number)
         of_group = None if group is None else self._by_group.get(_short(group))
         if of_group is not None:
             tied.add(of_group)
@@ -171,13 +233,10 @@ class Grouper:
         self.exact_duplicates += 1
         return {self._key_of_text[number], *self._others.get(number, ())}
 
-    def _near_keys(self, text: str) -> set[int]:
-        """Return the keys of near texts; a new text enters the index."""
-        if self._index is None:
-            return set()
-        near = {self._key_of_text[entry] for entry in self._index.add(text)}
-        self.near_duplicates += bool(near)
-        return near
+    def _near_keys(self, entries: Sequence[int]) -> set[int]:
+        """Return the keys of the texts that a new one is near to."""
+        self.near_duplicates += bool(entries)
+        return {self._key_of_text[entry] for entry in entries}
 
     def _new_key(self, digest: bytes) -> int:
         self._keys += digest
@@ -186,6 +245,27 @@ class Grouper:
 
     def _name(self, key: int) -> str:
         return self._keys[KEY_BYTES * key : KEY_BYTES * (key + 1)].hex()
+
+
+def _search(folder: Path | None, *, apart: bool) -> NearSearch:
+    if apart:
+        with suppress(OSError):  # no process to be had: late is better than not at all
+            return NearProcess(folder)
+    return NearHere(folder)
+
+
+def _blocks(rows: Iterable[T], sample_of: Callable[[T], Sample]) -> Iterator[list[T]]:
+    """Yield rows in blocks that are bounded in rows and in characters."""
+    block: list[T] = []
+    chars = 0
+    for row in rows:
+        block.append(row)
+        chars += sum(len(message.content) for message in sample_of(row).messages)
+        if len(block) >= _BLOCK_ROWS or chars >= _BLOCK_CHARS:
+            yield block
+            block, chars = [], 0
+    if block:
+        yield block
 
 
 def _short(digest: bytes) -> int:

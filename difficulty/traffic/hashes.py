@@ -141,29 +141,31 @@ class SketchIndex:
 
     def add(self, places: NDArray[np.intp], entry: int) -> None:
         """Add an entry, whose sketch has been added."""
-        used = np.count_nonzero(self._buckets[places], axis=1)
+        used = self._used[places]
         free = used < _DEPTH  # the first entries of a bucket stay
-        self._buckets[places[free], used[free]] = entry + 1
-        self._n_placed += len(places)
+        places, used = places[free], used[free]
+        self._buckets[places, used] = entry + 1
+        self._used[places] = used + 1
+        self._n_placed += len(free)
         if self._n_placed > _FULL * self._buckets.size:
             self._rebuild()
 
     def _empty(self, n_buckets: int) -> None:
         self._shift = np.uint32(33 - n_buckets.bit_length())
         self._buckets = np.zeros((n_buckets, _DEPTH), dtype=np.int32)
+        self._used = np.zeros(n_buckets, dtype=np.uint8)
 
     def _rebuild(self) -> None:
         """Place all entries into twice as many buckets."""
         n_buckets = 2 * len(self._buckets)
         del self._buckets  # both at once would be half as much again
         self._empty(n_buckets)
-        used = np.zeros(n_buckets, dtype=np.uint8)
         first = 0
         for sketches in self._sketches.blocks():
-            self._place(sketches[:, : self._n_keys], first, used)
+            self._place(sketches[:, : self._n_keys], first)
             first += len(sketches)
 
-    def _place(self, keys: Hashes, first: int, used: NDArray[np.uint8]) -> None:
+    def _place(self, keys: Hashes, first: int) -> None:
         rows, columns = np.nonzero(keys != NO_HASH)
         places = ((keys[rows, columns] * _SCATTER) >> self._shift).astype(np.intp)
         order = np.argsort(places, kind="stable")
@@ -171,11 +173,11 @@ class SketchIndex:
         # How many entries came into the same bucket before.
         starts = np.flatnonzero(np.concatenate([[True], places[1:] != places[:-1]]))
         counts = np.diff(np.append(starts, len(places)))
-        within = np.arange(len(places)) - np.repeat(starts, counts) + used[places]
+        within = np.arange(len(places)) - np.repeat(starts, counts) + self._used[places]
         free = within < _DEPTH
         self._buckets[places[free], within[free]] = entries[free] + 1
         into = places[starts]
-        used[into] = np.minimum(used[into] + counts, _DEPTH)
+        self._used[into] = np.minimum(self._used[into] + counts, _DEPTH)
 
 
 def hash_of(text: str) -> int:

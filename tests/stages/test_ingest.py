@@ -198,6 +198,18 @@ def test_the_output_must_be_another_parquet_file(tmp_path):
         ingest([out], out, overwrite=True)
 
 
+def test_a_search_in_another_process_writes_the_same_file(tmp_path, monkeypatch):
+    said = "the parcel that I ordered for my sister has not come, and nobody answers about number"
+    texts = [f"{said} {number}" if number % 3 else f"{number} words" for number in range(700)]
+    rows = [{**GOOD, "id": str(n), "prompt": text} for n, text in enumerate(texts)]
+    source = write(tmp_path / "in.jsonl", rows)
+    here, apart = (tmp_path / f"{name}.parquet" for name in ("here", "apart"))
+    assert ingest([source], here).near_duplicates
+    monkeypatch.setattr("difficulty.stages.ingest._LARGE", 0)
+    ingest([source], apart)
+    assert here.read_bytes() == apart.read_bytes()
+
+
 def test_an_interrupt_leaves_what_was_there_before(tmp_path):
     source = write(
         tmp_path / "in.jsonl", [{**GOOD, "id": str(n), "prompt": f"{n}"} for n in range(600)]

@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from difficulty.errors import TrafficError
 from difficulty.records import Message, Sample
 from difficulty.traffic.duplicates import Grouper
 from difficulty.traffic.near import NearIndex
@@ -103,6 +104,31 @@ def test_a_text_of_a_megabyte_is_indexed():
     index = NearIndex()
     index.add(long := " ".join(str(number) for number in range(150_000)))
     assert index.add(long + " end") == [0]
+
+
+def test_a_search_in_its_own_process_gives_the_same_placements():
+    """1,300 texts, so that three blocks are under way, a third of them copies of earlier ones."""
+    rows = [sample(f"{LONG[number % 40 :]} {number // 3} of {OTHER}") for number in range(1_300)]
+    here, grouper = placed(*rows)
+    with Grouper(apart=True) as other:
+        apart = list(other.place(rows, lambda row: row))
+    assert [row for row, _ in apart] == rows
+    assert [placement for _, placement in apart] == here
+    assert other.near_duplicates == grouper.near_duplicates > 100
+
+
+def test_a_search_whose_process_is_killed_is_said_and_not_waited_for():
+    with Grouper(apart=True) as grouper:
+        grouper._search._process.kill()
+        with pytest.raises(TrafficError, match="ended with code -9, which for -9 means"):
+            list(grouper.place([sample(LONG)] * 2_000, lambda row: row))
+
+
+def test_the_process_of_a_search_ends_with_its_grouper():
+    with Grouper(apart=True) as grouper:
+        process = grouper._search._process
+        assert process.poll() is None
+    assert process.returncode == -9
 
 
 texts = st.sampled_from(

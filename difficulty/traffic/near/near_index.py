@@ -31,9 +31,7 @@ Broder (1997), "On the resemblance and containment of documents"; Cormode and Mu
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
-from hashlib import blake2b
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,33 +39,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.traffic.hashes import NO_HASH, Hashes, HashTable, Sketches, SketchIndex
+from difficulty.traffic.near.letters import Letters, bag_key, blocks, mixed, runs_of
 
-RUN = 12  # characters: two or three words
 SKETCH = 128
 LEAST_SHARE = 0.5
 LEAST_SHARED = 16  # runs: some 27 characters on end
 MOST_LOST, MOST_LOST_SHARE = 32, 0.15  # runs of the shorter text, and share of them
-LEAST_LETTERS = 40
 _LEAST_SEEN = 4  # runs of a sample, whatever they are worth
 _KEYS = 16  # of each text in the index
 _UNTIED, _TIED, _COMMON = 8, 2, 40  # five texts of their own, or 17 of one family
 _MOST_OF_A_BAG = 1 + (_COMMON - _UNTIED) // _TIED
-_MOST_RUNS = 4_096  # of one text that are counted
 _CELLS = 1 << 24
 # Counts halve after this many, so that chance does not fill the cells of a long stream.
 _WINDOW = 1 << 23
 NO_SKETCHES: Hashes = np.empty((0, SKETCH + 2), dtype=np.uint32)
-_NUMBER = re.compile(r"\d+")
-# Of a rolling hash; odd, so that no character loses its low bits.
-_MULTIPLIER = np.uint32(0x02000327)
-_POWERS = {n: np.uint32(pow(0x02000327, n, 1 << 32)) for n in (2, 4)}
-_SIGNS = bytes(code for code in range(128) if not chr(code).isalnum())
 _BAG_COUNTS = 32
 """A power of two above what is counted of texts with the same letters."""
 
 
 class NearIndex:
-    """The texts seen so far; :meth:`add` tells which of them a new one is nearly the same as.
+    """The texts seen so far; :meth:`add` tells which of them a new one is nearly the same as, and
+    :meth:`add_many` the same of many, whose hashes are made together in a third of the time.
 
     Parameters
     ----------
@@ -86,27 +78,40 @@ class NearIndex:
         """Add a text and return the earlier entries that are near to it, oldest first; entries
         count from 0.
         """
+        return self.add_many([text])[0]
+
+    def add_many(self, texts: Sequence[str]) -> list[list[int]]:
+        """Add texts in order and return for each what :meth:`add` does."""
+        bare = list(map(Letters.of, texts))
+        near: list[list[int]] = []
+        for start, end in blocks([len(each.text) for each in bare]):
+            runs, bounds = runs_of([each.text for each in bare[start:end]])
+            cells = self._counts.cells_of(runs)
+            for each, first, last in zip(bare[start:end], bounds, bounds[1:], strict=False):
+                found = self._add(each, runs[first:last], tuple(row[first:last] for row in cells))
+                near.append(sorted(found))
+        return near
+
+    def _add(self, bare: Letters, runs: Hashes, cells: Cells) -> set[int]:
         entry = len(self._sketches)
-        bare = _Letters.of(text)
         near = set(self._same_letters(bare, entry))
-        runs = _run_hashes(bare.text)
         rare = runs[:0]
         if len(runs):
-            seen = self._counts.look_up(runs)
-            rare = runs[~seen.common][:SKETCH]
+            counts = self._counts.look_up(cells)
+            rare = runs[~counts.common][:SKETCH]
             places = self._index.places_of(rare)
             near |= self._near_runs(rare, places)
-            self._counts.add(seen, _TIED if near else _UNTIED)
+            self._counts.add(cells, counts, _TIED if near else _UNTIED)
         self._sketches.add(rare)
         if len(rare):
             self._index.add(places, entry)
-        return sorted(near)
+        return near
 
-    def _same_letters(self, bare: _Letters, entry: int) -> list[int]:
+    def _same_letters(self, bare: Letters, entry: int) -> list[int]:
         """Return the first entry with the same letters, unless many had them."""
         if not bare.text:
             return []
-        key = int.from_bytes(_bag_key(bare)[:8])
+        key = int.from_bytes(bag_key(bare)[:8])
         # Its first entry, and in the lowest bits how many had them.
         first, n_texts = divmod(self._bags.get(key) or entry * _BAG_COUNTS, _BAG_COUNTS)
         if n_texts < _MOST_OF_A_BAG + 1:
@@ -126,17 +131,19 @@ class NearIndex:
             return set()
         entries, theirs, shared = entries[enough], theirs[enough], shared[enough]
         # What was rare when an entry came may be common now: it counts in neither text.
-        ignored = self._counts.look_up(theirs).common
+        ignored = self._counts.look_up(self._counts.cells_of(theirs)).common
         near = _are_near(rare, _end_of(rare), theirs, ignored, shared)
         return set(entries[near].tolist())
 
 
-class _Seen(NamedTuple):
-    """What is known of the runs of a text: which many texts have, the cells, and what they hold."""
+Cells = tuple[NDArray[np.intp], ...]
+
+
+class _Counts(NamedTuple):
+    """What is known of the runs of a text: which many texts have, and what their cells hold."""
 
     common: NDArray[np.bool_]
-    cells: tuple[NDArray[np.intp], NDArray[np.intp]]
-    counts: tuple[NDArray[np.uint8], NDArray[np.uint8]]
+    cells: tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 
 class _RunCounts:
@@ -148,83 +155,26 @@ class _RunCounts:
         self._cells = np.zeros((2, _CELLS), dtype=np.uint8)
         self._counted = 0
 
-    def look_up(self, runs: Hashes) -> _Seen:
-        """Return what is known of runs; good until the next :meth:`add`."""
+    @staticmethod
+    def cells_of(runs: Hashes) -> Cells:
+        """Return where each of the tables counts runs."""
         mask = np.uint32(_CELLS - 1)
-        cells = (runs & mask).astype(np.intp), (_mixed(runs) & mask).astype(np.intp)
-        counts = self._cells[0].take(cells[0]), self._cells[1].take(cells[1])
-        return _Seen(np.minimum(*counts) >= _COMMON, cells, counts)
+        return (runs & mask).astype(np.intp), (mixed(runs) & mask).astype(np.intp)
 
-    def add(self, seen: _Seen, weight: int) -> None:
+    def look_up(self, cells: Cells) -> _Counts:
+        """Return what is known of runs, by their cells; good until the next :meth:`add`."""
+        counts = self._cells[0].take(cells[0]), self._cells[1].take(cells[1])
+        return _Counts(np.minimum(*counts) >= _COMMON, counts)
+
+    def add(self, cells: Cells, known: _Counts, weight: int) -> None:
         """Count the runs of a text."""
-        for table, cells, counts in zip(self._cells, seen.cells, seen.counts, strict=True):
+        for table, places, counts in zip(self._cells, cells, known.cells, strict=True):
             # Never past what makes a run common, which also keeps a byte from overflowing.
-            table[cells] = np.minimum(counts + np.uint8(weight), np.uint8(2 * _COMMON))
-        self._counted += len(seen.common)
+            table[places] = np.minimum(counts + np.uint8(weight), np.uint8(2 * _COMMON))
+        self._counted += len(known.common)
         if self._counted >= _WINDOW:
             self._cells >>= 1
             self._counted = 0
-
-
-class _Letters(NamedTuple):
-    """The letters and digits of a comparable text, each number as one 0 where there are letters
-    enough to know the text by; and the letters alone.
-    """
-
-    text: str
-    letters: str
-
-    @classmethod
-    def of(cls, text: str) -> _Letters:
-        """Leave out of a text what is not compared."""
-        if text.isascii():
-            # Nearly all texts, and six times as fast.
-            whole = text.encode("ascii").translate(None, _SIGNS).decode("ascii")
-        else:
-            whole = "".join(filter(str.isalnum, text))
-        squeezed = _NUMBER.sub("0", whole)
-        letters = squeezed.replace("0", "")
-        return cls(squeezed if len(letters) >= LEAST_LETTERS else whole, letters)
-
-
-def _bag_key(bare: _Letters) -> bytes:
-    """Return 16 bytes that texts with the same letters share; with few letters, the same order and
-    digits too.
-    """
-    # Equal counts of all letters by chance: not in texts of this length.
-    if len(bare.letters) >= LEAST_LETTERS:
-        said = _in_order(bare.letters)
-    else:
-        said = f"whole {bare.text}".encode("utf-8", "replace")
-    return blake2b(said, digest_size=16).digest()
-
-
-def _in_order(letters: str) -> bytes:
-    """Return the sorted letters as UTF-8."""
-    if letters.isascii():
-        # Of bytes numpy counts, where sorting a text compares.
-        return np.sort(np.frombuffer(letters.encode("ascii"), np.uint8), kind="stable").tobytes()
-    return "".join(sorted(letters)).encode("utf-8", "replace")
-
-
-def _run_hashes(bare: str) -> Hashes:
-    """Return the distinct hashes of the runs of a text, ascending; of a very long text the
-    smallest.
-    """
-    codes = np.frombuffer(bare.encode("utf-32-le", "replace"), dtype=np.uint32)
-    if len(codes) < RUN:
-        return np.empty(0, dtype=np.uint32)
-    # A polynomial in the characters of a run, from runs of 2, 4 and 8. Arithmetic wraps around at
-    # 32 bits, which is what a hash wants.
-    twos = codes[:-1] * _MULTIPLIER + codes[1:]
-    fours = twos[:-2] * _POWERS[2] + twos[2:]
-    eights = fours[:-4] * _POWERS[4] + fours[4:]
-    runs = np.sort(_mixed(eights[:-4] * _POWERS[4] + fours[8:]))
-    # np.unique takes ten times as long on so few.
-    distinct = np.empty(len(runs), dtype=np.bool_)
-    distinct[0] = True
-    np.not_equal(runs[1:], runs[:-1], out=distinct[1:])
-    return runs[distinct][:_MOST_RUNS]
 
 
 def _end_of(sketch: Hashes) -> np.uint32:
@@ -271,15 +221,19 @@ def sketches_of(texts: Iterable[str]) -> Hashes:
     """Return what :func:`near_any` compares of each text, shape (n, 130): its sketch, common runs
     included, and a hash of its letters in two values.
     """
-    sketches = [_sketch_of(_Letters.of(text)) for text in texts]
+    bare = list(map(Letters.of, texts))
+    sketches: list[Hashes] = []
+    for start, end in blocks([len(each.text) for each in bare]):
+        runs, bounds = runs_of([each.text for each in bare[start:end]])
+        rows = zip(bare[start:end], bounds, bounds[1:], strict=False)
+        sketches += [_sketch_of(each, runs[first:last][:SKETCH]) for each, first, last in rows]
     return np.stack(sketches) if sketches else NO_SKETCHES
 
 
-def _sketch_of(bare: _Letters) -> Hashes:
-    runs = _run_hashes(bare.text)[:SKETCH]
+def _sketch_of(bare: Letters, runs: Hashes) -> Hashes:
     padded = np.pad(runs, (0, SKETCH - len(runs)), constant_values=NO_HASH)
     # A text without a letter or digit is near to none.
-    letters = np.frombuffer(_bag_key(bare)[:8] if bare.text else bytes(8), dtype="<u4")
+    letters = np.frombuffer(bag_key(bare)[:8] if bare.text else bytes(8), dtype="<u4")
     return np.concatenate([padded, letters.astype(np.uint32)])
 
 
@@ -318,10 +272,3 @@ def _rare(values: NDArray[Any]) -> NDArray[Any]:
     """Return the values that fewer than 17 texts have."""
     distinct, n_texts = np.unique(values, return_counts=True)
     return distinct[n_texts < _MOST_OF_A_BAG]
-
-
-def _mixed(values: Hashes) -> Hashes:
-    """Scatter hashes over 32 bits (the finaliser of MurmurHash3)."""
-    values = (values ^ (values >> np.uint32(16))) * np.uint32(0x85EBCA6B)
-    values = (values ^ (values >> np.uint32(13))) * np.uint32(0xC2B2AE35)
-    return values ^ (values >> np.uint32(16))
