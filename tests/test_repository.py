@@ -22,6 +22,7 @@ SOURCES = {
 GROUND = {
     "",
     "answers",
+    "conversation",
     "errors",
     "events",
     "form",
