@@ -153,6 +153,15 @@ class DecisionEvent:
     """Whose score decided: ``scorer``, or ``early`` where the small graph was sure; ``None``
     without a score.
     """
+    held_on: Route | None = None
+    """The route that the request's session was on, where the policy keeps sessions on their model;
+    ``None``: it was decided alone.
+    """
+    switch_cost_usd: float | None = None
+    """What leaving that route costs in cold prompt caches: paid where ``policy_route`` is another
+    one, spared with reason ``stick``; ``None``: not known, or no session. It is in ``cost_usd`` of
+    the call already.
+    """
     decision_error: str | None = None
     """Why the request could not be scored, with reason ``scorer_error``."""
     calls: tuple[Call, ...] = ()
@@ -188,6 +197,8 @@ class DecisionEvent:
         _check_word("outcome", self.outcome, Outcome)
         if self.fallback is not None:
             _check_word("fallback", self.fallback, FallbackCause)
+        if self.held_on is not None:
+            _check_word("held_on", self.held_on, Route)
         if not 0.0 < self.propensity <= 1.0:
             rule = "be in (0, 1]: the probability of the route taken"
             raise InvalidValueError("propensity", self.propensity, rule=rule)

@@ -277,6 +277,17 @@ class Prices(Form):
         reused = full if kept is None else kept
         return ((prompt - cached) * full + cached * reused + completion * answer) / 1e6
 
+    def cold_cost(self, route: Route, tokens: float) -> float | None:
+        """Return the USD that prompt tokens cost more than they would from a cache, on the model of
+        a route; ``None`` where the price of cached ones is not known.
+        """
+        full, kept = (
+            (self.cheap_input, self.cheap_cached_input)
+            if route == "cheap"
+            else (self.frontier_input, self.frontier_cached_input)
+        )
+        return None if kept is None else float(tokens * (full - kept) / 1e6)
+
 
 def _check(value: Any, subject: str, rule: str, holds: Any) -> None:
     """Refuse ``value`` unless it is ``None`` or a number for which ``holds``."""

@@ -55,10 +55,12 @@ _ESCALATION = {
 FIELDS: dict[str, Any] = {
     "format": "DOUBLE",
     **dict.fromkeys(
-        ("id", "time", "bundle_version", "route", "policy_route", "reason", "task"), "VARCHAR"
+        ("id", "time", "bundle_version", "route", "policy_route", "reason", "held_on", "task"),
+        "VARCHAR",
     ),
     **dict.fromkeys(("difficulty_score", "p_cheap_fails", "p_frontier_fails"), "DOUBLE"),
     **dict.fromkeys(("familiarity", "threshold", "propensity", "tokens"), "DOUBLE"),
+    "switch_cost_usd": "DOUBLE",
     "truncated": "BOOLEAN",
     "calls": _CALLS,
     "fallback": "VARCHAR",
@@ -80,10 +82,12 @@ NUMBERS = (
     *(f"{side}_{name}" for side in get_args(Route) for name in _SIDE_NUMBERS),
     *("cheap_passed", "answer_score", "p_answer_fails", "answer_threshold", "policy_escalates"),
     *("escalated", "escalation_propensity", "cheap_quality", "frontier_quality"),
+    "switch_cost_usd",
 )
 """Columns that are floats, NaN where unknown."""
 TEXTS = (
     *("id", "writer", "bundle_version", "route", "policy_route", "reason", "task", "group"),
+    "held_on",
     *("outcome", "fallback"),
     *(f"{side}_{name}" for side in get_args(Route) for name in ("role", "model", "error")),
     *("failed_validator", "preference", "measured_by"),
@@ -156,6 +160,8 @@ def _columns(*, texts: bool) -> list[str]:
         _amount("seq"),
         _word("route", get_args(Route)),
         _word("policy_route", get_args(Route)),
+        _word("held_on", get_args(Route)),
+        _amount("switch_cost_usd"),
         *map(_share, ("threshold", "difficulty_score", "p_cheap_fails", "p_frontier_fails")),
         _share("familiarity"),
         *_propensity("propensity", "propensity"),

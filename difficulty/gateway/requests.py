@@ -33,11 +33,12 @@ from difficulty.events import Call, CallRole, DecisionEvent, Outcome
 from difficulty.gateway.checking import Checking, Pending
 from difficulty.gateway.learned import LearnedCheck, settle
 from difficulty.gateway.log import DecisionLog
+from difficulty.gateway.sessions import Sessions, price_switch
 from difficulty.gateway.validators import Checker
-from difficulty.gateway.visits import Usage, Visit, explore
+from difficulty.gateway.visits import SessionAsked, Usage, Visit, explore
 from difficulty.records import Prices
 from difficulty.request import Messages
-from difficulty.routes import Route
+from difficulty.routes import Held, Route
 from difficulty.runtime.answer_checker import AnswerChecker
 from difficulty.runtime.router import Decision
 
@@ -65,6 +66,7 @@ class Deciding(Protocol):
         tokens: int | None = None,
         tools: object = None,
         checked: bool = True,
+        held: Held | None = None,
     ) -> Decision:
         """Return the decision for one request."""
 
@@ -94,11 +96,16 @@ class Gateway:
         salt: str = "",
         allowed: Sequence[str] = (),
         validation_timeout_s: float = 1.0,
+        most_sessions: int = 100_000,
+        session_minutes: float = 60.0,
     ) -> None:
         self.router = router
         self.log, self.prices, self.salt = log, prices, salt
         # Without a salt chance is still a secret of this process.
         self._secret = salt or secrets.token_hex(32)
+        self.sessions = Sessions(
+            secret=self._secret, most=most_sessions, keep_s=session_minutes * 60.0
+        )
         self.texts, self.answers, self.redact = texts, answers, redact
         self.allowed = tuple(allowed)
         self._checking = Checking(timeout_s=validation_timeout_s)
@@ -113,6 +120,8 @@ class Gateway:
         task: str | None = None,
         tokens: int | None = None,
         group: str | None = None,
+        session: str | None = None,
+        client: str | None = None,
         lot: str | None = None,
         notes: Sequence[str] = (),
     ) -> Visit:
@@ -130,6 +139,10 @@ class Gateway:
             The caller's own count.
         group : str, optional
             Conversation or user; logged as a salted hash.
+        session, client : str, optional
+            The client's id of the session, and whatever the server knows the client by; see
+            :mod:`difficulty.gateway.sessions`. They count where the policy has ``stick``, and are
+            not kept.
         lot : str, optional
             What chance is a hash of; default: the id. Give another one where a client chose the id,
             or it would choose its luck too.
@@ -142,8 +155,9 @@ class Gateway:
         asked_messages, streamed = [] if messages is None else messages, bool(body.get("stream"))
         # What is streamed past the check is decided by the request alone.
         checked = not streamed or router.policy.fallback.streaming == "buffer"
+        stepping, held = self._find_session(router.policy, messages, session, client)
         decision = router.decide(
-            asked_messages, task, tokens=tokens, tools=body.get("tools"), checked=checked
+            asked_messages, task, tokens=tokens, tools=body.get("tools"), checked=checked, held=held
         )
         lot = id if lot is None else lot
         return Visit(
@@ -169,6 +183,7 @@ class Gateway:
             messages=self._loggable(messages),
             streamed=streamed,
             notes=tuple(notes),
+            session=stepping,
         )
 
     def note(
@@ -217,6 +232,8 @@ class Gateway:
         """Begin to check an answer by the policy's validators, and one of the cheap model by the
         learned check; return at once. ``advisory``: whether the client has it already.
         """
+        if role != "shadow" and visit.session is not None and visit.session.key is None:
+            visit.answer = answer  # by which its session is found again
         pending = self._checking.begin(self._find_checker(visit.policy), answer, visit.asked)
         pending = pending._replace(answer=self._loggable_answer(answer))
         if visit.side_of(role) != "cheap":
@@ -242,9 +259,41 @@ class Gateway:
     def close(self, visit: Visit, outcome: Outcome = "answered") -> DecisionEvent:
         """Return the event of a request, and hand it to the log."""
         event = visit.event(outcome)
+        if visit.session is not None and outcome == "answered":
+            self._note_step(visit, visit.session)
         if self.log is not None:
             self.log.write(event)
         return event
+
+    def _find_session(
+        self, policy: Policy, messages: Any, session: str | None, client: str | None
+    ) -> tuple[SessionAsked | None, Held | None]:
+        """Return the session of a request, and what is known of it."""
+        if policy.stick is None:
+            return None, None
+        key = self.sessions.key(messages, session=session, client=client)
+        held = self.sessions.find(key, policy, messages)
+        if held is not None:
+            held = held._replace(switch_cost_usd=price_switch(self.prices, held))
+        return SessionAsked(key, client), held
+
+    def _note_step(self, visit: Visit, asked: SessionAsked) -> None:
+        """Remember where a session is after a step that was answered."""
+        key, route = asked.key, visit.session_route
+        if key is None and visit.answer is not None:
+            key = self.sessions.key(
+                visit.asked_messages, session=None, client=asked.client, answer=visit.answer
+            )
+        if key is None:
+            return
+        calls = [call for call in visit.calls if call.side == route and call.error is None]
+        call = calls[-1] if calls else None
+        # What the gateway's own cache answered, the provider has not read.
+        if call is None or call.cache_hit:
+            self.sessions.note(key, visit.policy, route)
+        else:
+            tokens = {"prompt": call.prompt_tokens, "cached": call.cached_tokens}
+            self.sessions.note(key, visit.policy, route, **tokens)
 
     def _find_checker(self, policy: Policy) -> Checker:
         """Return a policy's validators, built with the first request after a bundle's change."""

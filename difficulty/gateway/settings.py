@@ -109,6 +109,12 @@ class GatewaySettings(Form):
     """Most characters of a streamed answer that are held back to be checked; a longer one is sent
     on unchecked.
     """
+    most_sessions: Annotated[int, at_least(1)] = 100_000
+    """Sessions that a process remembers, where the policy has ``stick``; of more, those that are
+    quiet longest are forgotten.
+    """
+    session_minutes: Annotated[float, above(0)] = 60.0
+    """Minutes after its last step when a session is forgotten."""
     shadow_timeout_s: Annotated[float, above(0)] = 60.0
     most_shadows: Annotated[int, at_least(1)] = 50
     """Shadow calls under way at once; more are left out and noted as skipped."""
@@ -177,6 +183,8 @@ def build_gateway(settings: GatewaySettings, *, router: Decider | None = None) -
         salt=settings.salt,
         allowed=settings.allowed,
         validation_timeout_s=settings.validation_timeout_s,
+        most_sessions=settings.most_sessions,
+        session_minutes=settings.session_minutes,
     )
 
 

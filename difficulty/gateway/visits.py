@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from difficulty.answers.answer import Asked
+from difficulty.answers.answer import Answer, Asked
 from difficulty.bundle.policy import Exploration, Policy
 from difficulty.events import Call, CallRole, DecisionEvent, Escalation, FallbackCause, Outcome
 from difficulty.request import Messages
@@ -20,7 +20,9 @@ from difficulty.runtime.answer_checker import AnswerChecker
 from difficulty.runtime.router import Decision
 from difficulty.runtime.rule import Reason
 
-EXPLORED: frozenset[Reason] = frozenset({"above_threshold", "within_threshold", "unfamiliar"})
+EXPLORED: frozenset[Reason] = frozenset(
+    {"above_threshold", "within_threshold", "stick", "unfamiliar"}
+)
 """Reasons whose routes may be exchanged."""
 
 
@@ -72,6 +74,14 @@ class Usage(NamedTuple):
     """Whether the gateway answered from a cache of its own: no model was called."""
 
 
+class SessionAsked(NamedTuple):
+    """By what a session is found."""
+
+    key: bytes | None
+    """``None``: by its first answer, which is still to come."""
+    client: str | None
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class Visit:
     """A request on its way through the gateway."""
@@ -103,6 +113,10 @@ class Visit:
     """The decision's, or ``gateway`` where the gateway took another route by a rule of its own."""
     notes: tuple[str, ...] = ()
     """What came with the request and was left out, and why."""
+    session: SessionAsked | None = None
+    """The session that it is a step of, where the policy keeps its model."""
+    answer: Answer | None = None
+    """What the client got, only where the session is told by it."""
     number: str = ""
     """Where :class:`difficulty.gateway.requests.Visits` keeps it."""
 
@@ -115,6 +129,15 @@ class Visit:
     def is_checked(self) -> bool:
         """Whether the client gets a cheap answer only after the learned check."""
         return not self.streamed or self.policy.fallback.streaming == "buffer"
+
+    @property
+    def session_route(self) -> Route:
+        """The route that its session is on after it: the rule's, so that exploring one step changes
+        no other; the frontier one where that model answered in the end; and the gateway's own.
+        """
+        if self.fallback is not None:
+            return "frontier"
+        return self.route if self.reason != self.decision.reason else self.decision.route
 
     def side_of(self, role: CallRole) -> Route:
         """Return which model a role calls."""
@@ -143,6 +166,8 @@ class Visit:
             tokens_source=decision.tokens_source,
             truncated=decision.truncated,
             scored_by=decision.scored_by,
+            held_on=decision.held_on,
+            switch_cost_usd=decision.switch_cost_usd,
             decision_error=decision.error,
             calls=tuple(self.calls),
             fallback=self.fallback,

@@ -38,8 +38,10 @@ from difficulty.integrations.litellm_request import (
     Mark,
     as_mapping,
     headers_of,
+    read_client,
     read_mark,
     read_sent_id,
+    read_session,
     read_text,
 )
 from difficulty.routes import Route
@@ -154,6 +156,8 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             task=said.task,
             tokens=said.tokens,
             group=read_text(metadata.get("session_id")) or read_text(data.get("user")),
+            session=read_session(data),
+            client=read_client(user_api_key_dict, data),
             lot=own_id,
             notes=said.notes,
         )

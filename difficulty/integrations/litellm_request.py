@@ -4,6 +4,7 @@ the client sent. Needs no package.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,8 @@ MARK = "difficulty"
 """Where a request's metadata has its mark."""
 _HEADERS = ("id", "bundle", "route", "reason", "fallback", "check")
 _ID_HEADER = "x-litellm-call-id"
+_GENERATED = "litellm_session_id_generated"
+"""LiteLLM's mark of a session id that it made up (``missing_session_id: generate``)."""
 
 
 class Mark(dict[str, Any]):
@@ -39,6 +42,24 @@ def read_sent_id(data: Mapping[str, Any]) -> str | None:
     headers = as_mapping(as_mapping(data.get("proxy_server_request")).get("headers"))
     named = (value for name, value in headers.items() if str(name).lower() == _ID_HEADER)
     return read_text(next(named, None))
+
+
+def read_session(data: Mapping[str, Any]) -> str | None:
+    """Return the client's id of the session that a request belongs to: ``metadata.session_id``, or
+    what LiteLLM read from its headers. An id that LiteLLM made up for this one request is none.
+    """
+    metadata = as_mapping(data.get("metadata"))
+    if metadata.get(_GENERATED):
+        return None
+    return read_text(metadata.get("session_id")) or read_text(data.get("litellm_session_id"))
+
+
+def read_client(key: Any, data: Mapping[str, Any]) -> str:
+    """Return what the server knows a client by: the hash of its key, the user that the key belongs
+    to, and the end user that the request names.
+    """
+    known = (getattr(key, "api_key", None), getattr(key, "user_id", None), data.get("user"))
+    return json.dumps([read_text(each) for each in known])
 
 
 def as_mapping(value: Any) -> Mapping[str, Any]:

@@ -113,6 +113,31 @@ EXPLORED = _plain(
     "CAST(route <> policy_route AS DOUBLE)",
     "no event says what the rule named",
 )
+SWITCHED = _plain(
+    "switched_share",
+    "sessions that switched",
+    "Of the requests that went on with a session whose cache was warm, the share that left its"
+    " model.",
+    "CASE WHEN held_on IS NOT NULL THEN CAST(policy_route <> held_on AS DOUBLE) END",
+    "no request went on with a session, or the policy does not keep them on their model",
+)
+SWITCH_COST = WatchedFigure(
+    name="switch_cost",
+    label="cold caches, USD per 1,000",
+    meaning=(
+        "What 1,000 such requests cost more as their sessions left a cached prompt; it is in their"
+        " cost already."
+    ),
+    above=(
+        "CASE WHEN held_on IS NOT NULL AND policy_route <> held_on THEN switch_cost_usd WHEN"
+        " held_on IS NOT NULL AND switch_cost_usd IS NOT NULL THEN 0.0 END"
+    ),
+    below="CASE WHEN held_on IS NOT NULL AND switch_cost_usd IS NOT NULL THEN 1.0 END",
+    unit=None,
+    whole=False,
+    scale=1000.0,
+    unknown="prices of cached tokens, or how many are cached, are not known",
+)
 FALLBACK_RATE = _plain(
     "fallback_rate",
     "fell back",
@@ -323,6 +348,8 @@ _RULED = (
 RATIOS: tuple[WatchedFigure, ...] = (
     SENT,
     EXPLORED,
+    SWITCHED,
+    SWITCH_COST,
     FALLBACK_RATE,
     FALLBACK_SHARE,
     ESCALATED_SHARE,

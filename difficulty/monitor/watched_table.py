@@ -380,6 +380,8 @@ def _watched(
         **{f"by_{kind}": value for kind, value in slices.items()},
         "route": "route",
         "policy_route": "policy_route",
+        "held_on": "held_on",
+        "switch_cost_usd": "switch_cost_usd",
         "propensity": "propensity",
         "own_way": f"CASE WHEN route = policy_route THEN {weight} END",
         "fell": fell,

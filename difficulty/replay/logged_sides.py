@@ -63,6 +63,7 @@ COLUMNS = (
     "cheap_quality",
     "frontier_quality",
     "bundle_version",
+    "held_on",
     "day",
 )
 """Columns of a decision log that replay reads."""

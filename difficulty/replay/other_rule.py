@@ -2,7 +2,9 @@
 
 What a rule decides before the score (easy and hard tasks, unfamiliar requests, a gateway's own
 rule, requests that could not be scored) stays where it was. A request that early exit decided has
-no score of the full scorer: where another threshold sends it is not known from the log.
+no score of the full scorer: where another threshold sends it is not known from the log. Nor is it
+where the request went on with a session that keeps its model: another threshold would have put that
+session on another model before, and the log does not say of all steps whose they are.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ from difficulty.metrics.arrays import FloatArray
 
 BY_SCORE = ("above_threshold", "within_threshold")
 """Reasons of decisions that a threshold moves."""
-EXPLORED = (*BY_SCORE, "unfamiliar")
+IN_SESSION = "stick"
+"""Reason of those that a session kept, whatever the threshold said."""
+EXPLORED = (*BY_SCORE, IN_SESSION, "unfamiliar")
 """Reasons of decisions that exploration may turn."""
 
 
@@ -34,7 +38,7 @@ def cut_at(
     ----------
     columns : mapping of str to ndarray of shape (n,)
         ``policy_route``, ``reason``, ``difficulty_score``, ``p_cheap_fails``, ``threshold``,
-        ``task``.
+        ``task``, and ``held_on`` where there are sessions.
     threshold : float or None
         None: requests keep their own.
     task_thresholds : mapping of str to float, optional
@@ -56,7 +60,14 @@ def cut_at(
         [tasks.get(task or "", cut) for task, cut in zip(columns["task"], common, strict=True)],
         dtype=np.float64,
     )
-    moves = np.isin(columns["reason"].astype(str), BY_SCORE) & (cut != own)
+    moves = np.isin(columns["reason"].astype(str), (*BY_SCORE, IN_SESSION)) & (cut != own)
     sent = np.where(moves, (score > cut).astype(np.float64), named)
-    unknown = moves & (np.isnan(score) | np.isnan(columns["p_cheap_fails"]))
-    return np.where(unknown, np.nan, sent)
+    unscored = np.isnan(score) | np.isnan(columns["p_cheap_fails"])
+    return np.where(moves & (unscored | in_session(columns)), np.nan, sent)
+
+
+def in_session(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
+    """Return which requests went on with a session that keeps its model; shape (n,)."""
+    if "held_on" not in columns:
+        return np.zeros(len(columns["reason"]), dtype=bool)
+    return np.array([route is not None for route in columns["held_on"].tolist()], dtype=bool)

@@ -74,6 +74,8 @@ def test_table_holds_what_the_gateway_logged(tmp_path):
         policy_route="cheap",
         difficulty_score=None,
         propensity=0.05,
+        held_on="cheap",
+        switch_cost_usd=0.0625,
         calls=(
             answer("frontier", cost_usd=0.25, checks=()),
             answer("cheap", role="shadow", cost_usd=0.125),
@@ -135,9 +137,11 @@ def test_table_holds_what_the_gateway_logged(tmp_path):
         "frontier_quality": [np.nan] * 2,
         "preference": [None, None],
         "measured_by": [None, None],
+        "held_on": [None, "cheap"],
+        "switch_cost_usd": [np.nan, 0.0625],
     }
     for name, values in expected.items():
-        if isinstance(values[0], str) or values[-1] is None:
+        if isinstance(values[-1], str) or values[0] is None or values[-1] is None:
             assert columns[name].tolist() == values, name
         else:
             np.testing.assert_array_equal(columns[name], values, name)

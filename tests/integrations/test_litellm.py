@@ -15,6 +15,7 @@ from difficulty.bundle import Exploration, read_bundle
 from difficulty.gateway.log_files import read_log
 from difficulty.gateway.visits import explore
 from difficulty.recipe import PolicySettings
+from difficulty.routes import Stick
 from difficulty.stages.ingest import ingest
 from difficulty.stages.labelling.late_outcomes import join_outcomes
 from difficulty.stages.ship import ship
@@ -47,7 +48,7 @@ def running(journey, tmp_path_factory):
     """Both proxies, started side by side."""
     folder = tmp_path_factory.mktemp("gateway")
     policies = {
-        "auto_router": RULES,
+        "auto_router": {**RULES, "stick": Stick(within="loop", margin=1.0)},
         "hook": {**RULES, "epsilon": 0.5, "shadow": 0.5, "streaming": "buffer"},
     }
     with proxies.upstreams(folder) as upstream:
@@ -282,6 +283,43 @@ def test_route_that_litellm_takes_by_a_rule_of_its_own_is_logged_as_taken(auto):
     reply, event = auto.ask(messages=[{"role": "system", "content": "Be brief."}], **EASY)
     assert "frontier model" in reply.text
     assert (event.route, event.reason, event.propensity) == ("frontier", "gateway", 1.0)
+
+
+def test_tool_loop_keeps_the_model_of_its_session(auto, tmp_path):
+    """What the score alone would send to the frontier model stays cheap inside the loop of a
+    session that began there: of this client's, found by its id or by how it began.
+    """
+    rows = [
+        {"id": key, "messages": row["messages"]}
+        for key, (row, known) in models.known_requests().items()
+        if len(row["messages"]) == 1 and not models.plainly_bad(key, known)
+    ]
+    alone = decisions_of(auto.bundle, rows, tmp_path)
+    easy, hard = (
+        next(row["messages"] for row in rows if alone[row["id"]]["reason"] == reason)
+        for reason in ("within_threshold", "above_threshold")
+    )
+
+    def loop(begun, asked):
+        function = {"name": "look_up", "arguments": "{}"}
+        call = {"id": "c1", "type": "function", "function": function}
+        result = {"role": "tool", "tool_call_id": "c1", "content": asked[0]["content"]}
+        return [*begun, {"role": "assistant", "content": None, "tool_calls": [call]}, result]
+
+    def told(messages, **body):
+        _, event = auto.ask(messages=messages, **body)
+        return event.route, event.reason, event.held_on
+
+    known = {"metadata": {"session_id": "s1"}, "user": "u1"}
+    assert told(easy, **known) == ("cheap", "within_threshold", None)
+    assert told(loop(hard, hard), **known) == ("cheap", "stick", "cheap")
+    assert told(loop(hard, hard), **(known | {"user": "u2"}))[1:] == ("above_threshold", None)
+    assert told(hard, **known)[1:] == ("above_threshold", None)
+    # Without an id: the answer that the client sends back finds it.
+    reply, _ = auto.ask(messages=easy)
+    begun = [*easy, json.loads(reply.text)["choices"][0]["message"]]
+    assert told(loop([*begun, *hard], hard))[2] == "cheap"
+    assert told(loop([*begun, *hard], hard), user="u3")[2] is None
 
 
 def test_hook_explores_and_asks_the_other_model_beside_it(hook):

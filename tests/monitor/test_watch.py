@@ -107,6 +107,21 @@ def test_figures_of_five_requests(tmp_path):
     assert {*values} == {*LABELS} == {*MEANINGS}
 
 
+def test_sessions_that_leave_their_model_are_counted_with_their_price(tmp_path):
+    """Of three steps of warm sessions one switched, for 0.02 USD; of one the price is not known,
+    and a request alone has no part.
+    """
+    events = [
+        event_of(0),
+        event_of(1, reason="stick", held_on="cheap", switch_cost_usd=0.5),
+        event_of(2, held_on="frontier", switch_cost_usd=0.02),
+        event_of(3, held_on="cheap"),
+    ]
+    overall = watched(tmp_path, events).overall
+    assert overall["switched_share"].value == pytest.approx(1 / 3)
+    assert (overall["switch_cost"].value, overall["switch_cost"].n) == (pytest.approx(10.0), 2)
+
+
 def test_catch_rate_takes_caught_and_kept_answers_apart(tmp_path):
     """Of 4 refused answers 2 were judged and 1 was bad, of 16 kept ones 8 and 1: 2 of 4 failures
     are caught.

@@ -207,7 +207,8 @@ def promised_by(bundle: Bundle) -> Promised:
     evaluation found.
     """
     chosen = bundle.policy.chosen
-    expected = _of_policy(chosen.expected)
+    # Figures of requests that are decided alone are no promise where sessions keep their model.
+    expected = {} if bundle.policy.stick else _of_policy(chosen.expected)
     try:
         metrics = json.loads(bundle.files.get("metrics.json", b"{}"))
         expected |= _of_metrics(metrics)

@@ -5,7 +5,7 @@ the scorer is the same.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,7 +17,7 @@ from difficulty.bundle import Bundle, Policy
 from difficulty.bundle.store import ANSWER_GRAPH
 from difficulty.errors import BundleError, LogError, TrafficError
 from difficulty.metrics.arrays import FloatArray
-from difficulty.replay.other_rule import BY_SCORE
+from difficulty.replay.other_rule import BY_SCORE, IN_SESSION, in_session
 from difficulty.runtime.golden import checked_router
 from difficulty.runtime.rule import after_scoring, before_scoring
 from difficulty.stages.ingest import ingest
@@ -190,6 +190,24 @@ def decide_by_logged_scores(
     )
 
 
+def within_sessions(
+    opinion: BundleOpinion, policy: Policy, columns: Mapping[str, NDArray[Any]]
+) -> BundleOpinion:
+    """Return the opinion of a bundle that keeps sessions on their model: where a request went on
+    with one, its route hangs on steps that the log may not hold.
+    """
+    if policy.stick is None:
+        return opinion  # each request is decided alone, whatever the log's policy did
+    unknown = in_session(columns) & np.isin(columns["reason"].astype(str), (*BY_SCORE, IN_SESSION))
+    note = (
+        "The bundle keeps sessions on their model: requests are taken to begin one where the log"
+        " says of no session."
+    )
+    return replace(
+        opinion, sent=np.where(unknown, np.nan, opinion.sent), notes=(*opinion.notes, note)
+    )
+
+
 def same_files(bundle: Bundle, other: Bundle, names: Sequence[str]) -> bool:
     """Return whether both bundles have some files with the same content."""
     return all(
@@ -217,7 +235,7 @@ def _decide(
             return np.nan
     elif verdict := before_scoring(policy, task=task, tokens=int(tokens)):
         return _SENT[verdict.route]
-    if reason not in (*BY_SCORE, "unfamiliar", "easy_task", "hard_task"):
+    if reason not in (*BY_SCORE, IN_SESSION, "unfamiliar", "easy_task", "hard_task"):
         return _SENT[policy_route]  # no score, or a rule of the gateway's own
     if np.isnan(score):
         return np.nan

@@ -18,7 +18,7 @@ from difficulty.metrics.arrays import FloatArray
 from difficulty.records import Estimate
 from difficulty.replay.exploration_plan import PlanBasis, plan_exploration
 from difficulty.replay.logged_sides import COLUMNS, LoggedRequests
-from difficulty.replay.other_rule import EXPLORED, cut_at
+from difficulty.replay.other_rule import EXPLORED, cut_at, in_session
 from difficulty.replay.outcome_model import deal_folds
 from difficulty.replay.replay_page import sum_up
 from difficulty.replay.replay_result import ReplayCandidate, ReplayPlan, ReplayResult
@@ -36,6 +36,7 @@ from difficulty.stages.watching.replayed_bundle import (
     decide_by_logged_scores,
     same_files,
     score_log,
+    within_sessions,
 )
 
 _READ = (*COLUMNS, "familiarity")
@@ -140,6 +141,7 @@ def replay_log(
             and same_files(bundle, decided, SCORER_FILES)
             else score_log(bundle, columns["id"].tolist(), logs, traffic_path)
         )
+        opinion = within_sessions(opinion, bundle.policy, columns)
         picked = picked.left_by(opinion)
         keep = ~(opinion.seen | opinion.without_text)
         columns, opinion = picked.columns, _at(opinion, keep)
@@ -351,9 +353,17 @@ def _findings(sources: _Sources) -> list[str]:
     findings += [f"{text}" for text in sources.notes]
     if told := _told(sources.picked.left_out):
         findings.append(f"Not replayed: {told}.")
-    if (unknown := int(np.isnan(sources.rule.sent).sum())) > 0:
+    unknown = np.isnan(sources.rule.sent)
+    stepping = unknown & in_session(sources.picked.columns)
+    if stepping.any():
         findings.append(
-            f"The route of {unknown:,} requests is not known: early exit decided them, and their"
+            f"The route of {int(stepping.sum()):,} requests is not known: they went on with a"
+            " session that keeps its model, which another rule would have put on another one"
+            " before."
+        )
+    if (left := int((unknown & ~stepping).sum())) > 0:
+        findings.append(
+            f"The route of {left:,} requests is not known: early exit decided them, and their"
             " full score is not in the log. Replay a bundle with texts instead."
         )
     return findings + list(sources.reading.sentences())

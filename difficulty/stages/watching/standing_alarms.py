@@ -72,7 +72,8 @@ def find_alarms(
     chosen = bundle.policy.chosen
     promises = Promises.of(
         objective=chosen.objective,
-        expected=chosen.expected,
+        # Of requests that are decided alone: sessions that keep their model move the share.
+        expected={} if bundle.policy.stick else chosen.expected,
         catch_rate=bundle.policy.fallback.catch_rate,
     )
     return watch(

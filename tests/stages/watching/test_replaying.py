@@ -229,6 +229,52 @@ def test_requests_that_early_exit_decided_leave_bounds(tmp_path):
     assert any("early exit decided them" in finding for finding in result.findings)
 
 
+def test_requests_of_sessions_leave_bounds(tmp_path):
+    """Six alone at 0.25, above 0.2; two that a session held: where another threshold had put their
+    session is not known. By their own thresholds they stay where they were.
+    """
+    events = [event_of(number, p_cheap_fails=0.2) for number in range(6)]
+    events += [
+        event_of(6, reason="stick", p_cheap_fails=0.2, held_on="cheap"),
+        event_of(7, p_cheap_fails=0.2, held_on="frontier"),
+    ]
+    log = logged(tmp_path, *events)
+    result = replay_log([log], cuts=OtherCuts(threshold=0.2))
+    share = result.overall["frontier_share"]
+    assert (share.value, share.low, share.high) == (None, 0.75, 1.0)
+    assert any("session that keeps its model" in finding for finding in result.findings)
+    same = replay_log([log], cuts=OtherCuts(threshold=0.5)).overall["frontier_share"]
+    assert same.value == 0.0
+
+
+def test_bundle_without_stick_decides_the_steps_of_sessions_alone(journey, tmp_path):
+    """By their logged scores; one with it cannot tell of those that a session held."""
+    change_policy(journey.bundle, ["margin=0.1"], tmp_path / "small-2")
+    change_policy(journey.bundle, ["epsilon=0.01"], tmp_path / "small-3")
+    threshold = read_bundle(journey.bundle).policy.threshold
+    score = threshold + 0.01
+    events = [
+        event_of(number, difficulty_score=score, p_cheap_fails=0.2, threshold=threshold, **step)
+        for number, step in enumerate(
+            [
+                {"reason": "stick", "held_on": "cheap"},
+                {"route": "frontier", "policy_route": "frontier", "reason": "above_threshold"},
+            ]
+        )
+    ]
+    events = [replace(event, bundle_version="small-2") for event in events]
+    log = logged(tmp_path, *events)
+    replayed = {
+        name: replay_log(
+            [log], bundle_path=tmp_path / name, logged_bundle_path=tmp_path / "small-2"
+        )
+        for name in ("small-2", "small-3")
+    }
+    assert replayed["small-3"].overall["frontier_share"].value == 1.0
+    unsure = replayed["small-2"].overall["frontier_share"]
+    assert (unsure.value, unsure.low, unsure.high) == (None, 0.5, 1.0)
+
+
 @pytest.fixture(scope="module")
 def decided(journey, tmp_path_factory):
     """A log of the journey's bundle, texts kept, epsilon 0.3, and what the answers were worth."""
