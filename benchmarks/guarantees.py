@@ -201,7 +201,7 @@ def simulations(
     for way in ways:
         for population in populations(informative=way != "flat"):
             # A check has one threshold for all tasks, and no early exit.
-            if with_check and (population.per_task or population.early_noise):
+            if with_check and (population.per_task or population.early_noise or population.whole):
                 continue
             if only is None or population.name in only:
                 for n in sizes:
@@ -218,7 +218,7 @@ def simulated_row(
         return with_answers(traffic, rng, informative=way != "flat") if with_check else traffic
 
     rng = np.random.default_rng(10**6)
-    truth = Truth(draw(TRUTH, rng), "risk")
+    truth = Truth((population.whole or draw)(TRUTH, rng), "risk")
     truth = replace(truth, early=_early(population, truth.traffic, rng))
     level = {
         "flat": truth.lost_by(1.0) * (1.0 - 1e-3),

@@ -30,6 +30,8 @@ EPSILON: Final = 0.1
 CATCH_RATE: Final = 0.6
 KNOWN_OF_FAILURE: Final = 1.5
 """What an answer that fails adds to the logit of its score."""
+LEAST: Final = 0.05
+"""Smallest probability with which a logged policy took the cheap route."""
 LARGEST: Final = 200
 """Requests of the largest group there can be."""
 
@@ -44,6 +46,8 @@ class Simulated:
     per_task: bool = False
     early_noise: float = 0.0
     """Spread of the early score around the score, on the logit; 0: no early exit."""
+    whole: Draw | None = None
+    """Draws requests of which all is known, where ``draw`` draws a log; ``None``: the same."""
 
 
 def populations(*, informative: bool) -> tuple[Simulated, ...]:
@@ -94,6 +98,19 @@ def populations(*, informative: bool) -> tuple[Simulated, ...]:
         Simulated("exploration", f"{EPSILON:.0%} of the routes are exchanged", drawn(explored)),
         Simulated(
             "early exit", "a light score decides what is far off", drawn(alone), early_noise=0.25
+        ),
+        Simulated(
+            "logged",
+            f"a policy with a hunch kept the easier ones cheap, {LEAST:.0%} of the others;"
+            " outcomes of the route taken",
+            drawn(logged),
+            whole=drawn(alone),
+        ),
+        Simulated(
+            "logged by luck",
+            f"the same, and what it kept is no easier; {LEAST:.0%} of half of the requests",
+            drawn(logged_by_luck),
+            whole=drawn(alone),
         ),
     )
 
@@ -202,6 +219,29 @@ def ruled(n: int, rng: np.random.Generator, *, informative: bool) -> ScoredTraff
 def explored(n: int, rng: np.random.Generator, *, informative: bool) -> ScoredTraffic:
     """Return independent requests of which some take the other route."""
     return replace(alone(n, rng, informative=informative), exchanged=np.full(n, EPSILON))
+
+
+def logged(
+    n: int, rng: np.random.Generator, *, informative: bool, knows: float = 1.0
+) -> ScoredTraffic:
+    """Return what a log tells of independent requests: outcomes where the cheap model was called,
+    weighted by the inverse propensity.
+    """
+    hard = rng.normal(size=n)
+    data = _table(hard, _fails(hard, rng.random(n)), np.arange(n), rng, informative=informative)
+    hunch = knows * hard + rng.normal(size=n) < 0.0
+    propensity = np.where(hunch, 1.0 - LEAST, LEAST)
+    known = np.flatnonzero(rng.random(n) < propensity)
+    data = data.at(known)
+    weight = 1.0 / propensity[known]
+    ones = np.ones(len(known))
+    outcomes = replace(data.outcomes, weight=weight / weight.mean(), request_weight=ones)
+    return replace(data, outcomes=outcomes)
+
+
+def logged_by_luck(n: int, rng: np.random.Generator, *, informative: bool) -> ScoredTraffic:
+    """Return the same of a policy that knew nothing."""
+    return logged(n, rng, informative=informative, knows=0.0)
 
 
 def _fails(hard: FloatArray, luck: FloatArray) -> FloatArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -155,6 +156,23 @@ def complain(what: str, text: str) -> None:
 def print_json(content: Any) -> None:
     """Print JSON, in ASCII: it passes through every terminal, and lone surrogates survive."""
     say(json.dumps(content, default=str))
+
+
+def command_text(*words: object) -> str:
+    """Return a command as it is typed, on one line."""
+    return one_line(shlex.join(map(str, ("difficulty", *words))))
+
+
+def say_next(command: str, then: str = "") -> None:
+    """Print the command that comes next, and what is to be said of it."""
+    say(f"next: {command}{then}")
+
+
+def bundle_name(bundle: Path) -> str:
+    """Return the name that a bundle of a folder like ``support-2`` is published under."""
+    name = bundle.resolve().name
+    stem, _, number = name.rpartition("-")
+    return stem if stem and number.isdecimal() else name
 
 
 def print_result(content: Mapping[str, Any], text: str, *, json: bool) -> None:

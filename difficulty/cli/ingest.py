@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from difficulty.cli.console import JsonFlag, OverwriteFlag, counting, print_json, say, shown, warn
+from difficulty.cli.console import (
+    JsonFlag,
+    OverwriteFlag,
+    command_text,
+    counting,
+    print_json,
+    say,
+    say_next,
+    shown,
+    warn,
+)
 from difficulty.text import one_line
 
 if TYPE_CHECKING:
@@ -175,6 +185,16 @@ def ingest(
     say(f"wrote {out_path}")
     if (rejects := rejects_path(out_path)).exists():
         say(f"rejected rows, with reasons: {rejects}")
+    _say_what_follows(summary, out_path)
+
+
+def _say_what_follows(summary: Summary, out_path: Path) -> None:
+    if summary.unlabelled < summary.kept:
+        say_next(command_text("train", out_path, "-o", "runs/first"))
+        return
+    models = ("--cheap", "MODEL", "--frontier", "MODEL", "--judge", "MODEL")
+    label = command_text("label", out_path, *models, "--budget-usd", "20", "-o", "labelled.parquet")
+    say_next(label, ", which says what that costs before it spends")
 
 
 def _print_suggestion(sources: list[Path], options: ReadOptions) -> None:

@@ -49,7 +49,7 @@ def start(
     price_list = load_prices(prices) if prices else None
     pair = ModelPair(cheap=tuple(cheap or ()), frontier=tuple(frontier or ()))
     with counting("rows read") as count:
-        look = look_at(log, ReadOptions(pair=pair), price_list, count)
+        look = look_at(log, ReadOptions(pair=pair), price_list, count, prices_path=prices)
     print_json(look.as_dict()) if json else _print_look(look)
     if look.problem is not None:
         raise typer.Exit(2)

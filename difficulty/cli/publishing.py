@@ -11,9 +11,11 @@ from difficulty.cli.console import (
     BundlePath,
     JsonFlag,
     OutPath,
+    command_text,
     print_json,
     print_result,
     say,
+    say_next,
     show_table,
     steps,
     warn,
@@ -57,17 +59,20 @@ def publish(
     from difficulty.bundle.registry import open_registry
     from difficulty.stages.promote import publish
 
-    version = publish(
-        bundle, name, open_registry(registry), trust=build_trust(trust), training_run=training_run
-    )
+    opened = open_registry(registry)
+    version = publish(bundle, name, opened, trust=build_trust(trust), training_run=training_run)
+    # The first champion is compared with nothing.
+    traffic = ("TRAFFIC",) if "champion" in opened.aliases(name) else ()
+    next_step = command_text("promote", name, *traffic, "--registry", registry)
     print_result(
         {
             "name": name,
             "version": version.number,
             "bundle": version.bundle,
             "bundle_sha256": version.digest,
+            "next": next_step,
         },
-        f"published {bundle} as {version} of {name}, its challenger now",
+        f"published {bundle} as {version} of {name}, its challenger now\nnext: {next_step}",
         json=json,
     )
 
@@ -126,6 +131,7 @@ def promote(
         print_json(_promotion_entries(promotion))
     else:
         _print_promotion(name, promotion)
+        _say_what_follows(name, promotion, registry)
     if not promotion.promoted:
         raise typer.Exit(1)
 
@@ -160,6 +166,17 @@ def _print_promotion(name: str, promotion: Promotion) -> None:
         else f"is not promoted; champion of {name} stays"
     )
     say(f"{challenger} {verdict} {promotion.champion}")
+
+
+def _say_what_follows(name: str, promotion: Promotion, registry: str) -> None:
+    if not promotion.promoted:
+        same = command_text("promote", name, "TRAFFIC", "--registry", registry)
+        say_next(same, " with newer or more traffic; the champion stays until the gate holds")
+        return
+    watch = command_text("monitor", "LOG", "--bundle", "BUNDLE", "-o", "seen")
+    back = command_text("rollback", name, "--registry", registry)
+    undo = f"; {back} goes back" if promotion.champion else ""
+    say_next(watch, f" once it has decided{undo}")
 
 
 def _print_comparison(comparison: Comparison) -> None:

@@ -20,10 +20,13 @@ from difficulty.cli.console import (
     KeyPath,
     OutPath,
     PricesPath,
+    bundle_name,
+    command_text,
     out,
     print_json,
     read_answer,
     say,
+    say_next,
     show_table,
     steps,
 )
@@ -183,6 +186,14 @@ def ship(
     if advice:
         say(advice.sentence)
     say(f"wrote {out_path}")
+    say_published(out_path)
+
+
+def say_published(bundle: Path) -> None:
+    """Print how a new bundle is published, or tried at once."""
+    name = bundle_name(bundle)
+    publish = command_text("publish", bundle, "--name", name, "--registry", "REGISTRY")
+    say_next(publish, f"; to try it at once: {command_text('serve', bundle)}")
 
 
 def _entries(shipped: Shipped, out_path: Path) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from difficulty.cli.console import (
     steps,
     warn,
 )
-from difficulty.cli.ship import print_promise
+from difficulty.cli.ship import print_promise, say_published
 from difficulty.cli.signing import open_key
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ def thresholds(
         say(sentence)
     for sentence in result.warnings:
         warn(sentence)
+    say_published(out_path)
 
 
 def _print_changes(result: Rechosen) -> None:

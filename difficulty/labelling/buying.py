@@ -27,6 +27,8 @@ from difficulty.labelling.model_calls import (
     most_prompt_tokens,
 )
 
+_LOOK_S = 0.02
+_CHECK = "; check its name, its key and the account"
 Call = Callable[[CalledModel, ModelQuestion], Awaitable[ModelReply]]
 
 
@@ -141,6 +143,7 @@ class Shop:
         self._places = asyncio.Semaphore(at_once)
         self._free_at: dict[str, float] = {}
         self._in_a_row: Counter[str] = Counter()
+        self._under_way: Counter[str] = Counter()
         self._asked: dict[str, asyncio.Future[ModelReply]] = {}
         self._done = self._total = 0
         self._chance = random.Random(0)  # of waits alone
@@ -277,6 +280,7 @@ class Shop:
                 purse.settle(worst, 0.0)
                 raise
             self.counts["calls"] += 1
+            self._under_way[model.name] += 1
             try:
                 reply = await self._call(model, question)
             except CallFailure as failure:
@@ -289,6 +293,8 @@ class Shop:
             except BaseException:  # cancelled: whether it was billed nobody knows
                 purse.settle(worst, worst)
                 raise
+            finally:
+                self._under_way[model.name] -= 1
             usd = worst if reply.usd is None else reply.usd
             purse.settle(worst, usd)
             self.counts["without_usage"] += reply.usd is None
@@ -305,11 +311,10 @@ class Shop:
     async def _weigh(self, failure: CallFailure, model: CalledModel, tries: Counter[str]) -> None:
         """Wait for the next attempt, or give the call up."""
         patience = self._patience
-        if failure.kind == "account":
-            self.stop(
-                f"{model.name} answers no call here: {failure}; check its name, its key and the"
-                " account"
-            )
+        if failure.kind == "account" or (
+            failure.kind == "denied" and not await self._ever_answers(model)
+        ):
+            self.stop(f"{model.name} answers no call here: {failure}{_CHECK}")
             raise Unanswered(str(failure)) from failure
         kind = "limited" if failure.kind == "limited" else "billed" if failure.billed else "free"
         tries[kind] += 1
@@ -317,7 +322,8 @@ class Shop:
         asked = failure.retry_after_s
         if asked is not None and asked > patience.longest_asked_s:
             self.stop(f"{model.name} asks to be left alone for {asked:,.0f} s; run again later")
-        if failure.kind == "request" or tries[kind] >= most or not self.finishes:
+        no_use = failure.kind in ("request", "denied")
+        if no_use or tries[kind] >= most or not self.finishes:
             if not self.finishes:
                 raise Stopped(self.stopped) from failure
             self.counts["failed"] += 1
@@ -325,7 +331,7 @@ class Shop:
             if self._in_a_row[model.name] >= patience.failures_in_a_row:
                 self.stop(
                     f"{self._in_a_row[model.name]} calls of {model.name} in a row brought nothing,"
-                    f" the last: {failure}"
+                    f" the last: {failure}" + (_CHECK if failure.kind == "denied" else "")
                 )
             raise Unanswered(str(failure)) from failure
         wait = min(patience.first_wait_s * 2.0 ** (tries.total() - 1), patience.longest_wait_s)
@@ -338,6 +344,17 @@ class Shop:
             self._tell()
         else:
             await self._sleep(max(wait, asked or 0.0))
+
+    async def _ever_answers(self, model: CalledModel) -> bool:
+        """Return whether a model has answered a call, this run's or an earlier one's: then what it
+        denies is one request, by its policy for instance, and not all of them.
+        """
+        while not (answered := model.name in self.journal.answered_models):
+            # Calls that went out beside the one that was denied may yet be answered.
+            if not self._under_way[model.name] or not self.finishes:
+                break
+            await asyncio.sleep(_LOOK_S)
+        return answered
 
     async def _rest(self, model: CalledModel) -> None:
         """Wait as long as a model asked to be left alone."""

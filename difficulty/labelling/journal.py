@@ -41,6 +41,7 @@ class KnownCall:
     """Why it is no use to ask again; empty: it may be."""
     under_way_usd: float = 0.0
     """Worst case of an attempt of which nothing is known but that it was sent."""
+    model: str = ""
 
     @property
     def is_lost(self) -> bool:
@@ -60,10 +61,12 @@ class PurchaseJournal:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.plan: dict[str, Any] | None = None
-        """What was to be bought, as the first run wrote it."""
+        """What was to be bought, as the first run wrote it, or the last that had another judge."""
         self.calls: dict[str, KnownCall] = {}
         self.spent_usd = 0.0
         """Billed, and what may have been: lost calls count in full."""
+        self.answered_models: set[str] = set()
+        """Models of which there is an answer."""
         self.damaged = 0
         """Lines that a kill cut off."""
         self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
@@ -102,7 +105,7 @@ class PurchaseJournal:
 
     async def sent(self, key: str, *, model: str, usd: float) -> None:
         """Write that a call goes out, and return once the disk has it."""
-        self._see_sent(key, usd)
+        self._see_sent(key, usd, model)
         await self._write({"event": "sent", "call": key, "model": model, "worst_usd": usd})
 
     async def answered(self, key: str, answer: Mapping[str, Any], *, usd: float) -> None:
@@ -116,8 +119,9 @@ class PurchaseJournal:
         entry = {"event": "failed", "call": key, "usd": usd, "why": why, "for_good": for_good}
         await self._write(entry)
 
-    def _see_sent(self, key: str, usd: float) -> None:
+    def _see_sent(self, key: str, usd: float, model: str) -> None:
         call = self.calls.setdefault(key, KnownCall())
+        call.model = model
         call.under_way_usd += usd
         self.spent_usd += usd
 
@@ -125,6 +129,7 @@ class PurchaseJournal:
         call = self.calls.setdefault(key, KnownCall())
         self.spent_usd += usd - call.under_way_usd
         call.under_way_usd, call.answer = 0.0, answer
+        self.answered_models.add(call.model)
 
     def _see_failed(self, key: str, why: str, usd: float, for_good: bool) -> None:
         call = self.calls.setdefault(key, KnownCall())
@@ -210,7 +215,7 @@ class PurchaseJournal:
         elif event == "again":
             self._see_again()
         elif event == "sent":
-            self._see_sent(entry["call"], float(entry["worst_usd"]))
+            self._see_sent(entry["call"], float(entry["worst_usd"]), str(entry["model"]))
         elif event == "answered":
             self._see_answered(entry["call"], entry["answer"], float(entry["usd"]))
         elif event == "failed":

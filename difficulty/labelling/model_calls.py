@@ -17,9 +17,10 @@ from typing import Any, Literal, NamedTuple, Protocol
 from difficulty.economics.prices import TokenPrice
 from difficulty.errors import InvalidValueError, MissingExtraError
 
-FailureKind = Literal["limited", "again", "request", "account"]
+FailureKind = Literal["limited", "again", "request", "denied", "account"]
 """``limited``: too many calls; ``again``: may go well the next time; ``request``: this request
-never will; ``account``: none will.
+never will; ``denied``: this request will not, or none will (a policy, a route, a key): whether the
+model ever answered tells; ``account``: none will.
 """
 # What a chat template may add to each message and to each request, in tokens; generous.
 _TOKENS_A_MESSAGE, _TOKENS_A_REQUEST, _TOKENS_OF_TOOLS = 16, 64, 1_024
@@ -318,7 +319,9 @@ def _failure(error: Exception) -> CallFailure:
     if status in (503, 529):
         after = _retry_after(chain)
         return CallFailure(why, kind="again", billed=False, retry_after_s=after)
-    if status in (401, 402, 403, 404):
+    if status in (401, 403, 404):
+        return CallFailure(why, kind="denied", billed=False)
+    if status == 402:
         return CallFailure(why, kind="account", billed=False)
     if isinstance(status, int) and 400 <= status < 500 and status != 408:
         return CallFailure(why, kind="request", billed=False)

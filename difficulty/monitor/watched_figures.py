@@ -93,7 +93,8 @@ RULE_SENT = WatchedFigure(
     name="rule_frontier_share",
     label="sent by the rule",
     meaning=(
-        "Share of the requests that the rule sends, at once or after the check of their answer."
+        "Share of the requests that the rule sends, at once or after the check of their answer:"
+        " what a threshold is chosen for, and what a replay compares."
     ),
     above=(
         "CASE WHEN policy_route = 'frontier' THEN 1.0 WHEN policy_route = 'cheap' AND route ="

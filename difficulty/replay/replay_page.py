@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
 
 from difficulty.records import Estimate
 from difficulty.replay.exploration_plan import PlannedExploration
@@ -14,7 +17,7 @@ _TITLES = {
     "risk": "risk of the kept requests",
     "cost": "cost, USD per 1,000",
     "fallback_share": "fallback share",
-    "frontier_share": "frontier share",
+    "frontier_share": "sent by the rule",
 }
 _ESTIMATORS = {
     "doubly_robust": "doubly robust (the figure)",
@@ -28,7 +31,14 @@ _ESTIMATORS = {
 _UNKNOWN = "unknown"
 
 
-def sum_up(result: ReplayResult) -> tuple[str, str]:
+class Places(NamedTuple):
+    """Where things lie that the next command names; ``None``: not known."""
+
+    logged_bundle: Path | None = None
+    out: Path | None = None
+
+
+def sum_up(result: ReplayResult, places: Places) -> tuple[str, str]:
     """Return the result in one sentence, and the command that comes next."""
     title = result.candidate.title
     title = title[0].upper() + title[1:]
@@ -38,7 +48,9 @@ def sum_up(result: ReplayResult) -> tuple[str, str]:
         if (text := _change(result, name)) is not None
     ]
     told = "; ".join(parts) if parts else "nothing of it can be told"
-    return f"{title} on {result.counts['requests']:,} logged requests: {told}.", _next(result)
+    return f"{title} on {result.counts['requests']:,} logged requests: {told}.", _next(
+        result, places
+    )
 
 
 def write_page(result: ReplayResult) -> str:
@@ -133,18 +145,24 @@ def _change(result: ReplayResult, name: str) -> str | None:
     return f"{text}, {_cell(name, difference, signed=True)} against the logged rule"
 
 
-def _next(result: ReplayResult) -> str:
+def _next(result: ReplayResult, places: Places) -> str:
     candidate = result.candidate
     versions = list(result.log["bundle_versions"])
-    bundle = one_line(versions[-1]) if versions else "BUNDLE"
+    bundle, of = "BUNDLE", ""
+    if places.logged_bundle is not None:
+        bundle = shlex.quote(str(places.logged_bundle))
+    elif versions:  # the log knows its name, not its folder
+        of = f", with the folder of {one_line(versions[-1])} for BUNDLE"
     if not result.is_supported or _rests_on_few(result):
         if result.plan is None:
             return "difficulty replay, as before, with --plan 0.02: what exploration would tell"
-        return f"difficulty policy {bundle} --set epsilon=0.05 -o NEXT"
+        return f"difficulty policy {bundle} --set epsilon=0.05 -o NEXT{of}"
     if candidate.kind == "bundle":
-        return "difficulty promote NAME --replay DIR --registry REGISTRY"
+        out = "DIR" if places.out is None else shlex.quote(str(places.out))
+        return f"difficulty promote NAME --replay {out} --registry REGISTRY"
     share = result.overall["frontier_share"].value
-    return f"difficulty thresholds {bundle} TRAFFIC --objective share={share or 0.0:.3g} -o NEXT"
+    objective = f"share={share or 0.0:.3g}"
+    return f"difficulty thresholds {bundle} TRAFFIC --objective {objective} -o NEXT{of}"
 
 
 def _rests_on_few(result: ReplayResult) -> bool:
@@ -152,7 +170,7 @@ def _rests_on_few(result: ReplayResult) -> bool:
 
 
 def _short(name: str) -> str:
-    return "cost, USD per 1,000," if name == "cost" else name.replace("_", " ")
+    return "cost, USD per 1,000," if name == "cost" else _TITLES[name]
 
 
 def _cell(name: str, estimate: Estimate, *, signed: bool = False) -> str:

@@ -109,7 +109,8 @@ class KeptLosses:
                 for k, level in zip(kept.tolist(), levels.tolist(), strict=True)
             ]
         else:
-            moments = [_guarded(*sums, self._guard) for sums in self._sums(kept)]
+            sums = zip(self._sums(kept), self._guards(kept).tolist(), strict=True)
+            moments = [_guarded(*by_group, guard) for by_group, guard in sums]
             p_values[possible] = _beyond(np.array(moments).reshape(-1, 2).T, levels)
         return p_values
 
@@ -147,27 +148,35 @@ class KeptLosses:
         n_groups, allowed = int(self._codes.max(initial=-1)) + 1, -1
         lost, weight = np.zeros(n_groups), np.zeros(n_groups)
         np.add.at(weight, self._codes, self.weight)
+        guard = float(self._guards(np.array([len(self)]))[0])
         # A fixed sequence, from nothing made on: the first that is not shown ends it.
         for row in [None, *worst_first.tolist()]:
             if row is not None:
                 lost[self._codes[row]] += self.weight[row]
-            if gamma_p_value(lost, weight, alpha, guard=self._guard) > delta:
+            if gamma_p_value(lost, weight, alpha, guard=guard) > delta:
                 break
             allowed += 1
         return allowed
 
-    @cached_property
-    def _guard(self) -> float:
-        """What one more group would lose if it lost all: by all samples, kept or not, as those kept
-        at first are too few to show which groups fail as a whole.
+    def _guards(self, kept: IntArray) -> FloatArray:
+        """Return what one more group would lose if it lost all, for each entry of ``kept``: by all
+        samples, kept or not, as those kept at first are too few to show which groups fail as a
+        whole. Of logged ones it is at least as heavy as the heaviest that is kept: what a policy
+        hardly ever kept, and the threshold does not keep either, says nothing of what is kept.
         """
+        if not self.logged:
+            return np.full(len(kept), self._usual_guard)
+        heaviest = self.unit * np.append(0.0, np.maximum.accumulate(self.weight))[kept]
+        return np.maximum(self._usual_guard, self.unseen * heaviest)
+
+    @cached_property
+    def _usual_guard(self) -> float:
         sizes = np.bincount(self._codes, weights=self.weight)
         lost = np.bincount(self._codes, weights=self.weight * self.loss)
         typical = self.unit * float((sizes**2).sum() / sizes.sum())
         # Of a typical loss; where few are known, nearly that of a typical request.
         of_losses = float((lost**2).sum() + typical**2) / float(lost.sum() + typical)
-        heaviest = self.unit * float(self.weight.max()) if self.logged else 0.0
-        return self.unseen * max(typical, of_losses, heaviest)
+        return self.unseen * max(typical, of_losses)
 
     @cached_property
     def _codes(self) -> IntArray:

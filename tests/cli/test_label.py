@@ -1,12 +1,13 @@
 """``difficulty label`` on the command line, with models on loopback."""
 
 import json
+import shlex
 
 import pytest
 
 pytest.importorskip("litellm", exc_type=ImportError)
 
-from benchmarks.lib.model_upstream import Reply, serving, usual_upstream
+from benchmarks.lib.model_upstream import PRICE, Reply, judging, serving, usual_upstream
 from tests.labelling.purchases import PRICES_TOML, make_traffic, requests
 
 PAIR = ("--cheap", "cheap", "--frontier", "frontier", "--judge", "judge", "--budget-usd", "5")
@@ -88,3 +89,46 @@ def test_names_from_outside_do_not_reach_the_terminal_raw(run, words):
         done = run(*words, "--judge", hostile, "--base-url", url, "--yes")
     assert done.code == 1
     assert "\x1b" not in done.out + done.err
+
+
+def test_money_that_is_left_buys_the_next_round_by_the_command_that_is_printed(run, words):
+    with serving(usual_upstream()) as url:
+        given = (*words, "--base-url", url, "--no-advice")
+        first = run(*given, "--n", "4", "--yes", code=0).out
+        assert "USD left" in first
+        line = first.partition("for more labels\n")[2].splitlines()[0]
+        command = shlex.split(line)
+        budget = command[command.index("--budget-usd") + 1]
+        assert 0 < float(budget) < 5
+        assert command[:3] == ["difficulty", "label", "labelled.parquet"]
+        assert command[command.index("--out") + 1] == "labelled-2.parquet"
+        assert "--no-advice" in command
+        assert not {"--yes", "--n"} & {*command}
+        second = run(*command[1:], "--yes", "--json", code=0).out
+    form = json.loads(second)
+    assert (form["labelled"], form["next_round"]) == (8, None)  # all of them by now
+
+
+def test_another_judge_buys_no_answer_again(run, words, tmp_path):
+    upstream = usual_upstream(other=judging())
+    upstream.prices = {**PRICE, "other": PRICE["judge"]}
+    with serving(upstream) as url:
+        given = (*words[:-1], "second.parquet", "--base-url", url, "--no-advice")
+        first = run(*given[:-1], "-o", "labelled.parquet", "--yes", "--json", code=0).out
+        paid, spent = dict(upstream.paid), json.loads(first)["spent_usd"]
+        other = (*given, "--judge", "other", "--journal", "labelled.journal.jsonl")
+        plan = run(*other, code=0).out
+        assert "calls      cheap 0, frontier 0, judge 24" in plan
+        assert "another judge: the budget counts what the answers in the journal cost" in plan
+        refused = run(*other, "--budget-usd", f"{spent:.6f}", "--yes", code=2).complaint
+        assert "of which" in refused
+        over = run(*other, "-o", "labelled.parquet", "--yes", code=2).complaint
+        assert "labels of one judge must not go over those of another" in over
+        second = json.loads(run(*other, "--yes", "--json", code=0).out)
+        again = json.loads(run(*other, "--yes", "--json", code=0).out)
+        back = run(*given[:-1], "-o", "labelled.parquet", "--yes", "--json", code=0).out
+    assert second["labelled"] == again["labelled"] == json.loads(back)["labelled"] == 12
+    assert set(upstream.paid.values()) == {1}
+    assert len(upstream.paid) - len(paid) == 24 == upstream.calls("other")
+    assert second["measured_by"] == "judge:other"
+    assert (tmp_path / "second.parquet").exists()

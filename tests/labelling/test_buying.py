@@ -139,12 +139,12 @@ def test_second_run_keeps_what_the_first_bought_whatever_money_is_left(tmp_path,
 
 
 def test_second_run_that_is_stopped_keeps_what_the_first_bought(tmp_path):
-    """The key is wrong now, and the first request failed the first time."""
+    """The account is empty now, and the first request failed the first time."""
     failure = CallFailure("HTTP 503", kind="again", billed=False)
     patience = Patience(first_wait_s=0.0, tries_free=1)
     buy(tmp_path / "j", scripted(failure), [OneCall(n) for n in range(9)], patience=patience)
-    no_key = CallFailure("HTTP 401", kind="account", billed=False)
-    call, again = scripted(no_key), [OneCall(number) for number in range(12)]
+    no_money = CallFailure("HTTP 402", kind="account", billed=False)
+    call, again = scripted(no_money), [OneCall(number) for number in range(12)]
     shop, begun = buy(tmp_path / "j", call, again, at_once=1)
     assert (begun, call.n, shop.finishes) == (9, 1, False)
     assert [job.reply is not None for job in again[1:9]] == [True] * 8
@@ -190,7 +190,8 @@ def test_answer_without_a_count_is_counted_at_its_worst(tmp_path):
 @pytest.mark.parametrize(
     ("failure", "why"),
     [
-        (CallFailure("HTTP 401", kind="account", billed=False), "check its name, its key"),
+        (CallFailure("HTTP 402", kind="account", billed=False), "check its name, its key"),
+        (CallFailure("HTTP 401", kind="denied", billed=False), "check its name, its key"),
         (limited(3_600.0), "asks to be left alone for 3,600 s"),
     ],
 )
@@ -199,6 +200,44 @@ def test_what_no_call_can_mend_ends_the_purchase_at_once(tmp_path, failure, why)
     shop, _ = buy(tmp_path / "j", call, jobs, at_once=1)
     assert (call.n, shop.finishes) == (1, False)
     assert why in shop.stopped
+
+
+def denied():
+    return CallFailure("HTTP 403", kind="denied", billed=False)
+
+
+def test_request_that_is_denied_where_others_are_answered_ends_nothing(tmp_path):
+    """The first of an earlier run was answered; a denied one may be asked again, as keys change."""
+    buy(tmp_path / "j", scripted(), [OneCall(99)])
+    call, jobs = scripted(denied()), [OneCall(number) for number in range(9)]
+    shop, begun = buy(tmp_path / "j", call, jobs, at_once=1)
+    assert (begun, shop.stopped, shop.counts["failed"]) == (9, "", 1)
+    assert [job.problem for job in jobs] == ["HTTP 403"] + [""] * 8
+    assert shop.failures == {"HTTP 403": 1}
+    again = [OneCall(number) for number in range(9)]
+    buy(tmp_path / "j", call, again)
+    assert (call.n, again[0].problem) == (10, "")
+
+
+def test_request_that_is_denied_waits_for_those_that_went_out_beside_it(tmp_path):
+    async def call(model, question):
+        if question == asked(0):
+            raise denied()
+        await asyncio.sleep(0.05)
+        return reply()
+
+    jobs = [OneCall(number) for number in range(9)]
+    shop, begun = buy(tmp_path / "j", call, jobs, at_once=4)
+    assert (begun, shop.stopped, jobs[0].problem) == (9, "", "HTTP 403")
+
+
+def test_key_that_is_taken_away_ends_the_purchase_after_some_calls(tmp_path):
+    jobs = [OneCall(number) for number in range(50)]
+    call = scripted(reply(), *[denied() for _ in range(99)])
+    shop, begun = buy(tmp_path / "j", call, jobs, at_once=1)
+    assert begun == 11
+    assert "10 calls of cheap in a row brought nothing" in shop.stopped
+    assert "check its name, its key" in shop.stopped
 
 
 def test_failures_one_after_the_other_end_the_purchase(tmp_path):

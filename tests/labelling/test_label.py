@@ -132,6 +132,27 @@ def failing_at_first(model, *replies):
     return lambda body, n: replies[n - 1] if n <= len(replies) else model(body, n)
 
 
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_request_that_a_policy_denies_is_counted_and_the_purchase_goes_on(traffic, status):
+    usual = usual_upstream().models
+
+    def picky(body, n):
+        """Deny a question by its text, at once; others take their time."""
+        if "Question 7 " in user_text(body):
+            return Reply(status=status)
+        return usual["frontier"](body, n)
+
+    upstream = usual_upstream(frontier=picky)
+    with serving(upstream) as url:
+        report = buy(traffic, url)
+        again = buy(traffic, url)
+    assert (report.tried, report.labelled, report.stopped) == (40, 39, "")
+    assert again.labelled == 39
+    (problem,) = report.problems
+    assert problem.startswith(f"no answer of frontier: HTTP {status}")
+    assert max(upstream.paid.values()) == 1
+
+
 def test_failures_limits_and_hangs_are_lived_through(traffic):
     usual = usual_upstream().models
     upstream = usual_upstream(
@@ -247,7 +268,9 @@ def test_pair_may_be_judged_by_itself_where_the_user_says_so(traffic):
 def test_journal_of_another_purchase_is_refused(traffic):
     with serving(usual_upstream()) as url:
         buy(traffic, url, n=5)
-        with pytest.raises(TrafficError, match="journal of another purchase: it differs in judge"):
+        with pytest.raises(TrafficError, match="of another purchase: it differs in max_tokens"):
+            buy(traffic, url, n=5, max_tokens=90)
+        with pytest.raises(OutputExistsError, match="labels of one judge must not go over those"):
             buy(traffic, url, n=5, judge="other-judge")
 
 

@@ -109,7 +109,7 @@ def test_guard_is_as_large_as_what_fails():
     groups = np.r_[np.repeat(np.arange(10), 10), np.arange(10, 1000)].astype(str)
     data = losses(np.r_[np.ones(100), np.zeros(990)], groups=groups)
     assert data.requests_a_group == pytest.approx(1990 / 1090)
-    assert data._guard == pytest.approx((1000 + (1990 / 1090) ** 2) / (100 + 1990 / 1090))
+    assert data._usual_guard == pytest.approx((1000 + (1990 / 1090) ** 2) / (100 + 1990 / 1090))
 
 
 def test_leeway_is_reckoned_with_as_if_it_went_wrong():

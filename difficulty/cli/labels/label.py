@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -36,9 +37,16 @@ _LINE_EVERY_S = 60.0
 """Of progress, where it goes into a file or a pipe."""
 _MOST_LISTED = 8
 _ROLES = ("cheap", "frontier", "judge")
+_ANOTHER_JUDGE = (
+    "the same command with another --judge, another -o and --journal {journal}: answers are not"
+    " bought again"
+)
+_OF_ONE_RUN = ("yes", "n", "export", "human", "journal", "repeat_lost", "overwrite", "json")
+"""Options that the next round does not repeat."""
 
 
 def label(
+    context: typer.Context,
     traffic: TrafficPath,
     cheap: Annotated[
         str, typer.Option(metavar="MODEL", help="The cheap model, as LiteLLM names it.")
@@ -187,12 +195,18 @@ def label(
             say("nothing was called or written; --yes spends the money")
         return
     next_step = _next_step(result, out_path, export)
+    next_round = _next_round(context, result, out_path, budget_usd)
     if json:
-        print_json({"out": str(out_path), **result.as_dict(), "next": next_step})
+        steps = {"next": next_step, "next_round": next_round}
+        print_json({"out": str(out_path), **result.as_dict(), **steps})
     else:
         _print_labels(result)
         say(f"wrote {out_path}")
         say(f"next\n  {next_step}")
+        if next_round:
+            say(f"for more labels\n  {next_round}")
+            if bundle is None:
+                say("  with --bundle of a score that learned from these, where it is unsure")
     if not result.went_well:
         raise typer.Exit(1)
 
@@ -293,13 +307,16 @@ def _print_plan(plan: LabelPlan) -> None:
     say(f"  budget     {plan.budget_usd:,.2f} USD{before}; it is never passed")
     if plan.resumed:
         say(f"  goes on with {plan.journal}: what is in it is not bought again")
+    if plan.other_judge:
+        say("  another judge: the budget counts what the answers in the journal cost as well")
+    elif plan.resumed:
         say("  more money finishes these requests; others are another round, with an -o of its own")
 
 
 def _print_labels(report: PurchaseReport) -> None:
     say(
         f"{report.labelled:,} of {report.tried:,} requests labelled for {report.spent_usd:,.4f} USD"
-        f" of {report.plan.budget_usd:,.2f}"
+        f" of {report.plan.budget_usd:,.2f}, {report.left_usd:,.4f} USD left"
     )
     if report.stopped:
         say(f"  ended by {one_line(report.stopped)}")
@@ -352,7 +369,7 @@ def _print_judge(report: PurchaseReport) -> None:
 def _next_step(report: PurchaseReport, out: Path, export: Path | None) -> str:
     votes = report.votes
     if votes and votes["unknown"] > votes["pairs"] / 2:
-        return "the same command with another judge and another -o"
+        return _ANOTHER_JUDGE.format(journal=report.plan.journal)
     if report.stopped and not report.went_well:
         return "the same command again: it goes on where it ended"
     if report.stopped and not report.labelled:
@@ -361,10 +378,55 @@ def _next_step(report: PurchaseReport, out: Path, export: Path | None) -> str:
         judged = str(export or "JUDGED")
         words = ["difficulty", "outcomes", str(out), judged, "-o", "judged.parquet"]
     elif not report.labelled:
-        return "the same command with another judge and another -o"
+        return _ANOTHER_JUDGE.format(journal=report.plan.journal)
     else:
         words = ["difficulty", "train", str(out), "-o", "runs/first"]
     return one_line(shlex.join(words))
+
+
+def _next_round(
+    context: typer.Context, report: PurchaseReport, out: Path, budget_usd: float
+) -> str | None:
+    """Return the command that labels others; ``None`` where none can be."""
+    if not report.tried or not report.went_well or report.tried >= report.plan.eligible:
+        return None
+    left = math.floor(100.0 * report.left_usd) / 100.0
+    changes = {
+        # What people are to judge is read back first.
+        "traffic": str(out) if report.measured_by else "judged.parquet",
+        "budget_usd": f"{left if left > report.plan.worst_request_usd else budget_usd:g}",
+        "out_path": str(_next_name(out)),
+    }
+    words = ["difficulty", "label"]
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        source = context.get_parameter_source(name)
+        if source is None or source.name != "COMMANDLINE" or name in _OF_ONE_RUN:
+            continue
+        value = changes.get(name, context.params[name])
+        words += _as_typed(parameter, value if isinstance(value, list | tuple) else [value])
+    return one_line(shlex.join(words))
+
+
+def _as_typed(parameter: Any, values: Sequence[Any]) -> Iterator[str]:
+    """Yield the words by which a parameter gets its values."""
+    for value in values:
+        if parameter.param_type_name == "argument":
+            yield str(value)
+        elif isinstance(value, bool):
+            yield parameter.opts[0] if value else parameter.secondary_opts[0]
+        else:
+            yield from (max(parameter.opts, key=len), str(value))
+
+
+def _next_name(out: Path) -> Path:
+    """Return ``labelled-2.parquet`` for ``labelled.parquet``, and so on, one that is not there."""
+    stem, _, number = out.stem.rpartition("-")
+    n = int(number) + 1 if stem and number.isdecimal() else 2
+    stem = stem if n > 2 or (stem and number.isdecimal()) else out.stem
+    while (path := out.with_name(f"{stem}-{n}{out.suffix}")).exists():
+        n += 1
+    return path
 
 
 def _percent(estimate: Estimate) -> str:

@@ -108,6 +108,7 @@ def replay(
             since=since.date() if since else None,
             plan_width=plan,
             trust=build_trust(trust),
+            out=out_path,
             progress=show,
         )
     write_replay(result, out_path, write_page(result))

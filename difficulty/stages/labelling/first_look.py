@@ -91,11 +91,12 @@ def look_at(
     options: ReadOptions = AS_FOUND,
     prices: Prices | None = None,
     progress: Callable[[int], None] | None = None,
+    prices_path: Path | None = None,
 ) -> FirstLook:
     """Read a log as ``ingest`` would, keep nothing of it, and say what it holds.
 
     Of a table, the mapping that ``ingest --suggest`` proposes is tried too, and taken where more is
-    found with it.
+    found with it. The commands that come next name ``prices_path``, where ``prices`` were read.
 
     Raises
     ------
@@ -107,8 +108,8 @@ def look_at(
         try:
             read = _read(path, options, Path(scratch), progress)
         except DifficultyError as error:
-            return _unread(path, options, format, str(error))
-        return _described(path, options, format, read, prices)
+            return _unread(path, options, format, str(error), prices_path)
+        return _described(path, options, format, read, prices, prices_path)
 
 
 def _read(
@@ -155,10 +156,13 @@ def _worth(summary: Summary) -> int:
     return sum(sum(counts.values()) for counts in known)
 
 
-def _unread(path: Path, options: ReadOptions, format: str, problem: str) -> FirstLook:
+def _unread(
+    path: Path, options: ReadOptions, format: str, problem: str, prices_path: Path | None
+) -> FirstLook:
     steps = [_ingest_command(path, options)]
     if "--cheap" in problem:  # the models that the log names stand in the problem
-        steps = [_shown("start", path, "--cheap", "MODEL", "--frontier", "MODEL")]
+        pair = ("--cheap", "MODEL", "--frontier", "MODEL")
+        steps = [_shown("start", path, *pair, *_prices_words(prices_path))]
     elif format == "native":
         steps = [_suggest_command(path, options), _ingest_command(path, options, mapped=True)]
     return FirstLook(
@@ -183,7 +187,12 @@ def _unread(path: Path, options: ReadOptions, format: str, problem: str) -> Firs
 
 
 def _described(
-    path: Path, options: ReadOptions, format: str, read: _Read, prices: Prices | None
+    path: Path,
+    options: ReadOptions,
+    format: str,
+    read: _Read,
+    prices: Prices | None,
+    prices_path: Path | None,
 ) -> FirstLook:
     summary, traffic = read.summary, read.traffic
     known = summary.known_outcomes
@@ -220,7 +229,7 @@ def _described(
         scripts=dict(scripts.most_common()),
         missing=tuple(_missing(read, labelled, both, answers)),
         cost=_label_price(traffic, tokens, characters, prices) if lacking else None,
-        next_steps=tuple(_next_steps(path, options, read.mapped, lacking)),
+        next_steps=tuple(_next_steps(path, options, read.mapped, lacking, prices_path)),
     )
 
 
@@ -278,12 +287,14 @@ def _label_price(
     return LabelPrice(requests=n, usd=n * usd, basis="; ".join(notes))
 
 
-def _next_steps(path: Path, options: ReadOptions, mapped: bool, lacking: bool) -> Sequence[str]:
+def _next_steps(
+    path: Path, options: ReadOptions, mapped: bool, lacking: bool, prices_path: Path | None
+) -> Sequence[str]:
     steps = [_ingest_command(path, options, mapped=mapped)]
     if mapped:
         steps.insert(0, _suggest_command(path, options))
     if lacking:
-        steps.append(_label_command(options))
+        steps.append(_label_command(options, prices_path))
         steps.append("difficulty outcomes traffic.parquet FEEDBACK.jsonl -o late.parquet")
         steps.append("difficulty litellm-config --observe --frontier MODEL > proxy.yaml")
     else:
@@ -292,14 +303,19 @@ def _next_steps(path: Path, options: ReadOptions, mapped: bool, lacking: bool) -
     return steps
 
 
-def _label_command(options: ReadOptions) -> str:
+def _label_command(options: ReadOptions, prices_path: Path | None) -> str:
     """Return what buys labels; without --yes it says what that would cost."""
     named = options.pair.exact
     pair = (f"--{side} {shlex.quote(named.get(side, f'{side.upper()}_MODEL'))}" for side in _SIDES)
+    prices = "".join(f" {word}" for word in map(shlex.quote, _prices_words(prices_path)))
     return one_line(
-        f"difficulty label traffic.parquet {' '.join(pair)} --judge JUDGE_MODEL --budget-usd 20"
-        " -o labelled.parquet"
+        f"difficulty label traffic.parquet {' '.join(pair)} --judge JUDGE_MODEL{prices}"
+        " --budget-usd 20 -o labelled.parquet"
     )
+
+
+def _prices_words(prices_path: Path | None) -> list[str]:
+    return [] if prices_path is None else ["--prices", str(prices_path)]
 
 
 def _suggest_command(path: Path, options: ReadOptions) -> str:

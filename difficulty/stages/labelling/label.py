@@ -42,7 +42,8 @@ from difficulty.records import Estimate
 from difficulty.stages.labelling.answer_judges import BOTH, PEOPLE, RequestToLabel
 from difficulty.stages.labelling.label_jobs import LabelJob
 from difficulty.stages.labelling.label_models import LabelOptions
-from difficulty.stages.labelling.label_plan import LabelPlan, Prepared, prepare, settings_of
+from difficulty.stages.labelling.label_plan import LabelPlan, Prepared, prepare
+from difficulty.text import one_line
 from difficulty.storage import move_into_place, refuse_existing, scratch_beside, whole_file
 from difficulty.traffic.outcomes import GAIN_OF_VOTE
 from difficulty.traffic.table import Traffic
@@ -71,6 +72,8 @@ class PurchaseReport(Record):
     """How much better the frontier answer is on average, weighted to all requests."""
     power: str
     spent_usd: float
+    left_usd: float
+    """Of the budget."""
     calls: dict[str, int]
     failures: dict[str, int]
     """Attempts that brought nothing, by their kind."""
@@ -155,7 +158,7 @@ def label(
     TrafficError
         If the journal is of another purchase.
     """
-    _refuse_paths(traffic_path, out, export, overwrite=overwrite, journal=journal)
+    _refuse_paths(traffic_path, out, export, options, overwrite=overwrite, journal=journal)
     if options.judge == PEOPLE and export is None:
         raise InvalidValueError(
             "the judge", PEOPLE, rule="have something to judge", hint="Pass --export FILE."
@@ -169,8 +172,8 @@ def label(
         if not spend:
             return ready.plan
         said = read_verdicts(human, ready.traffic) if human else None
-        if kept.plan is None:
-            kept.begin(settings_of(ready, options))
+        if kept.plan != ready.settings:
+            kept.begin(ready.settings)
         if options.repeat_lost:
             kept.forget_lost()
         budget = Budget(options.budget_usd, spent_usd=kept.spent_usd)
@@ -189,7 +192,13 @@ def label(
 
 
 def _refuse_paths(
-    traffic: Path, out: Path, export: Path | None, *, overwrite: bool, journal: Path | None
+    traffic: Path,
+    out: Path,
+    export: Path | None,
+    options: LabelOptions,
+    *,
+    overwrite: bool,
+    journal: Path | None,
 ) -> None:
     if out.suffix.lower() != ".parquet" or out.is_dir():
         raise TrafficError(
@@ -200,6 +209,13 @@ def _refuse_paths(
     # of one that never began.
     begun = journal or journal_path(out)
     again = begun.is_file() and begun.stat().st_size > 0
+    other = _judge_of(out)
+    if again and not overwrite and other not in (None, options.judge):
+        raise OutputExistsError(
+            f"the labels of one judge must not go over those of another: {str(out)!r} has those of"
+            f" {one_line(str(other))}. Pass another -o, and --journal {begun} so that no answer is"
+            " bought again."
+        )
     refuse_existing(out, overwrite=overwrite or again)
     if export is not None:
         refuse_existing(export, overwrite=overwrite or again)
@@ -209,6 +225,15 @@ def _refuse_paths(
         raise OutputExistsError(
             f"the output must not be what is read: got {str(out)!r} for both. Choose another name."
         )
+
+
+def _judge_of(out: Path) -> str | None:
+    """Return who judged what is at ``out``; ``None`` where nothing says it."""
+    try:
+        judge = json.loads(summary_path(out).read_text(encoding="utf-8"))["plan"]["judge"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return judge if isinstance(judge, str) and out.exists() else None
 
 
 @contextmanager
@@ -274,6 +299,7 @@ def _settle(
         if "frontier" in ready.judge.sides and ready.judge.measured_by
         else "",
         spent_usd=shop.budget.spent_usd,
+        left_usd=max(0.0, options.budget_usd - shop.budget.spent_usd),
         calls=dict(shop.counts),
         failures=dict(shop.failures.most_common()),
         stopped=shop.stopped,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from difficulty.answers.answer import answer_column
 from difficulty.labelling.budget import Purse
-from difficulty.labelling.buying import Shop, Unanswered
+from difficulty.labelling.buying import Shop, Unanswered, call_key
 from difficulty.labelling.model_calls import CalledModel, ModelQuestion
 from difficulty.routes import Route
 from difficulty.stages.labelling.answer_judges import BOTH, AnswerJudge, RequestToLabel
@@ -69,6 +69,11 @@ class LabelJob:
     def missing(self) -> list[Route]:
         """Sides whose answers are to be bought."""
         return [side for side in self.judge.sides if side not in self.request.answers]
+
+    def has_bought(self, side: Route, shop: Shop) -> bool:
+        """Return whether the journal has the answer of a side."""
+        key = call_key(self.models.of(side), self._question)
+        return shop.journal.known(key).answer is not None
 
     @property
     def first_calls(self) -> list[tuple[CalledModel, ModelQuestion]]:

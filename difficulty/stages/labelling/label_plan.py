@@ -75,6 +75,10 @@ class LabelPlan(Record):
     """By earlier runs of the same command."""
     judge: str
     resumed: bool
+    other_judge: bool
+    """Whether the journal is of a purchase with another judge: the models' answers in it are not
+    bought again.
+    """
     journal: str
 
 
@@ -87,6 +91,8 @@ class Prepared(NamedTuple):
     choice: ChosenRequests
     requests: list[RequestToLabel]
     plan: LabelPlan
+    settings: dict[str, Any]
+    """What must be the same when the command is run again."""
 
 
 def prepare(
@@ -129,20 +135,29 @@ def prepare(
     shop = Shop(ModelCaller(), budget, journal)
     jobs = [LabelJob(request, models, judge) for request in requests]
     worst = max((job.worst_usd(shop) for job in jobs), default=0.0)
+    settings = _settings(traffic, choice, options)
+    _refuse_another(journal, settings)
+    other_judge = journal.plan is not None and _differ(journal.plan, settings) != []
     left = options.budget_usd - journal.spent_usd
-    if jobs and journal.plan is None and jobs[0].worst_usd(shop) > left:
+    begins = journal.plan is None or other_judge
+    if jobs and begins and (first := jobs[0].worst_usd(shop)) > max(left, 0.0):
+        spent = (
+            f", of which {journal.spent_usd:.4f} USD went for what is in the journal"
+            if journal.spent_usd
+            else ""
+        )
         raise TooFewSamplesError(
-            f"the budget must cover a request at its worst: it may cost {worst:.4f} USD with"
-            f" answers of {options.max_tokens:,} tokens, and the budget is"
-            f" {options.budget_usd:g} USD. Raise it, or lower --max-tokens."
+            f"the budget must cover a request at its worst: it may cost {max(first, worst):.4f} USD"
+            f" with answers of {options.max_tokens:,} tokens, and the budget is"
+            f" {options.budget_usd:g} USD{spent}. Raise it, or lower --max-tokens."
         )
     plan = LabelPlan(
         requests=len(requests),
         eligible=int(eligible.sum()),
         left_out=left_out,
         chosen=choice.sentences,
-        to_buy=_to_buy(jobs, judge),
-        expected_usd=float(usd[choice.rows].sum()),
+        to_buy=_to_buy(jobs, judge, shop),
+        expected_usd=float(usd[choice.rows].sum()) - expected.known_usd(traffic, jobs, shop),
         expected_answer_tokens={side: round(expected.answer[side], 1) for side in BOTH},
         basis=expected.basis,
         worst_request_usd=worst,
@@ -150,11 +165,10 @@ def prepare(
         spent_usd=journal.spent_usd,
         judge=options.judge,
         resumed=journal.plan is not None,
+        other_judge=other_judge,
         journal=str(journal.path),
     )
-    ready = Prepared(traffic, models, judge, choice, requests, plan)
-    _refuse_another(journal, settings_of(ready, options))
-    return ready
+    return Prepared(traffic, models, judge, choice, requests, plan, settings)
 
 
 def _eligible(
@@ -211,7 +225,6 @@ class _Expected:
 
     def usd(self, traffic: Traffic, rows: NDArray[np.bool_]) -> FloatArray:
         """Return what each request is likely to cost, 0 for those that are not asked about."""
-        prompt = traffic.tokens.prompt
         usd = np.zeros(len(traffic))
         missing = {
             side: [answer is None for answer in traffic.column(f"{side}_answer")] for side in BOTH
@@ -219,19 +232,35 @@ class _Expected:
         for row, messages in enumerate(traffic.each_messages()):
             if not rows[row]:
                 continue
-            asked = float(prompt[row])
-            if np.isnan(asked):
-                asked = sum(len(m["content"].encode("utf-8", "replace")) for m in messages)
-                asked /= _BYTES_A_TOKEN
+            asked = _asked_tokens(traffic, row, messages)
             for side in self.judge.sides:
                 if missing[side][row]:
-                    price = self.models.of(side).price
-                    usd[row] += price.usd(round(asked), round(self.answer[side]))
+                    usd[row] += self._answer_usd(side, asked)
             if self.models.judge is not None:
                 shown = asked + sum(self.answer.values()) + _PROMPT_OF_JUDGE_TOKENS
                 price = self.models.judge.price
                 usd[row] += self.judge.calls * price.usd(round(shown), round(_USUAL_VERDICT_TOKENS))
         return usd
+
+    def known_usd(self, traffic: Traffic, jobs: Sequence[LabelJob], shop: Shop) -> float:
+        """Return what answers would cost that are in the journal."""
+        return sum(
+            self._answer_usd(side, _asked_tokens(traffic, job.request.row, job.request.messages))
+            for job in jobs
+            for side in job.missing
+            if job.has_bought(side, shop)
+        )
+
+    def _answer_usd(self, side: Route, asked: float) -> float:
+        return self.models.of(side).price.usd(round(asked), round(self.answer[side]))
+
+
+def _asked_tokens(traffic: Traffic, row: int, messages: Sequence[Mapping[str, str]]) -> float:
+    known = float(traffic.tokens.prompt[row])
+    if np.isfinite(known):
+        return known
+    n_bytes = sum(len(message["content"].encode("utf-8", "replace")) for message in messages)
+    return n_bytes / _BYTES_A_TOKEN
 
 
 def _mean(values: FloatArray) -> float | None:
@@ -277,16 +306,19 @@ def _choose(
     )
 
 
-def _to_buy(jobs: Sequence[LabelJob], judge: AnswerJudge) -> dict[str, int]:
-    counts = Counter(side for job in jobs for side in job.missing)
+def _to_buy(jobs: Sequence[LabelJob], judge: AnswerJudge, shop: Shop) -> dict[str, int]:
+    counts = Counter(side for job in jobs for side in job.missing if not job.has_bought(side, shop))
     return {**{side: counts[side] for side in BOTH}, "judge": judge.calls * len(jobs)}
 
 
-def settings_of(ready: Prepared, options: LabelOptions) -> dict[str, Any]:
-    """Return what must be the same when the command is run again."""
-    ids = [ready.traffic.ids[row] for row in ready.choice.rows]
+_OF_JUDGE = ("judge", "judge_max_tokens", "judge_prompt")
+"""Settings in which a purchase may differ from the journal's: answers are of the models alone."""
+
+
+def _settings(traffic: Traffic, choice: ChosenRequests, options: LabelOptions) -> dict[str, Any]:
+    ids = [traffic.ids[row] for row in choice.rows]
     return {
-        "traffic": ready.traffic.data_hash,
+        "traffic": traffic.data_hash,
         "cheap": options.cheap,
         "frontier": options.frontier,
         "judge": options.judge,
@@ -298,12 +330,17 @@ def settings_of(ready: Prepared, options: LabelOptions) -> dict[str, Any]:
     }
 
 
+def _differ(plan: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
+    return [name for name, value in settings.items() if plan.get(name) != value]
+
+
 def _refuse_another(journal: PurchaseJournal, settings: Mapping[str, Any]) -> None:
     if journal.plan is None:
         return
-    other = [name for name, value in settings.items() if journal.plan.get(name) != value]
+    other = [name for name in _differ(journal.plan, settings) if name not in _OF_JUDGE]
     if other:
         raise TrafficError(
             f"{str(journal.path)!r} is the journal of another purchase: it differs in"
-            f" {', '.join(other)}. Run the command as it was begun, or choose another output."
+            f" {', '.join(other)}. Run the command as it was begun, or choose another output; only"
+            " the judge may be another one."
         )

@@ -22,7 +22,7 @@ from difficulty.monitor.monitor_view import monitor_page
 from difficulty.records import Estimate, Prices
 from difficulty.runtime.router import read_trusted
 from difficulty.stages.watching.expecting import Expected, expect_of_latest, expected_section
-from difficulty.stages.watching.standing_alarms import alarm_section, find_alarms
+from difficulty.stages.watching.standing_alarms import alarm_section, find_alarms, words_of_log
 from difficulty.storage import whole_file
 from difficulty.telemetry.meter import Meter
 
@@ -170,6 +170,7 @@ def monitor(
             bundle,
             bundle_path,
             logs=logs,
+            outcomes=options.outcomes,
             any_bundle=options.any_bundle,
             since=options.since,
             until=options.until,
@@ -286,7 +287,7 @@ def _next_step(
     watch: Watch, logs: Sequence[Path], bundle: Path, review: date, options: MonitorOptions
 ) -> str:
     """Return the command, or the wait, that follows."""
-    log = " ".join(shlex.quote(str(path)) for path in logs)
+    log = words_of_log(logs, options.outcomes)
     place = shlex.quote(str(bundle))
     if watch.overall["quality"].value is None and not options.outcomes:
         return (

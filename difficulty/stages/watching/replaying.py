@@ -20,7 +20,7 @@ from difficulty.replay.exploration_plan import PlanBasis, plan_exploration
 from difficulty.replay.logged_sides import COLUMNS, LoggedRequests
 from difficulty.replay.other_rule import EXPLORED, cut_at, in_session
 from difficulty.replay.outcome_model import deal_folds
-from difficulty.replay.replay_page import sum_up
+from difficulty.replay.replay_page import Places, sum_up
 from difficulty.replay.replay_result import ReplayCandidate, ReplayPlan, ReplayResult
 from difficulty.replay.replayed_figures import (
     BY_ALL_ESTIMATORS,
@@ -72,6 +72,7 @@ def replay_log(
     since: date | None = None,
     plan_width: float | None = None,
     trust: Trust | None = None,
+    out: Path | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> ReplayResult:
     """Say what another bundle, or other thresholds, would have had on logged traffic.
@@ -98,6 +99,8 @@ def replay_log(
         Wanted width of the interval of the difference of quality, above 0.
     trust : Trust, optional
         Whose signature bundles must bear.
+    out : Path, optional
+        Folder that the result goes to, for the command that comes next.
     progress : callable, optional
         Told what is being done, in a few words.
 
@@ -175,6 +178,7 @@ def replay_log(
             with_check=rule.answer_threshold is not None,
         ),
         plan_width,
+        Places(logged_bundle_path, out),
     )
 
 
@@ -256,7 +260,7 @@ class _Sources:
     with_check: bool
 
 
-def _result(sources: _Sources, plan_width: float | None) -> ReplayResult:
+def _result(sources: _Sources, plan_width: float | None, places: Places) -> ReplayResult:
     replayed = sources.replayed
     figures = replayed.figures
     parts = {
@@ -289,7 +293,7 @@ def _result(sources: _Sources, plan_width: float | None) -> ReplayResult:
         next_step="",
         plan=None if plan_width is None else _plan(sources, plan_width),
     )
-    sentence, next_step = sum_up(result)
+    sentence, next_step = sum_up(result, places)
     return replace(result, sentence=sentence, next_step=next_step)
 
 

@@ -26,6 +26,7 @@ def find_alarms(
     path: Path,
     *,
     logs: Sequence[Path] = (),
+    outcomes: Sequence[Path] = (),
     any_bundle: bool = False,
     since: datetime | None = None,
     until: datetime | None = None,
@@ -40,7 +41,7 @@ def find_alarms(
         Whose decisions are watched, and whose promises.
     path : Path
         Where it lies, for the commands that answer alarms.
-    logs : sequence of Path
+    logs, outcomes : sequence of Path
         What was read, for the same.
     any_bundle : bool
         Whether the decisions of all bundles count.
@@ -80,8 +81,15 @@ def find_alarms(
         DailySummaries.joined(parts),
         promises,
         bundle=shlex.quote(str(path)),
-        logs=" ".join(shlex.quote(str(log)) for log in logs) or "LOG",
+        logs=words_of_log(logs, outcomes),
     )
+
+
+def words_of_log(logs: Sequence[Path], outcomes: Sequence[Path]) -> str:
+    """Return the words of a command that reads the same log with the same late outcomes."""
+    words = [str(log) for log in logs] or ["LOG"]
+    words += [word for path in outcomes for word in ("--outcomes", str(path))]
+    return shlex.join(words)
 
 
 def _column(name: str) -> str:

@@ -394,18 +394,23 @@ def _grouping(calls: Sequence[LoggedCall]) -> str | None:
 
 def _names_wanted(source: object, calls: Sequence[LoggedCall]) -> str:
     models = Counter(call.model or "none" for call in calls)
-    spent: dict[str, list[float]] = {}
+    spent: dict[str, list[tuple[float, float]]] = {}
     for call in calls:
         cost, size = as_float(call.cost_usd), as_float(call.usage.completion)
         if cost and size:
-            spent.setdefault(call.model or "none", []).append(cost / size)
+            spent.setdefault(call.model or "none", []).append((cost, size))
     names = [name for name, _ in models.most_common()]
-    if len(spent) == len(names):  # what costs more a token is said second
-        names.sort(key=lambda name: sum(spent[name]) / len(spent[name]))
+    by_price = len(spent) == len(names)
+    if by_price:  # what costs more a token is said second
+        sums = {
+            name: [sum(part) for part in zip(*calls, strict=True)] for name, calls in spent.items()
+        }
+        names.sort(key=lambda name: sums[name][0] / sums[name][1])
     told = ", ".join(f"{name!r:.80} ({models[name]:,})" for name in names[:_MOST_TOLD])
     more = f" and {len(names) - _MOST_TOLD:,} more" if len(names) > _MOST_TOLD else ""
+    basis = "by what a token of their answers cost here" if by_price else "which is a guess"
     example = (
-        f"--cheap {names[0]!r:.80} --frontier {names[-1]!r:.80}, or the other way round"
+        f"--cheap {names[0]!r:.80} --frontier {names[-1]!r:.80} ({basis}), or the other way round"
         if len(names) > 1
         else f"--frontier {names[0] if names else 'NAME'!r:.80} where it is the frontier model"
     )
