@@ -43,8 +43,8 @@ from difficulty.stages.labelling.answer_judges import BOTH, PEOPLE, RequestToLab
 from difficulty.stages.labelling.label_jobs import LabelJob
 from difficulty.stages.labelling.label_models import LabelOptions
 from difficulty.stages.labelling.label_plan import LabelPlan, Prepared, prepare
-from difficulty.text import one_line
 from difficulty.storage import move_into_place, refuse_existing, scratch_beside, whole_file
+from difficulty.text import one_line
 from difficulty.traffic.outcomes import GAIN_OF_VOTE
 from difficulty.traffic.table import Traffic
 from difficulty.traffic.writer import summary_path
