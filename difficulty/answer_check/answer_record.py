@@ -60,7 +60,7 @@ class AnswerRecord(SavedForm):
     labels: int
     """Those with a known outcome."""
     failures: float
-    """How many of these failed, in answers."""
+    """How many of these failed, in answers; where votes are all that is known, how many lost."""
     form: Form
     started: bool
     """Whether it starts from the check of another cheap model."""
@@ -78,6 +78,8 @@ class AnswerRecord(SavedForm):
     """By ``p_cheap_fails``, ascending: which answers are checked depends on it. None for fewer than
     200 answers.
     """
+    by_votes: bool = False
+    """Whether votes are all that is known of the answers."""
 
     @property
     def sentence(self) -> str:
@@ -87,9 +89,10 @@ class AnswerRecord(SavedForm):
         slope, skill = (
             "unknown" if value is None else f"{value:.2f}" for value in (self.slope, self.skill)
         )
+        failed = "lost, a tie counting half" if self.by_votes else "failed"
         return (
             f"check of the answer: learned from {self.answers:,} answers, of which"
-            f" {self.labels:,} have a known outcome and {self.failures:,.0f} failed; out of fold"
+            f" {self.labels:,} have a known outcome and {self.failures:,.0f} {failed}; out of fold"
             f" its calibration slope is {slope} (1 is right), its skill {skill} (0 is no better"
             " than the mean)."
         )
@@ -99,6 +102,7 @@ def record_of(check: AnswerCheck, fit: LabelledAnswers) -> AnswerRecord:
     """Return what is to be said of a check that was just fitted to these answers."""
     known = ~np.isnan(fit.failure)
     outcome, weight = fit.failure[known], fit.outcomes.weight[known]
+    graded = fit.outcomes.without_votes().cheap_quality
     slope = skill = None
     if known.any():
         p_fails = check.out_of_fold_.p_answer_fails[known]
@@ -113,6 +117,7 @@ def record_of(check: AnswerCheck, fit: LabelledAnswers) -> AnswerRecord:
         answers=len(fit),
         labels=int(known.sum()),
         failures=float(outcome.sum()),
+        by_votes=bool(known.any() and np.isnan(graded[known]).all()),
         form=check.form,
         started=check.start is not None,
         weights=tuple(map(float, check.stack_.coefficients)),
