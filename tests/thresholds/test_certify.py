@@ -212,3 +212,12 @@ def test_samples_to_certify_by_hand():
         1.2816**2 * 0.16 / 0.0025, abs=1
     )
     assert samples_to_certify(0.25, alpha=0.25, delta=0.1) is None
+
+
+def test_guard_of_logged_samples_is_as_heavy_as_what_is_kept():
+    """What a policy hardly ever kept weighs nothing on a threshold that does not keep it either."""
+    weight = np.repeat([1.0, 20.0], [300, 10])
+    data = dataclasses.replace(losses(np.zeros(310), weight=weight), logged=True)
+    easy, all_of_them = data._guards(np.array([300, 310]))
+    assert easy < all_of_them == pytest.approx(20.0)
+    assert easy == pytest.approx(data._usual_guard)
