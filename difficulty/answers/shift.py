@@ -50,15 +50,22 @@ class Reference(NamedTuple):
     bands: Bands | None = None
     """Where there were answers enough to tell them apart."""
 
-    def at(self, p_cheap_fails: float) -> tuple[FloatArray, FloatArray]:
-        """Return mean and share known of the facts of answers to requests like one; of all where
-        ``p_cheap_fails`` is ``nan``.
+    def at(self, p_cheap_fails: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return mean and share known of the facts of answers to requests like n, arrays of shape
+        (n, k); of all answers where ``p_cheap_fails``, of shape (n,), is ``nan``.
         """
-        if self.bands is None or not np.isfinite(p_cheap_fails):
-            return self.mean, self.known
-        band = int(np.searchsorted(self.bands.edges, p_cheap_fails, side="left"))
-        mean = self.bands.mean[band]
-        return np.where(np.isnan(mean), self.mean, mean), self.bands.known[band]
+        shape = (len(p_cheap_fails), len(self.mean))
+        if self.bands is None:
+            return np.broadcast_to(self.mean, shape), np.broadcast_to(self.known, shape)
+        band = np.searchsorted(self.bands.edges, p_cheap_fails, side="left")
+        is_said = np.isfinite(p_cheap_fails)
+        band = np.where(is_said, band, 0)
+        mean, known = self.bands.mean[band], self.bands.known[band]
+        is_said = is_said[:, np.newaxis]
+        return (
+            np.where(is_said & ~np.isnan(mean), mean, self.mean),
+            np.where(is_said, known, self.known),
+        )
 
 
 class Shift(NamedTuple):
@@ -106,20 +113,22 @@ class FactMeans:
         of shape (n,) or one for all; ``nan`` is unknown.
         """
         rows = np.atleast_2d(np.asarray(values, dtype=np.float64))
-        said = np.broadcast_to(np.asarray(p_cheap_fails, dtype=np.float64), len(rows)).tolist()
-        for row, p_fails in zip(rows, said, strict=True):
-            mean, known = self._reference.at(p_fails)
-            deviations = (row - mean) / self._spread
-            is_known = np.isfinite(row)
-            held = np.where(np.isfinite(deviations), deviations, 0.0)
-            self._sums *= self._keep
-            self._sums += np.clip(held, -MOST_DEVIATIONS, MOST_DEVIATIONS)
-            self._counts *= self._keep
-            self._counts += is_known
-            self._expected *= self._keep
-            self._expected += known
-            self._total = self._total * self._keep + 1.0
-            self.n_answers += 1
+        said = np.broadcast_to(np.asarray(p_cheap_fails, dtype=np.float64), len(rows))
+        mean, known = self._reference.at(said)
+        deviations = (rows - mean) / self._spread
+        held = np.where(np.isfinite(deviations), deviations, 0.0)
+        # The last answer counts in full, each before it by a step less.
+        weight = self._keep ** np.arange(len(rows) - 1, -1, -1, dtype=np.float64)
+        faded = self._keep ** len(rows)
+        for total, each in (
+            (self._sums, np.clip(held, -MOST_DEVIATIONS, MOST_DEVIATIONS)),
+            (self._counts, np.isfinite(rows)),
+            (self._expected, known),
+        ):
+            total *= faded
+            total += weight @ each
+        self._total = self._total * faded + float(weight.sum())
+        self.n_answers += len(rows)
 
     def shift(self) -> Shift | None:
         """Return how far the facts moved; ``None`` where there are too few answers to say."""
@@ -128,7 +137,9 @@ class FactMeans:
         known = self._expected / self._total
         share = self._counts / self._total
         change = np.abs(share - known)
-        limit = np.maximum(_LEAST_MOVE, HALF_A_DEVIATION * np.sqrt(known * (1.0 - known)))
+        # A share of 1 may be a little more, as sums round.
+        spread = np.sqrt(np.maximum(known * (1.0 - known), 0.0))
+        limit = np.maximum(_LEAST_MOVE, HALF_A_DEVIATION * spread)
         # As many that tell as there must be answers, or a rare fact's few would speak for all.
         is_judged = (self._counts >= self._least / 2) & np.isfinite(self._spread)
         mean = np.zeros(len(known))

@@ -99,7 +99,11 @@ def _may_hold_step(piece: str) -> bool:
     """Return whether a piece has an equals sign, and before the last one a digit and then what may
     be an operator; most pieces have not, and are not read.
     """
-    end = max(piece.rfind("="), piece.rfind("\u2248"), piece.rfind("\\approx"))
+    end = piece.rfind("=")
+    if not piece.isascii():
+        end = max(end, piece.rfind("\u2248"))
+    if "\\" in piece:
+        end = max(end, piece.rfind("\\approx"))
     if end < 0:
         return False
     digit = _DIGIT.search(piece, 0, end)

@@ -127,7 +127,12 @@ class AnswerScorer:
         self.session = session
         self.facts = facts
         self.reference = _reference(facts)
-        self._weights = np.array([fact.weight for fact in facts.facts])
+        weights = np.array([fact.weight for fact in facts.facts])
+        # A fact that never varied, or was never known, moves nothing.
+        varied = self.reference.sd > 0
+        self._weights = np.where(varied, weights, 0.0)
+        self._middle = np.where(varied, self.reference.mean, 0.0)
+        self._spread = np.where(varied, self.reference.sd, 1.0)
 
     @classmethod
     def from_bundle(cls, bundle: Bundle, *, threads: int = 1) -> AnswerScorer | None:
@@ -157,8 +162,14 @@ class AnswerScorer:
         ScoringError
             If an output is not a probability.
         """
-        columns = self.score_many([ids], [answer_ids], features[np.newaxis, :])
-        found = AnswerScore(*(float(columns[name][0]) for name in _OUTPUTS))
+        # One by one, as requests come: without the order and the batches of many.
+        values = (*_one_row(ids), *_one_row(answer_ids), features[np.newaxis, :])
+        found = AnswerScore(
+            *(
+                value.item()
+                for value in self.session.run(_OUTPUTS, dict(zip(_INPUTS, values, strict=True)))
+            )
+        )
         for name, value in zip(_OUTPUTS, found, strict=True):
             if not 0.0 <= value <= 1.0:  # also: not a number
                 raise ScoringError(f"{name} must be in [0, 1]: got {value}. Verify the bundle.")
@@ -194,22 +205,34 @@ class AnswerScorer:
 
     def find_moved(self, facts: NDArray[np.float32]) -> tuple[FactMove, ...]:
         """Return the facts, of shape (len(FACTS),), that moved a score most."""
-        mean, sd = self.reference.mean, self.reference.sd
-        # A fact that never varied, or is not known here, moved nothing.
-        far = np.divide(facts - mean, sd, out=np.zeros(len(facts)), where=sd > 0)
-        far = np.clip(np.nan_to_num(far, nan=0.0), -MOST_DEVIATIONS, MOST_DEVIATIONS)
+        far = (facts - self._middle) / self._spread
+        far[np.isnan(far)] = 0.0  # what is not known here moved nothing
+        np.maximum(far, -MOST_DEVIATIONS, out=far)
+        np.minimum(far, MOST_DEVIATIONS, out=far)
         push = far * self._weights
         strongest = np.argsort(-np.abs(push), kind="stable")[:_MOST_MOVED]
         return tuple(
             FactMove(
                 name=self.facts.facts[number].name,
-                value=round(float(facts[number]), 6),
-                deviations=round(float(far[number]), 3),
-                push=round(float(push[number]), 3),
+                value=round(value, 6),
+                deviations=round(deviations, 3),
+                push=round(pushed, 3),
             )
-            for number in strongest
-            if push[number]
+            for number, value, deviations, pushed in zip(
+                strongest.tolist(),
+                facts[strongest].tolist(),
+                far[strongest].tolist(),
+                push[strongest].tolist(),
+                strict=True,
+            )
+            if pushed
         )
+
+
+def _one_row(ids: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return ids and mask of one text, as :func:`~difficulty.tokens.pad` would."""
+    row = np.array([ids or [0]], dtype=np.int64)
+    return row, np.full(row.shape, bool(ids), dtype=np.int64)
 
 
 def _reference(facts: AnswerFacts) -> Reference:
@@ -254,6 +277,8 @@ class AnswerWatch:
         self._limit = rule.stale_shift if rule else None
         self._version = version
         self._lock = threading.Lock()
+        self._waiting: list[tuple[NDArray[np.float32], float]] = []
+        """Facts that are not yet in the means: they are added many at once, which takes less."""
         self.shift: Shift | None = None
         """How far facts were moved at the last look; ``None`` before there were enough answers."""
         self.is_stale = False
@@ -264,8 +289,11 @@ class AnswerWatch:
         the scorer says the like, and look at their means from time to time.
         """
         with self._lock:
-            self._means.add(facts, p_cheap_fails)
-            if self._means.n_answers % _LOOK_EVERY == 0:
+            self._waiting.append((facts, p_cheap_fails))
+            if len(self._waiting) == _LOOK_EVERY:
+                rows, said = zip(*self._waiting, strict=True)
+                self._waiting.clear()
+                self._means.add(np.stack(rows), said)
                 self.shift = self._means.shift()
                 self._judge()
 
