@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.metrics.arrays import FloatArray
+from difficulty.traffic.outcomes import measures_form
 
 Decisions = Mapping[str, NDArray[Any]]
 """Columns of n decisions by name: floats with NaN for unknown, words as objects with None."""
@@ -138,7 +139,7 @@ def _quality(decisions: Decisions, side: str) -> FloatArray:
     if measures is None:
         return quality
     known = np.flatnonzero(~np.isnan(quality))
-    by_form = [isinstance(name, str) and name.startswith("validators") for name in measures[known]]
+    by_form = [isinstance(name, str) and measures_form(name) for name in measures[known]]
     quality = quality.copy()
     quality[known[np.array(by_form, dtype=bool)]] = np.nan
     return quality

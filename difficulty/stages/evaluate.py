@@ -42,6 +42,7 @@ from difficulty.stages.judging import (
 from difficulty.stages.overlap import BundleOverlap, threshold_rows
 from difficulty.storage import whole_file
 from difficulty.traffic.logged import LoggedReport
+from difficulty.traffic.outcomes import measures_form, ungraded_notes
 from difficulty.traffic.table import Traffic, tokenize
 from difficulty.training.answering import check_by_run
 from difficulty.training.diagnosis import with_suspicion
@@ -212,7 +213,10 @@ def _of_run(path: Path, traffic: Traffic, prices: Prices | None, cache: Path | N
     overlap = run.seen.look_up(traffic, ingested_together=own)
     new = np.flatnonzero(~overlap.any)
     refuse_none(len(new), len(traffic), needs=_NEEDS)
-    picked, logged = weighed(traffic.select(new), run.recipe.labels)
+    unseen, ungraded = traffic.select(new), 0
+    if not all(map(measures_form, run.calibration.outcomes.measures)):
+        unseen, ungraded = unseen.without_forms()
+    picked, logged = weighed(unseen, run.recipe.labels)
     tokens = tokenize(picked, view=run.view, tokenizer=run.tokenizer)
     scores = model.predict(tokens.ids, tokens.tasks)
     answers = check_by_run(run, picked, scores)
@@ -235,7 +239,11 @@ def _of_run(path: Path, traffic: Traffic, prices: Prices | None, cache: Path | N
         # Learnt when training had the fit samples.
         task_means=record.task_gains,
         others=others,
-        notes=(*notes_of(logged, reading), *_counted_notes(picked, prices)),
+        notes=(
+            *ungraded_notes(ungraded),
+            *notes_of(logged, reading),
+            *_counted_notes(picked, prices),
+        ),
         note=(
             f"{left_out:,} samples whose text or group training saw are left out."
             if left_out

@@ -34,6 +34,7 @@ from difficulty.runtime.rule import TaskRules, before_scoring
 from difficulty.runtime.scorer import EarlyScorer, Encoded, Scorer, exit_early, exits
 from difficulty.stages.overlap import BundleOverlap, overlap_of
 from difficulty.traffic.logged import LoggedReport, weigh_logged
+from difficulty.traffic.outcomes import measures_form, ungraded_notes
 from difficulty.traffic.table import Tokenized, Traffic
 from difficulty.training.reading import ReadCounts, Reading, reading_of
 from difficulty.training.run import RunRecord, library_versions, notes_of
@@ -218,11 +219,13 @@ class Picked(NamedTuple):
     overlap: BundleOverlap
     """Which samples of the file the bundle has seen."""
     logged: LoggedReport | None
+    ungraded: tuple[str, ...] = ()
+    """What is to be said of answers of which checks of the form are all that is known."""
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is to be said of the weights."""
-        return notes_of(self.logged)
+        """What is to be said of the outcomes and their weights."""
+        return (*self.ungraded, *notes_of(self.logged))
 
 
 def pick_unseen(bundle: Bundle, traffic: Traffic, *, needs: str) -> Picked:
@@ -236,8 +239,27 @@ def pick_unseen(bundle: Bundle, traffic: Traffic, *, needs: str) -> Picked:
     """
     overlap = overlap_of(bundle, traffic)
     refuse_none(len(traffic) - overlap.left_out, len(traffic), needs=needs)
-    picked, logged = weighed(traffic.select(~overlap.seen), label_settings(bundle))
-    return Picked(picked, overlap, logged)
+    unseen, ungraded = without_forms(traffic.select(~overlap.seen), bundle)
+    picked, logged = weighed(unseen, label_settings(bundle))
+    return Picked(picked, overlap, logged, ungraded)
+
+
+def without_forms(traffic: Traffic, bundle: Bundle) -> tuple[Traffic, tuple[str, ...]]:
+    """Return traffic in which checks of the form alone say nothing, where some answers were graded
+    and the bundle's probabilities are of grades, and what is to be said of it.
+    """
+    if is_by_forms(bundle):
+        return traffic, ()
+    usable, n = traffic.without_forms()
+    return usable, ungraded_notes(n)
+
+
+def is_by_forms(bundle: Bundle) -> bool:
+    """Return whether the bundle's probabilities are of checks of the form: then such outcomes test
+    them, and else they do not.
+    """
+    measures = shipped_figures(bundle).measured_by
+    return bool(measures) and all(map(measures_form, measures))
 
 
 def refuse_none(n: int, n_all: int, *, needs: str) -> None:

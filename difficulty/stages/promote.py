@@ -28,7 +28,14 @@ from difficulty.records import Estimate, Prices
 from difficulty.replay.replay_result import ReplayEvidence, read_replay
 from difficulty.runtime.golden import checked_router
 from difficulty.runtime.router import read_trusted
-from difficulty.stages.judging import catch_rate, label_settings, serve, shipped_figures, weighed
+from difficulty.stages.judging import (
+    catch_rate,
+    label_settings,
+    serve,
+    shipped_figures,
+    weighed,
+    without_forms,
+)
 from difficulty.stages.overlap import CHOSE, hash_of_texts, overlap_of
 from difficulty.traffic.table import Traffic
 from difficulty.training.run import notes_of
@@ -245,11 +252,12 @@ def compare(
             f" got {len(rows):,} of {len(traffic):,}. Pass other traffic, or lower"
             " promotion.least_samples in the recipe."
         )
-    picked, logged = weighed(traffic.select(rows), label_settings(challenger))
+    graded, ungraded = without_forms(traffic.select(rows), challenger)
+    picked, logged = weighed(graded, label_settings(challenger))
     # A bundle that claims a better validator must not win by the claim.
     caught = catch_rate(champion.policy.fallback)
     new, old = (_contender(bundle, picked, prices, caught) for bundle in (challenger, champion))
-    figures, notes = compare_pair(new, old, resampling), [*notes, *notes_of(logged)]
+    figures, notes = compare_pair(new, old, resampling), [*notes, *ungraded, *notes_of(logged)]
     return Comparison(figures, len(rows), gate(figures, settings), notes, warnings)
 
 

@@ -44,7 +44,14 @@ from difficulty.stages.choosing import (
     judge_exits,
     policy_files,
 )
-from difficulty.stages.judging import Served, label_settings, serve, shipped_figures, weighed
+from difficulty.stages.judging import (
+    Served,
+    label_settings,
+    serve,
+    shipped_figures,
+    weighed,
+    without_forms,
+)
 from difficulty.stages.overlap import hash_of_texts, overlap_of
 from difficulty.stages.ship import bundle_name
 from difficulty.thresholds.point import changes, operating_point
@@ -122,7 +129,8 @@ def rechoose(
     sign = partial(sign_folder, key=opened(sign_with)) if sign_with else None
     old = read_bundle(bundle_path)
     unseen, warnings = usable_samples(Traffic.read(traffic_path), old)
-    traffic, logged = weighed(unseen, label_settings(old))
+    graded, ungraded = without_forms(unseen, old)
+    traffic, logged = weighed(graded, label_settings(old))
     scorer, small = Scorer.from_bundle(old), EarlyScorer.from_bundle(old)
     served = serve(
         scorer,
@@ -170,7 +178,7 @@ def rechoose(
     # The rule stays the bundle's, so that a losing one is told and not refused.
     lost = losing(judge_rule(served.under_policy(policy), resampling))
     seen = (UNLABELLED,) if unlabelled else signal.notes
-    said = (*seen, *(task.sentence for task in lost), *early_notes)
+    said = (*ungraded, *seen, *(task.sentence for task in lost), *early_notes)
     notes = (*warnings, *notes_of(logged), *said)
     policy = replace(policy, early=early)
     files = {

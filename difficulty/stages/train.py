@@ -35,6 +35,7 @@ from difficulty.model.saved_model import save_model
 from difficulty.recipe import FeatureSettings, Recipe
 from difficulty.stages.judging import lineage_of
 from difficulty.storage import refuse_existing, whole_folder
+from difficulty.traffic.outcomes import ungraded_notes
 from difficulty.traffic.table import ASIDE
 from difficulty.training.answering import TrainedCheck, train_check
 from difficulty.training.assemble import (
@@ -311,7 +312,8 @@ def _evaluate(material: Material, fitted: _Fitted, resampling: Resampling) -> Ev
     evaluation = evaluate(held_out, resampling, task_means=material.task_means, others=others)
     notes = notes_of(material.logged, fitted.reading, fitted.signal, fitted.labels.summary())
     offered = number_notes(material.recipe, material.learned)
-    return evaluation.noting((*notes, *offered, *fitted.answer_notes))
+    ungraded = ungraded_notes(material.ungraded)
+    return evaluation.noting((*ungraded, *notes, *offered, *fitted.answer_notes))
 
 
 def _curve(material: Material, fitted: _Fitted, say: Progress) -> LearningCurve | None:
@@ -416,6 +418,7 @@ def _record(material: Material, fitted: _Fitted, advice: FamiliarityAdvice | Non
         reading=fitted.reading,
         familiarity=advice,
         logged=material.logged,
+        ungraded=material.ungraded,
         labels=fitted.labels.summary(),
         signal=fitted.signal,
         answer=fitted.answers.record if fitted.answers else None,

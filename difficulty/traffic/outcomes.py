@@ -15,6 +15,30 @@ VALIDATORS, VOTES = "validators", "votes"
 GAIN_OF_VOTE = {"cheap": -1.0, "tie": 0.0, "frontier": 1.0}
 
 
+def measures_form(name: str | None) -> bool:
+    """Return whether outcomes were measured by checks of the answer's form and nothing else."""
+    return bool(name) and all(map(_is_check, str(name).split("+")))
+
+
+def without_checks(name: str | None) -> str | None:
+    """Return the names without those of checks of the form; ``None`` where no other is left."""
+    return "+".join(each for each in (name or "").split("+") if not _is_check(each)) or None
+
+
+def ungraded_notes(n: int) -> tuple[str, ...]:
+    """Return what is to be said of requests that lost a check of the form as their outcome."""
+    if not n:
+        return ()
+    return (
+        f"of {n:,} requests only a check of the cheap answer's form is known: they count as"
+        " unlabelled beside the graded ones",
+    )
+
+
+def _is_check(name: str) -> bool:
+    return name.partition(":")[0] == VALIDATORS
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcomes:
     """Outcomes of n requests.
@@ -34,7 +58,10 @@ class Outcomes:
         Weights of the requests, for what no outcome takes part in; the same when not given.
     measured_by : ndarray of str or None, shape (n,), optional
         What the outcomes of each request were measured by: ``exact``, ``tests``, ``judge:NAME``,
-        ``votes``, ``votes:NAME``, ``validators:NAMES``; ``None`` where nobody said.
+        ``votes``, ``votes:NAME``, ``validators:NAMES``, several of them joined by ``+``; ``None``
+        where nobody said.
+    by_verdict : ndarray of bool, shape (n,), optional
+        Where ``cheap_quality`` stands for ``cheap_passed`` alone; nowhere when not given.
     """
 
     cheap_quality: FloatArray
@@ -43,6 +70,7 @@ class Outcomes:
     weight: FloatArray
     request_weight: FloatArray | None = None
     measured_by: NDArray[np.object_] | None = None
+    by_verdict: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         columns = (self.cheap_quality, self.frontier_quality, self.preferred_gain, self.weight)
@@ -62,6 +90,7 @@ class Outcomes:
             weight=self.weight[rows],
             request_weight=None if self.request_weight is None else self.request_weight[rows],
             measured_by=None if self.measured_by is None else self.measured_by[rows],
+            by_verdict=None if self.by_verdict is None else self.by_verdict[rows],
         )
 
     @property
@@ -84,6 +113,7 @@ class Outcomes:
             if logged
             else None,
             measured_by=np.concatenate([part._measures for part in parts]),
+            by_verdict=np.concatenate([part._verdicts for part in parts]),
         )
 
     @property
@@ -91,12 +121,25 @@ class Outcomes:
         return np.full(len(self), None) if self.measured_by is None else self.measured_by
 
     @property
+    def _verdicts(self) -> NDArray[np.bool_]:
+        return np.zeros(len(self), dtype=bool) if self.by_verdict is None else self.by_verdict
+
+    @property
     def only_checked(self) -> NDArray[np.bool_]:
-        """Which requests are known by checks of the answer's form alone: those see some failures,
-        and never that an answer is right.
+        """Of which requests checks of the cheap answer's form are all that is known of it: those
+        see some failures, and never that an answer is right.
+
+        The frontier answer may be graded beside it: then ``measured_by`` names both, and the
+        verdict is the check's.
         """
+        measures, verdicts = self._measures.tolist(), self._verdicts.tolist()
         return np.array(
-            [(name or "").partition(":")[0] == VALIDATORS for name in self._measures], dtype=bool
+            [
+                measures_form(name)
+                or (verdict and bool(name) and any(map(_is_check, name.split("+"))))
+                for name, verdict in zip(measures, verdicts, strict=True)
+            ],
+            dtype=bool,
         )
 
     def without_votes(self) -> Outcomes:
@@ -121,10 +164,12 @@ class Outcomes:
         votes_gone, checked = self.without_votes(), self.only_checked
         if not checked.any():
             return votes_gone
+        # A verdict is on the cheap answer: a frontier quality beside it is a grade.
+        both = checked & ~self._verdicts
         return replace(
             votes_gone,
             cheap_quality=np.where(checked, np.nan, votes_gone.cheap_quality),
-            frontier_quality=np.where(checked, np.nan, votes_gone.frontier_quality),
+            frontier_quality=np.where(both, np.nan, votes_gone.frontier_quality),
         )
 
     @property

@@ -29,7 +29,7 @@ from difficulty.request_numbers import numbered, read_numbers
 from difficulty.text import TextView, View
 from difficulty.tokens import RequestTokenizer, TokenRows, pick
 from difficulty.traffic.duplicates import bare_key, comparable_text, text_hash
-from difficulty.traffic.outcomes import GAIN_OF_VOTE, VALIDATORS, VOTES, Outcomes
+from difficulty.traffic.outcomes import GAIN_OF_VOTE, VALIDATORS, VOTES, Outcomes, without_checks
 
 try:
     import pyarrow
@@ -224,6 +224,7 @@ class Traffic:
             weight=weight if self._factor is None else weight * self._factor,
             request_weight=None if self._factor is None else _times(weight, self._requests),
             measured_by=measured_by,
+            by_verdict=only_checked,
         )
 
     @cached_property
@@ -370,6 +371,35 @@ class Traffic:
             column = pa.compute.if_else(unknown, None, table.column(name))
             table = table.set_column(place, table.schema.field(place), column)
         return Traffic(table, factor=self._factor, requests=self._requests)
+
+    def without_forms(self, *, least: int = 1) -> tuple[Traffic, int]:
+        """Return the samples in which checks of the cheap answer's form say nothing where others
+        were graded, and how many have lost their outcome so.
+
+        A log checks every kept answer and people grade a part: an answer that passed is not known
+        to be right, and counted so the cheap model would seem to fail far less than it does. Those
+        that failed the check go too, as else of the answers nobody graded only failures would be
+        known.
+
+        Parameters
+        ----------
+        least : int, default 1
+            How many must have been graded; with fewer all stays as it is.
+        """
+        outcomes = self.outcomes
+        forms = outcomes.only_checked & ~np.isnan(outcomes.cheap_quality)
+        graded = ~np.isnan(outcomes.graded().cheap_quality)
+        if not forms.any() or graded.sum() < least:
+            return self, 0
+        without = self.without_outcomes(forms, ("cheap_passed", "cheap_quality"))
+        # A verdict is on the cheap answer; qualities that were named so are both of the form.
+        named = forms & ~np.isnan(self._floats("cheap_quality"))
+        without = without.without_outcomes(named, ("frontier_quality",))
+        names = [
+            without_checks(name) if is_form else name
+            for name, is_form in zip(self._list("measured_by"), forms.tolist(), strict=True)
+        ]
+        return without.with_columns({"measured_by": names}), int(forms.sum())
 
     def _list(self, name: str) -> list[Any]:
         return list(self._table.column(name).to_pylist())

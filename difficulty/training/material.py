@@ -41,6 +41,8 @@ from difficulty.training.search import search
 # Samples with a known outcome that each split needs.
 _NEEDED = {"fit": 60, "calibration": 20}
 _LEAST_OF_EACH = 5
+_LEAST_GRADED = 200
+"""With fewer graded answers, checks of the form are learned from beside them."""
 # Differences of equal qualities round.
 _LEAST_SPREAD = 1e-9
 
@@ -254,6 +256,8 @@ class Material:
         How the recipe calibrates these samples.
     logged : LoggedReport or None
         How logged samples were weighted.
+    ungraded : int
+        Samples that lost a check of the form as their outcome, as others were graded.
     searched : SearchRecord or None
         What a search tried.
     asks_again : bool
@@ -274,6 +278,7 @@ class Material:
     calibration: LabelledTokens
     how: Calibration
     logged: LoggedReport | None = None
+    ungraded: int = 0
     searched: SearchRecord | None = None
     start: Run | None = None
     asks_again: bool = False
@@ -340,8 +345,9 @@ def gather(
     progress("reading traffic")
     read = Traffic.read(traffic_path)
     check_teacher(recipe, teacher, read, unlabelled)
+    graded, ungraded = read.without_forms(least=_LEAST_GRADED)
     # Before the split: what selects outcomes is a property of all rows.
-    traffic, logged = weigh_logged(read, recipe.labels)
+    traffic, logged = weigh_logged(graded, recipe.labels)
     if start:
         splits, asks_again = split_started(traffic, start, recipe)
     else:
@@ -375,6 +381,7 @@ def gather(
         calibration=calibration,
         how=how,
         logged=logged,
+        ungraded=ungraded,
         searched=searched,
         start=start,
         asks_again=asks_again,

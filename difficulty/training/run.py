@@ -63,6 +63,7 @@ from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.duplicates import KEY_BYTES
 from difficulty.traffic.logged import LoggedReport, weigh_logged
 from difficulty.traffic.near import NO_SKETCHES, near_any, sketches_of
+from difficulty.traffic.outcomes import ungraded_notes
 from difficulty.traffic.table import Traffic
 from difficulty.training.reading import Reading
 
@@ -200,13 +201,20 @@ class RunRecord(SavedForm):
     signal: Signal | None = None
     answer: AnswerRecord | None = None
     """The check of answers; ``None`` where there is none."""
+    ungraded: int = 0
+    """Samples of which a check of the form was known and which counted as unlabelled, as others
+    were graded.
+    """
     calibration: Calibration = "split"
     """What the recipe's came to; heads of earlier runs keep off the calibration samples."""
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of the figures has to know."""
-        notes = notes_of(self.logged, self.reading, self.signal, self.labels)
+        notes = (
+            *ungraded_notes(self.ungraded),
+            *notes_of(self.logged, self.reading, self.signal, self.labels),
+        )
         return (*notes, CARRIED_OVER) if self.has_carried_check else notes
 
     @property

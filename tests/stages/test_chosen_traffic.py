@@ -37,7 +37,8 @@ def hajek(values, inclusion):
 def test_training_weighs_and_says_so(chosen):
     _, traffic, run, evaluation = chosen
     record = run.record.logged
-    assert (record.chosen, record.weighted) == (len(traffic), 0)
+    labelled = int(traffic.without_forms()[0].outcomes.known.sum())
+    assert (record.chosen, record.weighted) == (labelled, 0)
     assert 0 < record.chosen_worth < len(traffic)
     for notes in (evaluation.notes, run.record.notes):
         assert any("chosen for labelling and are weighted by 1 / inclusion" in one for one in notes)

@@ -86,6 +86,7 @@ def test_run_keeps_outcomes_of_fit_samples_and_none_of_their_texts(journey, cros
     place = {name: row for row, name in enumerate(traffic.ids)}
     same = traffic.select([place[name] for name in learned.ids])
     assert same.text_hashes() == kept.text_hashes
+    same, _ = same.without_forms()
     np.testing.assert_array_equal(same.outcomes.gain, learned.outcomes.gain)
     assert (kept.totals > 0).all()
     assert Run.read(journey.run).learned is None

@@ -119,3 +119,24 @@ def test_test_samples_without_a_gap_leave_the_curve_without_a_value(journey, row
     assert evaluation.overall["apgr"].value is None
     assert run.learning_curve.value is None
     assert "cannot tell" in run.learning_curve.sentence
+
+
+def test_answers_whose_form_alone_was_checked_are_unlabelled_beside_graded_ones(
+    journey, rows, tmp_path
+):
+    """Every third answer only passed a check: neither training nor any judge after it counts that
+    as right, so the cheap model fails as often as it did among the graded ones.
+    """
+    checked = {"cheap_quality": None, "cheap_passed": True, "measured_by": "validators:json"}
+    mixed = [row | checked if number % 3 == 0 else row for number, row in enumerate(rows)]
+    n = sum(number % 3 == 0 for number in range(len(rows)))
+    run, evaluation = trained(tmp_path, journey.encoder, mixed)
+    said = f"of {n:,} requests only a check"
+    assert run.record.ungraded == n
+    assert any(said in note for note in evaluation.notes)
+    assert "validators:json" not in evaluation.measured_by
+    outcomes = Traffic.read(tmp_path / "rows.parquet").outcomes
+    learned = run.calibration.outcomes
+    assert np.nanmean(learned.cheap_quality) < outcomes.cheap_quality.mean()
+    shipped = ship(tmp_path / "run", tmp_path / "odd-1", draws=DRAWS, allow_no_signal=True)
+    assert "form alone" not in " ".join(shipped.bundle.policy.chosen.assumed)

@@ -9,6 +9,7 @@ from difficulty.metrics import Resampling
 from difficulty.records import Prices
 from difficulty.report.wording import as_text
 from difficulty.runtime import Router
+from difficulty.stages.evaluate import evaluate_scorer
 from difficulty.stages.ingest import ingest
 from difficulty.stages.thresholds import rechoose
 from difficulty.stages.verify import verify
@@ -218,3 +219,38 @@ def test_promise_is_written_into_the_policy(journey, tmp_path):
         in chosen.guarantee
     )
     assert len(chosen.assumed) >= 3
+
+
+def test_checks_of_the_form_say_nothing_beside_grades(journey, tmp_path):
+    """The threshold is chosen, and the bundle judged, by graded answers alone: those that only
+    passed a check would count as right.
+    """
+    checked = {"cheap_quality": None, "cheap_passed": True, "measured_by": "validators:json"}
+    rows = [row | {"id": f"new-{row['id']}", "group": None} for row in sample_rows()]
+    graded = [row for row in rows if row["cheap_quality"] is not None]
+    mixed = [row | checked if n % 2 else row for n, row in enumerate(graded)]
+    unknown = {"cheap_quality": None, "cheap_passed": None}
+    without = [row | unknown if n % 2 else row for n, row in enumerate(graded)]
+    points, judged = [], []
+    for name, part in (("mixed", mixed), ("without", without)):
+        part = [row if row.get("measured_by") else row | {"measured_by": "exact"} for row in part]
+        traffic = tmp_path / f"{name}.parquet"
+        ingest([write_rows(tmp_path / f"{name}.jsonl", part)], traffic, near_duplicates=False)
+        found = rechoose(
+            journey.bundle,
+            traffic,
+            tmp_path / f"{name}-2",
+            objective="share=0.4",
+            resampling=Resampling(DRAWS),
+        )
+        points.append(found.bundle.policy)
+        out = tmp_path / f"{name}-report"
+        resampling = Resampling(DRAWS)
+        judgement = evaluate_scorer(journey.bundle, traffic, out, resampling=resampling)
+        judged.append(judgement.evaluation)
+        said = "only a check of the cheap answer's form is known"
+        assert any(said in note for note in found.notes) == (name == "mixed")
+        assert any(said in note for note in judged[-1].notes) == (name == "mixed")
+    assert points[0].threshold == points[1].threshold
+    assert points[0].chosen.expected["risk"] == points[1].chosen.expected["risk"]
+    assert judged[0].overall["quality"] == judged[1].overall["quality"]

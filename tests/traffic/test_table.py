@@ -8,6 +8,7 @@ import pytest
 from difficulty.errors import TrafficError, TrafficNotFoundError
 from difficulty.stages.ingest import ingest
 from difficulty.text import TextView
+from difficulty.traffic.outcomes import measures_form
 from difficulty.traffic.table import SCHEMA, Traffic
 
 ROWS = [
@@ -181,3 +182,63 @@ def test_votes_of_a_judge_are_votes(tmp_path):
     assert outcomes.measures == {"votes:judge:m": 1, "judge:m": 1, "votes": 1}
     assert np.isnan(outcomes.without_votes().cheap_quality).tolist() == [True, False, True]
     assert outcomes.without_votes().gain[0] == -1.0
+
+
+def test_verdict_on_the_form_is_no_grade_whatever_is_graded_beside_it(tmp_path):
+    """A log knows that the cheap answer passed; then the frontier answer is graded, or the cheap
+    one is, and ``measured_by`` names both.
+    """
+    checked = {"cheap_passed": True, "measured_by": "validators:json"}
+    both = "validators:json+exact"
+    rows = [
+        {"id": "a", "prompt": "a", **checked},
+        {"id": "b", "prompt": "b", **checked, "frontier_quality": 0.8, "measured_by": both},
+        {"id": "c", "prompt": "c", **checked, "cheap_quality": 0.5, "measured_by": both},
+        {"id": "d", "prompt": "d", "cheap_passed": False, "frontier_quality": 0.6},
+        {"id": "e", "prompt": "e", "cheap_passed": True, "measured_by": "tests"},
+        {"id": "f", "prompt": "f", "cheap_quality": 1.0, "measured_by": "validators:json"},
+        {"id": "g", "prompt": "g", "cheap_quality": 0.0, "frontier_quality": 1.0},
+    ]
+    source = tmp_path / "rows.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    ingest([source], tmp_path / "rows.parquet")
+    traffic = Traffic.read(tmp_path / "rows.parquet")
+    outcomes = traffic.outcomes
+    assert outcomes.only_checked.tolist() == [True, True, False, True, False, True, False]
+    grades = [None, None, 0.5, None, 1.0, None, 0.0]
+    np.testing.assert_array_equal(outcomes.graded().cheap_quality, np.array(grades, dtype=float))
+    frontier = [None, 0.8, None, 0.6, None, None, 1.0]
+    np.testing.assert_array_equal(
+        outcomes.graded().frontier_quality, np.array(frontier, dtype=float)
+    )
+    # Cut, and joined with others, they are told apart as before.
+    picked = outcomes[np.array([1, 2])].joined(outcomes[np.array([3])])
+    assert picked.only_checked.tolist() == [True, False, True]
+
+    usable, n = traffic.without_forms()
+    assert n == 4
+    np.testing.assert_array_equal(usable.outcomes.cheap_quality, np.array(grades, dtype=float))
+    np.testing.assert_array_equal(usable.outcomes.frontier_quality, np.array(frontier, dtype=float))
+    assert usable.column("measured_by") == [None, "exact", both, None, "tests", None, None]
+    assert usable.without_forms()[1] == 0
+    # With fewer grades than are asked for, or none at all, they are all that is known.
+    assert traffic.without_forms(least=4) == (traffic, 0)
+    alone = traffic.select(np.array([0, 5]))
+    assert alone.without_forms() == (alone, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_form"),
+    [
+        ("validators", True),
+        ("validators:a,b", True),
+        ("validators:a+validators:b", True),
+        ("validators:a+judge:x", False),
+        ("judge:x+validators:a", False),
+        ("tests", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_measure_of_the_form_is_told_by_all_its_names(name, is_form):
+    assert measures_form(name) == is_form

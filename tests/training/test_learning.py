@@ -1,6 +1,7 @@
 import json
 
 from difficulty.stages.train import train
+from difficulty.traffic.table import Traffic
 from difficulty.training.diagnosis import measure_curve
 from difficulty.training.run import Run
 from tests.fakes import fit_model, labelled_tokens
@@ -40,7 +41,9 @@ def test_training_writes_the_curve(journey):
         (journey.run / "learning_curve.json").read_text()
     )
     assert run.learning_curve.figure == "apgr"
-    assert run.learning_curve.labels == 800 - run.record.samples.aside
+    usable, _ = Traffic.read(journey.traffic).without_forms()
+    known = int(usable.outcomes.known.sum())
+    assert run.learning_curve.labels == known - run.record.samples.aside
     assert run.learning_curve.sentence.startswith("More labels: ")
 
 

@@ -9,6 +9,8 @@ from difficulty.training.run import Run, RunRecord
 
 LATER = ("teacher", "start", "search", "reading", "familiarity", "logged", "labels", "signal")
 """Fields that a run of an earlier version may lack."""
+ZERO = ("unlabelled", "ungraded")
+"""Counts that it may lack."""
 
 
 @pytest.fixture
@@ -23,9 +25,9 @@ def test_record_is_written_as_it_was_read(content):
 
 
 def test_run_of_an_earlier_version_is_read(content):
-    early = {name: value for name, value in content.items() if name not in (*LATER, "unlabelled")}
+    early = {name: value for name, value in content.items() if name not in LATER + ZERO}
     record = RunRecord.parse(early)
-    assert (record.unlabelled, record.notes) == (0, ())
+    assert (record.unlabelled, record.ungraded, record.notes) == (0, 0, ())
     assert {getattr(record, name) for name in LATER} == {None}
 
 

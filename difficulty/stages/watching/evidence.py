@@ -23,7 +23,7 @@ from difficulty.records import Estimate, OperatingPoint, Prices
 from difficulty.runtime.answer_checker import AnswerChecker
 from difficulty.runtime.scorer import EarlyScorer, Scorer
 from difficulty.stages.choosing import beside_early_exit
-from difficulty.stages.judging import Served, TrafficScores, serve, shipped_figures
+from difficulty.stages.judging import Served, TrafficScores, is_by_forms, serve, shipped_figures
 from difficulty.stages.thresholds import (
     UNLABELLED,
     early_budget,
@@ -35,7 +35,6 @@ from difficulty.thresholds.point import operating_point
 from difficulty.thresholds.policy_curve import Objective
 from difficulty.thresholds.promises import refuse_blind
 from difficulty.thresholds.ways import WayWanted
-from difficulty.traffic.outcomes import VALIDATORS
 from difficulty.traffic.table import Tokenized, Traffic
 from difficulty.training.reading import ReadCounts, reading_of
 from difficulty.upkeep.disjoint import split_by_hash
@@ -380,33 +379,6 @@ def find_evidence(
     )
 
 
-def without_forms(traffic: Traffic, bundle: Bundle) -> tuple[Traffic, tuple[str, ...]]:
-    """Return traffic in which checks of the form alone say nothing, where some answers were graded
-    and the bundle's probabilities are of grades, and what is to be said of it.
-
-    In a log all kept answers were checked and a part was graded. An answer that passed would count
-    as right, so that the cheap model seems to fail far less than it does.
-    """
-    outcomes = traffic.outcomes
-    known = ~np.isnan(outcomes.cheap_quality)
-    forms = known & outcomes.only_checked
-    if _by_forms(bundle) or not forms.any() or forms.sum() == known.sum():
-        return traffic, ()
-    note = (
-        f"of {int(forms.sum()):,} requests only a check of the cheap answer's form is known: they"
-        " count as unlabelled beside the graded ones"
-    )
-    return traffic.without_outcomes(forms, ("cheap_passed",)), (note,)
-
-
-def _by_forms(bundle: Bundle) -> bool:
-    """Return whether the bundle's probabilities are of checks of the form: then such outcomes test
-    them, and else they do not.
-    """
-    measures = shipped_figures(bundle).measured_by
-    return bool(measures) and all(name.startswith(VALIDATORS) for name in measures)
-
-
 def _measure_notes(case: UpkeepCase) -> tuple[str, ...]:
     """Return what is to be said where outcomes are measured otherwise than the bundle's were."""
     new = {name or "" for name in case.served.scored.outcomes.measures}
@@ -434,7 +406,7 @@ def _test_calibrators(case: UpkeepCase) -> tuple[CalibratorTest, ...]:
     tests = check_calibrators(
         {name: values[case.first] for name, values in outputs.items()},
         case.served.scored.at(case.first),
-        forms=_by_forms(case.old),
+        forms=is_by_forms(case.old),
         seed=case.seed,
     )
     if not is_copy:

@@ -49,7 +49,13 @@ from difficulty.runtime.answer_checker import AnswerChecker
 from difficulty.runtime.golden_answers import golden_answer_rows
 from difficulty.runtime.scorer import Scorer
 from difficulty.stages.choosing import chosen_point, policy_files
-from difficulty.stages.judging import Served, label_settings, shipped_figures, weighed
+from difficulty.stages.judging import (
+    Served,
+    label_settings,
+    shipped_figures,
+    weighed,
+    without_forms,
+)
 from difficulty.stages.overlap import overlap_of
 from difficulty.stages.ship import bundle_name
 from difficulty.stages.thresholds import exits_again, next_policy, seen_file
@@ -61,7 +67,6 @@ from difficulty.stages.watching.evidence import (
     count_samples,
     find_evidence,
     is_hopeless,
-    without_forms,
 )
 from difficulty.stages.watching.expecting import reference_bytes, reference_of
 from difficulty.thresholds.point import changes, operating_point

@@ -40,7 +40,7 @@ from difficulty.recipe import FeatureSettings, Recipe, parse_recipe
 from difficulty.records import Estimate
 from difficulty.runtime.scorer import Scorer
 from difficulty.stages.ingest import ingest
-from difficulty.stages.judging import label_settings, score_traffic, weighed
+from difficulty.stages.judging import label_settings, score_traffic, weighed, without_forms
 from difficulty.stages.overlap import overlap_of
 from difficulty.stages.train import train
 from difficulty.storage import refuse_existing, whole_folder
@@ -438,7 +438,8 @@ def _judged(
     bundle: Bundle, run: Run, newest: Traffic, resampling: Resampling
 ) -> tuple[tuple[JudgedScorer, ...], Estimate]:
     """Compare both scorers on the newest slice."""
-    traffic, _ = weighed(newest, label_settings(bundle))
+    graded, _ = without_forms(newest, bundle)
+    traffic, _ = weighed(graded, label_settings(bundle))
     target = bundle.manifest.target
     served = score_traffic(Scorer.from_bundle(bundle), traffic)
     outputs: dict[str, Mapping[str, NDArray[np.floating]]] = {

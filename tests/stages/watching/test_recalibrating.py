@@ -19,9 +19,10 @@ from difficulty.metrics import Resampling
 from difficulty.records import Prices
 from difficulty.runtime.scorer import Scorer
 from difficulty.stages.ingest import ingest
+from difficulty.stages.judging import without_forms
 from difficulty.stages.verify import verify
 from difficulty.stages.watching import recalibrating
-from difficulty.stages.watching.evidence import UpkeepCase, find_evidence, without_forms
+from difficulty.stages.watching.evidence import UpkeepCase, find_evidence
 from difficulty.stages.watching.fresh_traffic import read_material
 from difficulty.stages.watching.recalibrating import recalibrate
 from difficulty.thresholds.policy_curve import parse_objective
