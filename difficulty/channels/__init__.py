@@ -206,6 +206,10 @@ class Channel:
         """Return the counts of token pairs among the prepared rows, one column a bucket."""
         return None
 
+    def token_counts(self, prepared: Matrix) -> FloatArray | None:
+        """Return the number of tokens of each prepared row, where they are counted; shape (n,)."""
+        return None
+
     def topic_centres(self, state: Any) -> FloatArray | None:
         """Return centres of the embeddings, where that is what it learned."""
         return None

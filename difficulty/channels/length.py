@@ -51,6 +51,10 @@ class LengthChannel(Channel):
         # The square of a standard score has the mean 1, which is taken off.
         return np.hstack([score, score**2 - 1.0])
 
+    def token_counts(self, prepared: Matrix) -> NDArray[np.float64]:
+        """Return what was prepared, of shape (n_requests,)."""
+        return np.asarray(prepared, dtype=np.float64).ravel()
+
     def export_vectors(self, requests: RequestTensors, state: Any) -> Tensor:
         """Look the vectors up by the number of tokens: one node where the formula takes eight."""
         counts = np.arange(_LONGEST + 1, dtype=np.float64)[:, None]

@@ -178,6 +178,11 @@ class NgramChannel(Channel):
         """Return the counts of bigrams."""
         return sp.csr_array(prepared[:, self.vocabulary_size :])
 
+    def token_counts(self, prepared: sp.csr_array) -> FloatArray:
+        """Return how many tokens each row has."""
+        counts = prepared[:, : self.vocabulary_size].sum(axis=1)
+        return np.asarray(counts, dtype=np.float64).ravel()
+
     def export_heads(
         self,
         requests: RequestTensors,

@@ -191,16 +191,22 @@ def read_outcomes(
 
 
 def read_familiarity(
-    familiarity: Familiarity, evidence: HeadEvidence, *, topic: int | None, wording: int | None
+    familiarity: Familiarity,
+    evidence: HeadEvidence,
+    *,
+    topic: int | None,
+    wording: int | None,
+    extent: int | None = None,
 ) -> Tensor:
-    """Return the percentile of the smaller of the measures' percentiles, of shape (batch,).
+    """Return the percentile of the smallest of the measures' percentiles, of shape (batch,).
 
     Parameters
     ----------
     familiarity : Familiarity
     evidence : HeadEvidence
-    topic, wording : int or None
-        Columns with the cosine and with the mean log share of pairs above that of the rarest.
+    topic, wording, extent : int or None
+        Columns with the cosine, with the mean log share of pairs above that of the rarest, and with
+        minus the number of tokens.
     """
     maps = []
     if familiarity.topic and topic is not None:
@@ -209,6 +215,8 @@ def read_familiarity(
         common, percentile = familiarity.wording
         above_rarest = percentile.knots - common.log_share.min()
         maps.append((wording, Percentile(above_rarest, percentile.values)))
+    if familiarity.extent and extent is not None:
+        maps.append((extent, familiarity.extent))
     shares = pieces(evidence.joined(), evidence.width, maps)
     least = shares.min(1) if len(maps) > 1 else shares
     return pieces(least, 1, [(0, familiarity.joint)]).squeeze(1)
@@ -267,7 +275,7 @@ def _gain(branch: Branch) -> tuple[FloatArray, float]:
 
 
 # names of parts that are no channel's
-_TASK, _TOPIC = "(task)", "(topic)"
+_TASK, _TOPIC, _EXTENT = "(task)", "(topic)", "(extent)"
 
 
 def build_graph(model: DifficultyModel, *, encoder: Encoder | None = None) -> onnx.ModelProto:
@@ -282,14 +290,17 @@ def build_graph(model: DifficultyModel, *, encoder: Encoder | None = None) -> on
         marks = graph.constant(np.eye(n_tasks + 1, dtype=np.float32)[:, 1:])
         evidence.add(_TASK, marks.take(requests.task), n_tasks)
     logits, says, wording = _add_channels(model, requests, evidence)
-    topic = _add_topic(model, requests, evidence)
+    topic, extent = _add_topic(model, requests, evidence), None
+    if model.familiarity_ and model.familiarity_.extent:
+        evidence.add(_EXTENT, requests.mask.sum(1, keepdims=True) * -1.0, 1)
+        extent = evidence.column(_EXTENT)
     branches = [_branch(model.without_task_, logits, says, model.channels)]
     if model.with_task_ and requests.task:
         branches.append(_branch(model.with_task_, logits, says, model.all_channels))
     outputs = read_outcomes(evidence, branches, requests.task, n_tasks=requests.n_blank - 1)
     if model.familiarity_:
         outputs["familiarity"] = read_familiarity(
-            model.familiarity_, evidence, topic=topic, wording=wording
+            model.familiarity_, evidence, topic=topic, wording=wording, extent=extent
         )
     for name, value in outputs.items():
         # the copy costs nothing, and the graph of a model stays what it was, to the byte

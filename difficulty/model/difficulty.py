@@ -47,7 +47,7 @@ from difficulty.model.combination import (
     fold_numbers,
     mean_of,
 )
-from difficulty.model.familiarity import Familiarity, fit_familiarity
+from difficulty.model.familiarity import Familiarity, Known, fit_familiarity
 from difficulty.model.fitted_channel import FittedChannel, fit_heads, widened
 from difficulty.model.labelled import LabelledTokens
 
@@ -309,16 +309,15 @@ class DifficultyModel:
             seed=0,
         )
 
-    def _known_by(self, prepared: list[Matrix]) -> tuple[FloatArray | None, sp.csr_array | None]:
-        """Return what familiarity reads of the prepared rows: embeddings and counts of token pairs,
-        ``None`` where no channel has them.
-        """
-        embeddings = pairs = None
+    def _known_by(self, prepared: list[Matrix]) -> Known:
+        """Return what familiarity reads of the prepared rows, as far as a channel has it."""
+        embeddings = pairs = lengths = None
         # task channels, which come after these, know no more of a request
         for channel, matrix in zip(self.channels, prepared, strict=False):
             embeddings = channel.embeddings(matrix) if embeddings is None else embeddings
             pairs = channel.pair_counts(matrix) if pairs is None else pairs
-        return embeddings, pairs
+            lengths = channel.token_counts(matrix) if lengths is None else lengths
+        return Known(embeddings, pairs, lengths)
 
     def _fit_beside_task(
         self, logits: Logits, fold: NDArray[np.int64], fit: LabelledTokens

@@ -1,6 +1,6 @@
 """Familiarity: how much a request looks like the traffic the model was fitted on.
 
-Two measures, each as a percentile of the calibration traffic; the smaller one counts, again as a
+Three measures, each as a percentile of the calibration traffic; the smallest counts, again as a
 percentile: 0.05 means that 95 of 100 calibration requests looked more like what was known. Scores
 of unfamiliar requests deserve less trust.
 
@@ -9,14 +9,26 @@ of unfamiliar requests deserve less trust.
 - Wording: how common the request's token pairs are in the fit traffic, the mean of their log
   shares.
 
+- Extent: how long the request is, in tokens. It counts at the long end alone: the longest 2 % of
+  the calibration traffic have their percentile, the shortest 95 % have 1.
+
 Wording tells other kinds of requests apart, topic tells new subjects apart; their minimum is better
 than either (fitted on RouteLLM MMLU: AUROC 0.95 against GSM8K and against the users' side of tool
 calls, 0.70 against MMLU subjects that were left out; topic alone 0.78, 0.76 and 0.61).
+
+Both are means over a request, so text that comes along drowns in them what is new: of MMLU requests
+behind 3,000 characters of other text, a bound of 0.02 flags 83 % where the text is documentation of
+software, 58 % where it is questions of GSM8K and none where it is other questions of MMLU. With the
+extent it flags all of them, and 1.9 % of the requests as they are (1.6 % without). That it counts
+at the long end alone costs little elsewhere: AUROC 0.944 for 0.952 against GSM8K, 0.630 for 0.639
+against subjects left out; as a percentile all along 0.931 and 0.563. The least mean over a window
+of 64 pairs was tried as well: it flags 92 %, 59 % and 3 %.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -65,6 +77,34 @@ class Percentile:
         return cls(knots, values)
 
 
+_TAIL = 0.05
+"""Share of the longest requests past which length says nothing of familiarity."""
+
+
+def extent_of(lengths: FloatArray) -> Percentile:
+    """Return the map of minus the number of tokens: a percentile at the long end, 1 elsewhere.
+
+    Parameters
+    ----------
+    lengths : ndarray of shape (n_calibration,)
+        Tokens of the calibration requests.
+    """
+    whole = Percentile.of(-lengths, least_step=1.0)
+    last = int(np.searchsorted(whole.values, _TAIL))
+    return Percentile(whole.knots[: last + 1], np.r_[whole.values[:last], 1.0])
+
+
+class Known(NamedTuple):
+    """What is known of n requests; each may be missing."""
+
+    embeddings: FloatArray | None = None
+    """Unit vectors of shape (n, dim)."""
+    pairs: sp.csr_array | None = None
+    """Counts of token pairs, of shape (n, n_buckets)."""
+    lengths: FloatArray | None = None
+    """Tokens, of shape (n,)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Topic:
     """Cosine with the nearest centre; ``centres`` holds unit vectors, shape (n_centres, dim)."""
@@ -101,59 +141,76 @@ class Wording:
 
 @dataclass(frozen=True, slots=True)
 class Familiarity:
-    """Fitted measures with their percentiles; either measure may be missing, not both."""
+    """Fitted measures with their percentiles; topic or wording may be missing, not both, and models
+    of before have no extent.
+    """
 
     topic: tuple[Topic, Percentile] | None
     wording: tuple[Wording, Percentile] | None
     joint: Percentile
+    extent: Percentile | None = None
 
-    def __call__(self, embeddings: FloatArray | None, pairs: sp.csr_array | None) -> FloatArray:
+    def __call__(
+        self,
+        embeddings: FloatArray | None,
+        pairs: sp.csr_array | None,
+        lengths: FloatArray | None = None,
+    ) -> FloatArray:
         """Return familiarity in [0, 1], of shape (n_requests,)."""
-        return self.joint(self.least(embeddings, pairs))
+        return self.joint(self.least(embeddings, pairs, lengths))
 
-    def least(self, embeddings: FloatArray | None, pairs: sp.csr_array | None) -> FloatArray:
-        """Return the smaller percentile of the two."""
+    def least(
+        self,
+        embeddings: FloatArray | None,
+        pairs: sp.csr_array | None,
+        lengths: FloatArray | None = None,
+    ) -> FloatArray:
+        """Return the smallest percentile."""
         parts = []
         if self.topic and embeddings is not None:
             parts.append(self.topic[1](self.topic[0](embeddings)))
         if self.wording and pairs is not None:
             parts.append(self.wording[1](self.wording[0](pairs)))
+        if self.extent and lengths is not None:
+            parts.append(self.extent(-lengths))
         least: FloatArray = np.min(parts, axis=0)
         return least
 
 
 def fit_familiarity(
-    fit: tuple[FloatArray | None, sp.csr_array | None],
-    calibration: tuple[FloatArray | None, sp.csr_array | None],
+    fit: Known,
+    calibration: Known,
     *,
     centres: FloatArray | None = None,
     seed: int,
 ) -> Familiarity | None:
-    """Fit both measures on the fit requests and the percentiles on the calibration requests.
+    """Fit the measures on the fit requests and the percentiles on the calibration requests.
 
     Parameters
     ----------
-    fit, calibration : pair of arrays
-        Unit vectors of shape (n_requests, dim) and counts of token pairs; either may be ``None``,
-        with both ``None`` there is no familiarity.
+    fit, calibration : Known
+        Without embeddings and without pairs there is no familiarity.
     centres : ndarray of shape (n_centres, dim), optional
         Centres of the fit embeddings where they are known already.
     seed : int
         Seed of the clustering.
     """
     topic = wording = None
-    if fit[0] is not None and calibration[0] is not None:
+    if fit.embeddings is not None and calibration.embeddings is not None:
         nearest = Topic(
-            unit_centres(fit[0], most=_MOST_CENTRES, seed=seed) if centres is None else centres
+            unit_centres(fit.embeddings, most=_MOST_CENTRES, seed=seed) if centres is None else centres
         )
-        topic = nearest, Percentile.of(nearest(calibration[0]), least_step=5e-3)
-    if fit[1] is not None and calibration[1] is not None:
-        common = Wording(_log_share(fit[1]))
-        wording = common, Percentile.of(common(calibration[1]), least_step=1e-2)
+        topic = nearest, Percentile.of(nearest(calibration.embeddings), least_step=5e-3)
+    if fit.pairs is not None and calibration.pairs is not None:
+        common = Wording(_log_share(fit.pairs))
+        wording = common, Percentile.of(common(calibration.pairs), least_step=1e-2)
     if topic is None and wording is None:
         return None
-    plain = Familiarity(topic, wording, Percentile(np.array([0.0, 1.0]), np.array([0.0, 1.0])))
-    return Familiarity(topic, wording, Percentile.of(plain.least(*calibration), least_step=5e-3))
+    extent = None if calibration.lengths is None else extent_of(calibration.lengths)
+    straight = Percentile(np.array([0.0, 1.0]), np.array([0.0, 1.0]))
+    plain = Familiarity(topic, wording, straight, extent)
+    joint = Percentile.of(plain.least(*calibration), least_step=5e-3)
+    return Familiarity(topic, wording, joint, extent)
 
 
 def _log_share(pairs: sp.csr_array) -> FloatArray:

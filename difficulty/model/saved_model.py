@@ -191,6 +191,8 @@ def _put_familiarity(arrays: Arrays, familiarity: Familiarity | None) -> None:
     if familiarity.wording:
         arrays["familiarity.wording.log_share"] = familiarity.wording[0].log_share
         _put_percentile(arrays, "familiarity.wording", familiarity.wording[1])
+    if familiarity.extent:
+        _put_percentile(arrays, "familiarity.extent", familiarity.extent)
 
 
 def _get_familiarity(arrays: Arrays) -> Familiarity | None:
@@ -203,7 +205,10 @@ def _get_familiarity(arrays: Arrays) -> Familiarity | None:
         wording = Wording(log_share), _get_percentile(arrays, "familiarity.wording")
     if topic is None and wording is None:
         raise RunError("model.npz has a familiarity without a measure. Train again.")
-    return Familiarity(topic, wording, _get_percentile(arrays, "familiarity"))
+    # Models of before have none.
+    has_extent = "familiarity.extent.knots" in arrays
+    extent = _get_percentile(arrays, "familiarity.extent") if has_extent else None
+    return Familiarity(topic, wording, _get_percentile(arrays, "familiarity"), extent)
 
 
 def _put_percentile(arrays: Arrays, name: str, percentile: Percentile) -> None:

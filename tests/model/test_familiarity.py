@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from difficulty.model.familiarity import Familiarity, Percentile, Topic, Wording, fit_familiarity
+from difficulty.model.familiarity import (
+    Familiarity,
+    Known,
+    Percentile,
+    Topic,
+    Wording,
+    extent_of,
+    fit_familiarity,
+)
 
 STRAIGHT = Percentile(np.array([0.0, 1.0]), np.array([0.0, 1.0]))
 
@@ -26,7 +34,7 @@ def counts(rows):
 
 
 def of_topic(fit, calibration):
-    return fit_familiarity((fit, None), (calibration, None), seed=0)
+    return fit_familiarity(Known(fit), Known(calibration), seed=0)
 
 
 def test_topic_by_hand():
@@ -61,7 +69,7 @@ def test_familiarity_is_a_percentile_of_the_calibration_traffic():
     """A tenth of fresh traffic of the same kind lies below 0.1, half below 0.5."""
     rng = np.random.default_rng(0)
     fit, calibration, fresh = (
-        (sphere(rng, n), counts(rng.poisson(1.0, (n, 40))[:, 10:])) for n in (2_000, 2_000, 4_000)
+        Known(sphere(rng, n), counts(rng.poisson(1.0, (n, 40))[:, 10:])) for n in (2_000, 2_000, 4_000)
     )
     found = fit_familiarity(fit, calibration, seed=0)(*fresh)
     for share in (0.1, 0.5, 0.9):
@@ -78,12 +86,14 @@ def test_requests_of_other_words_are_unfamiliar():
     """Pairs 0 to 9 are common in the traffic, pairs 10 to 19 never occur."""
     rng = np.random.default_rng(0)
     rows = np.hstack([rng.poisson(1.0, (400, 10)), np.zeros((400, 10))])
-    familiarity = fit_familiarity((None, counts(rows[:200])), (None, counts(rows[200:])), seed=0)
+    familiarity = fit_familiarity(
+        Known(pairs=counts(rows[:200])), Known(pairs=counts(rows[200:])), seed=0
+    )
     assert familiarity(None, counts([[0.0] * 10 + [1.0] * 10])) == [0.0]
 
 
 def test_nothing_to_measure_by_is_no_familiarity():
-    assert fit_familiarity((None, None), (None, None), seed=0) is None
+    assert fit_familiarity(Known(), Known(), seed=0) is None
 
 
 def test_equal_requests_make_one_step():
@@ -112,3 +122,35 @@ def test_an_embedding_without_tokens_is_unfamiliar():
     assert of_topic(circle([0.0, 5.0] * 50), circle([1.0, 4.0] * 50))(np.zeros((1, 2)), None) == [
         0.0
     ]
+
+
+def test_extent_counts_at_the_long_end_alone():
+    """Of lengths 1 to 100 the longest hundredth has 0.01, whatever is longer has 0, and nearly all
+    have 1.
+    """
+    extent = extent_of(np.arange(1.0, 101.0))
+    assert extent(-np.array([10.0, 95.0, 99.01, 100.0, 500.0])) == pytest.approx(
+        [1.0, 1.0, 0.01, 0.0, 0.0], abs=0.03
+    )
+
+
+def test_extent_of_one_length_flags_what_is_longer():
+    assert extent_of(np.full(50, 40.0))(-np.array([40.0, 12.0, 41.0])).tolist() == [1.0, 1.0, 0.0]
+
+
+def test_added_text_makes_a_request_unfamiliar_though_its_words_are_known():
+    """Ten times as long as anything in the traffic, in the traffic's own words."""
+    rng = np.random.default_rng(0)
+
+    def requests(n, mean):
+        rows = rng.poisson(mean, (n, 40))
+        return Known(pairs=counts(rows), lengths=rows.sum(axis=1) + 1.0)
+
+    familiarity = fit_familiarity(requests(500, 1.0), requests(500, 1.0), seed=0)
+    fresh, longer = requests(1_000, 1.0), requests(20, 10.0)
+    assert (familiarity(*fresh) < 0.05).mean() == pytest.approx(0.05, abs=0.03)
+    assert familiarity(*longer).max() < 0.02
+    without = fit_familiarity(
+        requests(500, 1.0)._replace(lengths=None), requests(500, 1.0)._replace(lengths=None), seed=0
+    )
+    assert without(*longer).min() > 0.02
