@@ -285,8 +285,10 @@ class PolicySettings(Form):
     max_cheap_tokens: Annotated[int, at_least(0)] = 256
     easy_tasks: tuple[str, ...] = ()
     hard_tasks: tuple[str, ...] = ()
-    min_familiarity: Share = 0.0
-    """Requests less familiar than this go to the frontier model; 0 switches that off."""
+    min_familiarity: Share | None = None
+    """Requests less familiar than this go to the frontier model; 0 switches that off; ``None``:
+    what training found by leaving tasks out.
+    """
     objective: str = "share=0.3"
     """How the threshold is chosen when ``ship`` is not told otherwise."""
     per_task: bool = False

@@ -43,6 +43,7 @@ GROUND = {
 LAB = (
     "tensors",
     "traffic",
+    "perturb",
     "decisions",
     "replay",
     "alarms",
@@ -115,6 +116,7 @@ MAY_NAME = {
     "threadpoolctl": ["evaluation/measure.py"],
     "datasets": ["traffic/columnar.py"],
     "duckdb": ["decisions/"],
+    "py3langid": ["traffic/languages.py"],
     "cleanlab": ["diagnostics/suspicion.py"],
     "opentelemetry": ["gateway/counting.py", "gateway/log.py"],
     "prometheus_client": [],
@@ -145,6 +147,7 @@ MAY_NAME = {
 
 HEAVY = {
     "cleanlab",
+    "py3langid",
     "sklearn",
     "scipy",
     "torch",

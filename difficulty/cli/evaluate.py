@@ -43,6 +43,10 @@ Volume = Annotated[
 ]
 
 
+_PERTURBED = 500
+"""Requests that are scored in other clothes: enough for a width of about 4 points."""
+
+
 def evaluate(
     scorer: Annotated[Path, typer.Argument(help="Run or bundle folder.")],
     traffic: TrafficPath,
@@ -72,6 +76,14 @@ def evaluate(
             help="economics.json of 'difficulty economics -o', shown in the report instead."
         ),
     ] = None,
+    perturb: Annotated[
+        bool,
+        typer.Option(
+            "--perturb",
+            help="Score 500 of the requests in other clothes too: case, typos, polite words,"
+            " instructions, reminders, retrieved passages and more.",
+        ),
+    ] = False,
     unlabelled: Annotated[
         bool,
         typer.Option(
@@ -140,6 +152,7 @@ def evaluate(
             show_texts=show_texts,
             economics=economics,
             volume=parse_volume(requests_per_month) if requests_per_month else None,
+            perturbed=_PERTURBED if perturb else 0,
             progress=show,
         )
     if tracking_uri:

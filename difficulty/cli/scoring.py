@@ -267,8 +267,24 @@ def print_decision(row: dict[str, Any], policy: Policy) -> None:
         when = "validation fails" if policy.answer is None else "its answer fails the check"
         fallback = f"; falls back to {row['fallback']} when {when}"
     cut = "; only head and tail were read" if row["truncated"] else ""
-    told = f"{row['route']} -> {row['model']}  ({row['reason']}: {why}){fallback}{cut}"
+    told = f"{row['route']} -> {row['model']}  ({row['reason']}: {why}"
+    told += f"{_familiarity(row.get('familiarity'), policy)}){fallback}{cut}"
     say(one_line(told))
+
+
+def _familiarity(familiarity: float | None, policy: Policy) -> str:
+    """Say how familiar a request is where there is a bound, or where it looks like hardly any that
+    training had.
+    """
+    least = policy.min_familiarity
+    if familiarity is None or (not least and familiarity >= _EDGE):
+        return ""
+    bound = f", least {least:g}" if least else ": unlike the training traffic"
+    return f"; familiarity {familiarity:.4f}{bound}"
+
+
+_EDGE = 0.02
+"""Familiarity below which a score is not to be relied on (docs/robustness.md)."""
 
 
 def print_verdict_on(answer: str, verdict: AnswerVerdict, policy: Policy) -> None:

@@ -85,7 +85,8 @@ def ship(
         typer.Option(
             metavar="VALUE|recommended",
             help="Requests less familiar than this go to the frontier model; 0 = off; recommended:"
-            " training's. Default: the recipe's.",
+            " training's, at the least 0.02. Default: the recipe's, else training's where tasks that"
+            " were left out show that the score loses there.",
         ),
     ] = None,
     per_task: Annotated[
@@ -320,7 +321,7 @@ def _read_least_familiarity(run: Run, asked: str | None) -> float | str | None:
             "a recommended min_familiarity needs a run in which tasks were left out:"
             f" {str(run.folder)!r} is none. Train without --no-unseen-tasks, or pass a number."
         )
-    return advice.recommended
+    return advice.at_request if run.model.familiarity_ else 0.0
 
 
 def _change_policy(run: Run, **options: Any) -> PolicySettings | None:

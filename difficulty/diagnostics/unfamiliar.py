@@ -16,7 +16,11 @@ The rule. Walk up through ``BOUNDS``. A bound passes when, on the requests below
 
 The walk ends at the first band, from one bound to the next, in which the lower end of the lift's
 interval is above 0. The recommended ``min_familiarity`` is the largest bound that passed, and 0,
-which switches it off, when none did.
+which switches it off, when none did. What is recommended is set when a run is shipped.
+
+Where none passed, ``EDGE`` can be asked for: below it lies what looks like hardly any request of
+the traffic, among it requests behind long text that training did not have, and of the traffic
+itself one request in fifty.
 """
 
 from __future__ import annotations
@@ -34,6 +38,7 @@ from difficulty.metrics.bootstrap import Resampling, percentile_interval
 from difficulty.metrics.ranking import rank_within
 
 BOUNDS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
+EDGE = BOUNDS[0]
 WORTHWHILE = 0.5
 _LEAST_REQUESTS = 100
 # Below either an interval from drawing tasks is too narrow to be believed, so there is none.
@@ -108,7 +113,8 @@ class FamiliarityAdvice(SavedForm):
     Attributes
     ----------
     recommended : float
-        0 switches it off.
+        0 switches it off. Set when the run is shipped, unless the user or the recipe says
+        otherwise.
     sentence : str
         The recommendation, or why there is none, for people.
     known_lift : float or None
@@ -127,11 +133,21 @@ class FamiliarityAdvice(SavedForm):
     known_share: float | None = None
     unseen_share: float | None = None
 
+    @property
+    def at_request(self) -> float:
+        """The bound for whoever asks for the recommended one: at the least ``EDGE``."""
+        return self.recommended or EDGE
+
 
 def no_advice(why: str) -> FamiliarityAdvice:
     """Return advice to leave ``min_familiarity`` off because nothing could be measured."""
     return FamiliarityAdvice(
-        recommended=0.0, sentence=f"No --min-familiarity is recommended: {why}."
+        recommended=0.0,
+        sentence=(
+            f"No --min-familiarity is set: {why}. Where text or kinds of requests are to be"
+            f" expected that training did not have, --min-familiarity {EDGE:g} is recommended: of"
+            f" traffic like training's it sends about {EDGE:.0%} to the frontier model."
+        ),
     )
 
 
@@ -246,10 +262,10 @@ def _lifts(rank: FloatArray, outcome: FloatArray, fold: IntArray, weight: FloatA
 def _recommendation(recommended: float, *, known_share: float, unseen_share: float) -> str:
     return (
         f"Requests less familiar than {recommended:g} of tasks that were left out of training are"
-        " routed no better than chance: where new tasks are to be expected, --min-familiarity"
-        f" {recommended:g} is recommended. It sends {known_share:.1%} of traffic like the"
-        f" calibration samples to the frontier model whatever the score, and {unseen_share:.1%} of"
-        " the requests of left-out tasks."
+        f" routed no better than chance: min_familiarity {recommended:g} is recommended, and set"
+        " when the run is shipped, unless --min-familiarity says otherwise (0: off). It sends"
+        f" {known_share:.1%} of traffic like the calibration samples to the frontier model whatever"
+        f" the score, and {unseen_share:.1%} of the requests of left-out tasks."
     )
 
 

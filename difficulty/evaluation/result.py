@@ -78,6 +78,8 @@ class Evaluation(Record):
     ``asked``, the share that the scorer is asked about, and ``changed``, the share of decisions
     that differ from the scorer's. All other figures are the scorer's.
     """
+    robustness: Mapping[str, Estimates] = field(default_factory=dict)
+    """Perturbation, then figure, where requests were judged perturbed too."""
     answer: CheckFigures | None = None
     """What checking answers does to the bill; ``None`` where no answer was checked."""
 
@@ -86,11 +88,11 @@ class Evaluation(Record):
         return replace(self, notes=(*self.notes, *notes))
 
     def as_dict(self, *, without: Container[str] = ()) -> dict[str, Any]:
-        """Return exactly what metrics.json holds, the verdict first; it, ``early`` and ``answer``
-        only where there is one, and so is ``measured_by``.
+        """Return exactly what metrics.json holds, the verdict first; it, ``early``, ``robustness``
+        and ``answer`` only where there is one, and so is ``measured_by``.
         """
         written = super().as_dict(without=without)
-        for name in ("early", "measured_by", "answer"):
+        for name in ("early", "measured_by", "robustness", "answer"):
             if not written.get(name):
                 written.pop(name, None)
         verdict = written.pop("verdict")
@@ -154,6 +156,7 @@ def without_threshold(evaluation: Evaluation, note: str) -> Evaluation:
         curve=None,
         # Cut-offs of early exit hold for one threshold, and so does the verdict.
         early={},
+        robustness={},
         answer=None,
         verdict=None,
         # It was about the old threshold.
@@ -224,6 +227,9 @@ def _optional(content: Mapping[str, Any]) -> dict[str, Any]:
         "verdict": SwitchVerdict.from_dict(said) if (said := content.get("verdict")) else None,
         "measured_by": dict(content.get("measured_by", {})),
         "answer": CheckFigures.from_dict(part) if (part := content.get("answer")) else None,
+        "robustness": {
+            name: _estimates(part) for name, part in content.get("robustness", {}).items()
+        },
         "early": {kind: _estimates(part) for kind, part in content.get("early", {}).items()},
     }
 

@@ -18,6 +18,7 @@ import numpy as np
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.metrics.arrays import FloatArray, IntArray
 from difficulty.records import Estimate
+from difficulty.traffic.languages import language_of
 from difficulty.traffic.table import Traffic
 
 Slicer = Callable[[ScoredTraffic], Sequence[str | None]]
@@ -209,25 +210,27 @@ def traffic_labels(traffic: Traffic) -> dict[str, list[str | None]]:
     """Return, for each kind of slice, the name of every sample's slice; ``None`` where it is not
     known.
 
-    ``script`` is that of the request's own text, instructions of the system left out where there is
-    other text. A turn is a message of the user. A source is what the traffic's column ``source``
+    ``script`` and ``language`` are those of the request's own text, instructions of the system left
+    out where there is other text. A turn is a message of the user. A source is what the traffic's column ``source``
     says.
     """
     scripts: list[str | None] = []
+    languages: list[str | None] = []
     turns: list[str | None] = []
     system: list[str | None] = []
     for messages in traffic.each_messages():
         own = [message["content"] for message in messages if message["role"] not in _INSTRUCTIONS]
-        scripts.append(
-            # Instructions alone are then the whole of the request.
-            script_of("\n".join(own) if any(map(str.strip, own)) else messages[0]["content"])
-        )
+        # Instructions alone are then the whole of the request.
+        text = "\n".join(own) if any(map(str.strip, own)) else messages[0]["content"]
+        scripts.append(script_of(text))
+        languages.append(language_of(text))
         turns.append(_turns(messages))
         system.append(
             "with system message" if len(own) < len(messages) else "without system message"
         )
     return {
         "script": scripts,
+        "language": languages,
         "turns": turns,
         "system": system,
         "source": _sources(traffic),

@@ -178,11 +178,7 @@ class Familiarity:
 
 
 def fit_familiarity(
-    fit: Known,
-    calibration: Known,
-    *,
-    centres: FloatArray | None = None,
-    seed: int,
+    fit: Known, calibration: Known, *, centres: FloatArray | None = None, seed: int
 ) -> Familiarity | None:
     """Fit the measures on the fit requests and the percentiles on the calibration requests.
 
@@ -198,7 +194,9 @@ def fit_familiarity(
     topic = wording = None
     if fit.embeddings is not None and calibration.embeddings is not None:
         nearest = Topic(
-            unit_centres(fit.embeddings, most=_MOST_CENTRES, seed=seed) if centres is None else centres
+            unit_centres(fit.embeddings, most=_MOST_CENTRES, seed=seed)
+            if centres is None
+            else centres
         )
         topic = nearest, Percentile.of(nearest(calibration.embeddings), least_step=5e-3)
     if fit.pairs is not None and calibration.pairs is not None:

@@ -88,9 +88,9 @@ _MAILS = (
 )
 _TURNS = (
     ("Which day suits you for the review?", "Tuesday or Thursday, both in the morning."),
-    ("Can you suggest a title for my newsletter?", "How about \"Notes from the Workshop\"?"),
+    ("Can you suggest a title for my newsletter?", 'How about "Notes from the Workshop"?'),
     ("Is it going to be cold in the hills at night?", "In autumn it often is, so take a jacket."),
-    ("Make my last sentence sound friendlier.", "Sure: \"We would love to see you there!\""),
+    ("Make my last sentence sound friendlier.", 'Sure: "We would love to see you there!"'),
     ("How do I reset the coffee machine?", "Hold the left button for five seconds, then let go."),
     ("What should I cook for six people?", "A vegetable lasagne is easy and feeds six."),
 )
@@ -109,7 +109,9 @@ _WORD = re.compile(r"[^\W\d_]{5,}")
 
 def write_reminder(rng: Rng) -> str:
     """Return a coding agent's reminder, in its tag."""
-    return f"<system-reminder>\n{_REMINDERS[int(rng.integers(len(_REMINDERS)))]}\n</system-reminder>"
+    return (
+        f"<system-reminder>\n{_REMINDERS[int(rng.integers(len(_REMINDERS)))]}\n</system-reminder>"
+    )
 
 
 def write_passages(rng: Rng, *, n_chars: int, about: str = "", tagged: bool) -> str:

@@ -155,6 +155,8 @@ PERTURBATIONS: dict[str, Perturbation] = {
     ),
     "quoted_mail": _added("two quoted mails behind", partial(_behind, added.write_quoted_mail)),
     "earlier_turns": Perturbation("added", "two turns about something else", _turns_before),
-    "tool_schemas": Perturbation("added", "schemas of functions in a system message", _tools_before),
+    "tool_schemas": Perturbation(
+        "added", "schemas of functions in a system message", _tools_before
+    ),
 }
 """By name; the order is that of tables."""

@@ -50,13 +50,7 @@ _IN_OTHER_LANGUAGES = (
     "कृपया नीचे दिया गया कार्य ध्यान से पढ़ें और सबसे अच्छा उत्तर दें।",
 )
 _OPTION = re.compile(r"^([A-J])\. ", re.MULTILINE)
-_BESIDE = dict(
-    zip(
-        "qwertyuiopasdfghjklzxcvbnm",
-        "wqwrtytuiosasdfghjkxzxcvbn",
-        strict=True,
-    )
-)
+_BESIDE = dict(zip("qwertyuiopasdfghjklzxcvbnm", "wqwrtytuiosasdfghjkxzxcvbn", strict=True))
 
 
 def upper_case(text: str, rng: Rng) -> str:

@@ -29,6 +29,7 @@ from difficulty.report.blocks import (
 from difficulty.report.charts import calibration_section, scores_section, tradeoff_section
 from difficulty.report.money import economics_section
 from difficulty.report.opening import findings_section, summary_section
+from difficulty.report.perturbed import perturbed_section
 from difficulty.report.tables import (
     lineage_section,
     mistakes_section,
@@ -53,6 +54,7 @@ SECTIONS: Final[tuple[Callable[[Evaluation, Extras], Section | None], ...]] = (
     calibration_section,
     scores_section,
     slices_section,
+    perturbed_section,
     mistakes_section,
     suspects_section,
     lineage_section,
@@ -232,6 +234,7 @@ def report_markdown(evaluation: Evaluation, extras: Extras | None = None) -> str
         Section.of("figures", "Figures", _figures(evaluation), *tables),
         answers_section(evaluation, extras),
         economics_section(evaluation, extras),
+        perturbed_section(evaluation, extras),
     ]
     where = f" of {escape_markdown(extras.traffic)}" if extras.traffic else ""
     return Markdown().page(_title(extras), [section for section in sections if section]) + (

@@ -36,8 +36,8 @@ class TaskRules(Protocol):
         """Tasks that always go to the frontier model."""
 
     @property
-    def min_familiarity(self) -> float:
-        """Requests less familiar than this go to the frontier model."""
+    def min_familiarity(self) -> float | None:
+        """Requests less familiar than this go to the frontier model; None, as 0: none do."""
 
 
 Reason = Literal[

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from difficulty.bundle import Policy, read_bundle
 from difficulty.diagnostics.suspicion import LabelSummary
+from difficulty.diagnostics.unfamiliar import EDGE
 from difficulty.early_exit import exit_sentences
 from difficulty.economics import PriceList, request_costs
 from difficulty.economics.analysis import POLICY
@@ -24,6 +26,7 @@ from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.evaluation.slices import Mistake, Mistakes, traffic_labels, worst_mistakes
 from difficulty.evaluation.verdict import MoneyCase, weigh
 from difficulty.metrics.bootstrap import STANDARD, Resampling
+from difficulty.perturb import PERTURBATIONS, Stability, measure_stability, perturb
 from difficulty.records import Estimate, Prices
 from difficulty.report.blocks import ChosenThreshold, Extras, Suspects
 from difficulty.report.page import report_html, report_markdown
@@ -36,6 +39,7 @@ from difficulty.stages.judging import (
     moved_facts,
     pick_unseen,
     refuse_none,
+    score_traffic,
     serve,
     weighed,
 )
@@ -81,6 +85,7 @@ def evaluate_scorer(
     show_texts: bool = False,
     economics: Path | None = None,
     volume: Volume | None = None,
+    perturbed: int = 0,
     progress: Callable[[str], None] | None = None,
 ) -> Judgement:
     """Judge a run or a bundle and write ``metrics.json``, ``report.html`` and ``report.md`` into
@@ -94,7 +99,9 @@ def evaluate_scorer(
     ``show_texts``. Of a bundle with early exit the figures are the scorer's; what early exit
     changes in them stands beside them. It says whether routing pays where ``economics`` names an
     ``economics.json``, or else of a bundle where the price list compares ways to host: then
-    ``economics.json``, of the same scores and ``volume`` requests a month, is written as well.
+    ``economics.json``, of the same scores and ``volume`` requests a month, is written as well. With
+    ``perturbed``, at most so many of the judged requests, drawn at random, are scored in other
+    clothes as well.
 
     Raises
     ------
@@ -127,6 +134,8 @@ def evaluate_scorer(
     )
     out.mkdir(parents=True, exist_ok=True)
     mistakes = mistakes_of(material.held_out, material.picked, show_texts=show_texts)
+    if perturbed:
+        evaluation = _in_other_clothes(evaluation, material, perturbed, resampling, say)
     say("weighing up what it saves")
     money = (
         read_economics(economics)
@@ -183,6 +192,65 @@ def _economics(
     return economics.as_dict()
 
 
+def _in_other_clothes(
+    evaluation: Evaluation,
+    material: _Material,
+    most: int,
+    resampling: Resampling,
+    say: Callable[[str], None],
+) -> Evaluation:
+    """Return the evaluation with what becomes of some requests under every perturbation."""
+    whole = len(material.picked)
+    rows = np.sort(np.random.default_rng(resampling.seed).permutation(whole)[:most])
+    asked = material.picked.select(rows)
+    messages, policy = asked.messages(), material.policy
+    bound = (policy.min_familiarity if policy else 0.0) or EDGE
+    plain = material.score(asked)
+    if policy is None:
+        cuts = np.full(len(asked), np.quantile(plain.score, 1.0 - _SHARE))
+        at = f"sending the highest {_SHARE:.0%}, as no threshold is chosen"
+    else:
+        own = policy.task_thresholds
+        cuts = np.array([own.get(task or "", policy.threshold) for task in asked.tasks])
+        at = "by the policy's threshold"
+    figures = {}
+    for name in PERTURBATIONS:
+        say(f"judging requests in other clothes: {name.replace('_', ' ')}")
+        changed = perturb(name, messages, ids=asked.ids, seed=resampling.seed)
+        moved = np.flatnonzero([new != old for new, old in zip(changed, messages, strict=True)])
+        if not len(moved):
+            continue
+        some = asked.select(moved).with_columns({"messages": [changed[row] for row in moved]})
+        figures[name] = measure_stability(
+            plain.stability(cuts, bound).at(moved),
+            material.score(some).stability(cuts[moved], bound),
+            gain=asked.outcomes.gain[moved],
+            groups=np.asarray(asked.split_groups)[moved],
+            weight=asked.outcomes.weight[moved],
+            resampling=resampling,
+        )
+    note = (
+        f"Robustness: {len(asked):,} of {whole:,} requests, drawn at random, decided {at};"
+        f" unfamiliar is less familiar than {bound:g}."
+    )
+    return replace(evaluation.noting([note]), robustness=figures)
+
+
+_SHARE = 0.3
+
+
+class _Scored(NamedTuple):
+    """Score and familiarity of n requests, arrays of shape (n,)."""
+
+    score: NDArray[np.float64]
+    familiarity: NDArray[np.float64] | None
+
+    def stability(self, cuts: NDArray[np.float64], bound: float) -> Stability:
+        """Return what thresholds and a bound on familiarity make of them."""
+        flags = None if self.familiarity is None else self.familiarity < bound
+        return Stability(self.score, self.score > cuts, flags)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Material:
     """What an evaluation needs."""
@@ -201,6 +269,8 @@ class _Material:
     """The judged requests."""
     policy: Policy | None = None
     """Of a bundle."""
+    score: Callable[[Traffic], _Scored]
+    """Scores other requests as the judged ones were scored."""
     extras: Extras
     """What the report tells of the scorer beside the figures."""
 
@@ -268,7 +338,23 @@ def _of_run(path: Path, traffic: Traffic, prices: Prices | None, cache: Path | N
             prices=prices,
         ),
         picked=picked,
+        score=partial(_score_by_run, run),
         extras=Extras(suspects=suspects_of(record.labels)),
+    )
+
+
+def _score_by_run(run: Run, traffic: Traffic) -> _Scored:
+    tokens = tokenize(traffic, view=run.view, tokenizer=run.tokenizer)
+    scores = run.model.predict(tokens.ids, tokens.tasks)
+    return _Scored(scores.difficulty_score, scores.familiarity)
+
+
+def _score_by_bundle(scorer: Scorer, traffic: Traffic) -> _Scored:
+    outputs = score_traffic(scorer, traffic).outputs
+    familiarity = outputs.get("familiarity")
+    return _Scored(
+        outputs["difficulty_score"].astype(np.float64),
+        None if familiarity is None else familiarity.astype(np.float64),
     )
 
 
@@ -353,6 +439,7 @@ def _of_bundle(
         ),
         picked=picked.traffic,
         policy=policy,
+        score=partial(_score_by_bundle, scorer),
         extras=Extras(chosen=choice_of(policy)),
     )
 

@@ -508,7 +508,7 @@ def fixed_routes(
     if familiarity is None:
         return fixed
     # Familiarity comes after the rules by task (docs/bundle.md, The rule).
-    return np.where(np.isnan(fixed) & (familiarity < rules.min_familiarity), 1.0, fixed)
+    return np.where(np.isnan(fixed) & (familiarity < (rules.min_familiarity or 0.0)), 1.0, fixed)
 
 
 def catch_rate(fallback: Fallback) -> float | None:

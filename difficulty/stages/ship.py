@@ -162,14 +162,15 @@ def ship(
     run = Run.read(run_path, cache=cache)
     needs_check = not allow_no_signal and _needs_check(run, answer)
     recipe, rules = run.recipe, policy or run.recipe.policy
+    asks_early = recipe.export.early if early is None else early
+    rules, bound = _bounded(run, rules, early=asks_early)
     wanted = parse_objective(objective or rules.objective)
     _check_promise(run, wanted, answer)
     # The run's seed, so that the same run ships the same intervals.
     resampling = Resampling(draws, recipe.seed)
-    student = student_of(run) if (recipe.export.early if early is None else early) else None
-    leaves = student is not None and not unfit(
-        per_task=rules.per_task, min_familiarity=rules.min_familiarity
-    )
+    student = student_of(run) if asks_early else None
+    least = rules.min_familiarity or 0.0
+    leaves = student is not None and not unfit(per_task=rules.per_task, min_familiarity=least)
 
     wanted_way = beside_early_exit(answer, leaves=leaves)
 
@@ -192,11 +193,11 @@ def ship(
         return point, calibration
 
     remembered, no_memory = _seen_file(run) if seen else ({}, ())
-    unseen_tasks = (*_note_unseen_tasks(run, rules), *no_memory)
+    unseen_tasks = (*bound, *_note_unseen_tasks(run, rules), *no_memory)
     say("exporting")
     wants_int8 = recipe.export.int8 if int8 is None else int8
     graph, scorer, scores, point, report, notes = export(
-        run, student, choose, int8=wants_int8, min_familiarity=rules.min_familiarity, say=say
+        run, student, choose, int8=wants_int8, min_familiarity=least, say=say
     )
     if needs_check and answer_rule(point) is None:
         # The check is the only signal, and the policy does without it.
@@ -344,6 +345,31 @@ def _note_unseen_tasks(run: Run, rules: PolicySettings) -> tuple[str, ...]:
     return (f"no sample has these tasks of the rule: {', '.join(named)}.",)
 
 
+def _bounded(
+    run: Run, rules: PolicySettings, *, early: bool
+) -> tuple[PolicySettings, tuple[str, ...]]:
+    """Return the rules with the bound on familiarity that leaving tasks out showed, where nothing
+    else was said, and what is to be said of it.
+    """
+    if rules.min_familiarity is not None:
+        return rules, ()
+    advice = run.record.familiarity
+    bound = advice.recommended if advice else 0.0
+    if bound and early:
+        note = (
+            f"min_familiarity {bound:g} is not set: early exit was asked for, which does not know"
+            " how familiar a request is"
+        )
+        return replace(rules, min_familiarity=0.0), (f"{note}.",)
+    if not bound:
+        return replace(rules, min_familiarity=0.0), ()
+    note = (
+        f"min_familiarity {bound:g} is set: on less familiar requests of tasks that were left out"
+        " of training the score routes no better than chance (--min-familiarity 0: off)"
+    )
+    return replace(rules, min_familiarity=bound), (f"{note}.",)
+
+
 def _check_rule(rule: Sequence[RuleTask]) -> None:
     """Refuse a rule that the score would clearly beat."""
     if lost := losing(rule):
@@ -442,7 +468,7 @@ def _policy(
         max_cheap_tokens=rules.max_cheap_tokens,
         easy_tasks=rules.easy_tasks,
         hard_tasks=rules.hard_tasks,
-        min_familiarity=rules.min_familiarity,
+        min_familiarity=rules.min_familiarity or 0.0,
         fallback=Fallback(
             validators=rules.validators, streaming=rules.streaming, catch_rate=rules.catch_rate
         ),

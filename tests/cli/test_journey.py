@@ -344,8 +344,8 @@ def test_train_starts_from_an_earlier_run_with_its_recipe(run, journey, tmp_path
 
 
 def test_recommended_familiarity_is_shipped_when_asked_for(run, journey, tmp_path):
-    """The run's recommendation goes into the policy; without the option the recipe's value
-    stays.
+    """The run's recommendation goes into the policy, asked for or not, unless the user switches it
+    off; where there is none, the edge of the traffic can be asked for.
     """
     shutil.copytree(journey.run, tmp_path / "advised")
     lineage = json.loads((journey.run / "run.json").read_text())
@@ -356,8 +356,13 @@ def test_recommended_familiarity_is_shipped_when_asked_for(run, journey, tmp_pat
     assert "Five of a hundred." in shipped.out
     assert read_bundle(tmp_path / "b-1").policy.min_familiarity == 0.05
     assert "Five of a hundred." in (tmp_path / "b-1" / "card.md").read_text()
-    run("ship", "advised", "-o", "b-2", code=0)
-    assert read_bundle(tmp_path / "b-2").policy.min_familiarity == 0.0
+    told = run("ship", "advised", "-o", "b-2", code=0)
+    assert "min_familiarity 0.05 is set" in " ".join(told.out.split())
+    assert read_bundle(tmp_path / "b-2").policy.min_familiarity == 0.05
+    run("ship", "advised", "-o", "b-3", "--min-familiarity", "0", code=0)
+    assert read_bundle(tmp_path / "b-3").policy.min_familiarity == 0.0
+    run("ship", journey.run, "-o", "b-4", "--min-familiarity", "recommended", code=0)
+    assert read_bundle(tmp_path / "b-4").policy.min_familiarity == 0.02
 
 
 def test_least_familiarity_may_be_a_number(run, journey, tmp_path):

@@ -77,7 +77,7 @@ def test_advice_finds_where_the_score_falls_silent():
         pytest.approx(0.2, abs=0.01),
         pytest.approx(0.2, abs=0.02),
     )
-    assert "--min-familiarity 0.2 is recommended" in found.sentence
+    assert "min_familiarity 0.2 is recommended, and set" in found.sentence
     assert "20.0%" in found.sentence
 
 
@@ -117,4 +117,6 @@ def test_advice_as_json_has_null_for_what_is_not_defined():
     form = advice(unseen[unseen.familiarity > 0.35]).as_dict()
     assert [lift["value"] is None for lift in form["lifts"]] == [True] * 5 + [False]
     assert FamiliarityAdvice.parse(form).as_dict() == form
-    assert no_advice("why").as_dict()["sentence"] == "No --min-familiarity is recommended: why."
+    advised = no_advice("why")
+    assert advised.sentence.startswith("No --min-familiarity is set: why.")
+    assert (advised.recommended, advised.at_request) == (0.0, 0.02)

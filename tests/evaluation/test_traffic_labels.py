@@ -41,6 +41,7 @@ def test_labels_of_each_kind(tmp_path):
     )
     labels = traffic_labels(Traffic.read(tmp_path / "out.parquet"))
     assert labels["script"] == ["latin", "cyrillic", "latin", "latin", "cyrillic"]
+    assert labels["language"] == ["en", "unclear", "unclear", "unclear", "ru"]
     assert labels["turns"] == ["1", "1", "2-3", "4+", "1"]
     assert labels["system"] == [
         f"{word} system message" for word in ("without", "with", "without", "without", "with")

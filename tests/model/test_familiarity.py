@@ -69,7 +69,8 @@ def test_familiarity_is_a_percentile_of_the_calibration_traffic():
     """A tenth of fresh traffic of the same kind lies below 0.1, half below 0.5."""
     rng = np.random.default_rng(0)
     fit, calibration, fresh = (
-        Known(sphere(rng, n), counts(rng.poisson(1.0, (n, 40))[:, 10:])) for n in (2_000, 2_000, 4_000)
+        Known(sphere(rng, n), counts(rng.poisson(1.0, (n, 40))[:, 10:]))
+        for n in (2_000, 2_000, 4_000)
     )
     found = fit_familiarity(fit, calibration, seed=0)(*fresh)
     for share in (0.1, 0.5, 0.9):

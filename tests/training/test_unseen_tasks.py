@@ -108,7 +108,7 @@ def test_training_writes_the_advice(journey):
     """The sample traffic names seven tasks."""
     advice = Run.read(journey.run).record.familiarity
     assert advice.recommended == 0.0
-    assert advice.sentence.startswith("No --min-familiarity is recommended")
+    assert advice.sentence.startswith("No --min-familiarity is set")
 
 
 def test_training_leaves_no_task_out_when_told_so(journey, tmp_path):
