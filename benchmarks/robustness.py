@@ -13,17 +13,18 @@ that was kept, the perturbed score still puts the first above the second; 0.5 wo
 says the same of all.
 
 Beside it: how many requests the familiarity of the bundle flags, at the bound that training
-recommends (or 0.05 where it recommends none), and what becomes of twelve asks in eight languages.
+recommends (or 0.02, the edge of the traffic, where it recommends none), and what becomes of twelve asks in eight languages.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,12 +32,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.lib.other_languages import ASKS
-from benchmarks.lib.protocol import FloatArray, read_traffic
+from benchmarks.lib.protocol import BenchmarkSet, FloatArray, apgr, draw, estimate, read_traffic
 from benchmarks.lib.results import write_results
 from difficulty.bundle import read_bundle
+from difficulty.diagnostics.unfamiliar import EDGE
 from difficulty.metrics import Resampling
 from difficulty.perturb import PERTURBATIONS, Stability, measure_stability, perturb
-from difficulty.recipe import Recipe, parse_recipe
+from difficulty.recipe import AugmentSettings, Recipe, parse_recipe
 from difficulty.records import Estimate
 from difficulty.runtime.scorer import Scorer
 from difficulty.stages.judging import score_traffic
@@ -52,7 +54,11 @@ SETS = {
     "gsm8k": "GSM8K: Mixtral-8x7B / GPT-4",
     "tools": "Tool calls: Hermes-2-Pro-8B / GPT-4",
 }
-BOUND = 0.05
+AUGMENTED = tuple(PERTURBATIONS)[::2]
+"""What ``--augment`` trains with: every other one, so that the rest shows what it is worth for
+clothes that training did not have.
+"""
+BOUND = EDGE
 """On familiarity, where training recommends none."""
 PUBLISHED = (
     ("MIRT-BERT", "94.5"),
@@ -89,20 +95,24 @@ class Shipped:
 def main() -> None:
     """Run the benchmark and write ``<out>.json`` and ``<out>.md``."""
     arguments = _arguments()
+    kept = arguments.out.with_suffix(".json")
+    before = json.loads(kept.read_text()) if arguments.keep and kept.is_file() else {}
+    sets, commands = dict(before.get("sets", {})), list(before.get("commands", []))
+    for name in arguments.sets:
+        measured = measure_set(
+            read_traffic(_source(name, arguments)),
+            find_recipe(arguments.recipe),
+            views=arguments.views,
+            names=arguments.perturbations,
+            resampling=Resampling(arguments.draws),
+            augment=arguments.augment,
+        )
+        views = sets.get(name, {}).get("views", {}) | measured["views"]
+        sets[name] = measured | {"views": views}
     results = {
         "date": datetime.now(UTC).date().isoformat(),
-        "command": f"python -m benchmarks.robustness {shlex.join(sys.argv[1:])}",
-        "sets": {
-            name: measure_set(
-                read_traffic(_source(name, arguments)),
-                find_recipe(arguments.recipe),
-                views=arguments.views,
-                names=arguments.perturbations,
-                resampling=Resampling(arguments.draws),
-                augment=arguments.augment,
-            )
-            for name in arguments.sets
-        },
+        "commands": [*commands, f"python -m benchmarks.robustness {shlex.join(sys.argv[1:])}"],
+        "sets": {name: sets[name] for name in SETS if name in sets},
     }
     write_results(arguments.out, results, as_markdown(results))
 
@@ -117,7 +127,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--perturbations", nargs="+", choices=PERTURBATIONS, default=[*PERTURBATIONS]
     )
-    parser.add_argument("--augment", action="store_true", help="train with wrappers as well")
+    parser.add_argument("--augment", action="store_true", help="beside it, train with wrappers")
+    parser.add_argument(
+        "--keep", action="store_true", help="keep sets and views that OUT.json has, and add to them"
+    )
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("-o", "--out", type=Path, required=True, help="path without suffix")
     return parser.parse_args()
@@ -148,7 +161,11 @@ def measure_set(
     test = traffic.select(parts == "test")
     results: dict[str, Any] = {"n": len(test), "views": {}}
     for view in views:
-        recipes = {f"view {view}": _with_view(recipe, view)}
+        plain = _with_view(recipe, view)
+        recipes = {f"view {view}": plain}
+        if augment:
+            with_wrappers = AugmentSettings(perturbations=AUGMENTED)
+            recipes[f"view {view}, augmented"] = replace(plain, augment=with_wrappers)
         for name, each in recipes.items():
             with tempfile.TemporaryDirectory() as scratch:
                 bundle = make_bundle(traffic, each, Path(scratch))
@@ -229,6 +246,7 @@ def measure_bundle(
             "frontier_share": float(np.mean(plain.sent)),
             "unfamiliar": float(np.mean(familiarity < bundle.bound)),
             "spread": float(np.std(plain.score)),
+            "apgr": _apgr_of(plain.score, test, resampling),
         },
         "spread": spread,
         "figures": {
@@ -237,6 +255,14 @@ def measure_bundle(
         },
         "languages": _languages(bundle),
     }
+
+
+def _apgr_of(score: FloatArray, test: Traffic, resampling: Resampling) -> dict[str, Any]:
+    data = BenchmarkSet.of(test).in_one_fold()
+    statistic = apgr(score, data, data.rows())
+    draws = draw({"apgr": statistic}, data.groups, n_draws=resampling.draws)["apgr"]
+    found = estimate(statistic, draws, n=len(data), n_rows=len(data))
+    return {"value": found.value, "low": found.low, "high": found.high}
 
 
 def _languages(bundle: Shipped) -> dict[str, dict[str, float]]:
@@ -261,7 +287,8 @@ def as_markdown(results: Mapping[str, Any]) -> str:
         lines += _set_lines(SETS.get(name, name), part)
     lines += ["## What others publish", "", _OTHERS, "", "| router | robustness |", "| --- | --- |"]
     lines += [f"| {router} | {value} |" for router, value in PUBLISHED]
-    return "\n".join([*lines, "", "Made by", "", f"    {results['command']}", ""])
+    commands = [f"    {command}" for command in results["commands"]]
+    return "\n".join([*lines, "", "Made by", "", *commands, ""])
 
 
 _HOW_TO_READ = (
@@ -284,13 +311,14 @@ def _set_lines(title: str, part: Mapping[str, Any]) -> list[str]:
     lines = [f"## {title}", ""]
     for view, found in part["views"].items():
         plain = found["plain"]
-        what = "recommended by training" if found["recommended"] else "training recommends none"
+        what = "recommended by training" if found["recommended"] else "the edge of the traffic"
         lines += [
             (
                 f"{part['n']:,} test requests, {view}: {plain['frontier_share']:.1%} go to the"
                 f" frontier model, standard deviation of the scores {plain['spread']:.3f}; bound on"
                 f" familiarity {found['bound']:g} ({what}), which flags"
-                f" {plain['unfamiliar']:.1%} of the requests as they are."
+                f" {plain['unfamiliar']:.1%} of the requests as they are; APGR as they"
+                f" are {as_change(plain['apgr']).replace('+', '')}."
             ),
             "",
         ]
@@ -317,6 +345,7 @@ def _set_lines(title: str, part: Mapping[str, Any]) -> list[str]:
 
 def _table(title: str, figure: str, views: Mapping[str, Any], shown: Any) -> list[str]:
     names = next(iter(views.values()))["figures"]
+    with_wrappers = any("augmented" in view for view in views)
     lines = [
         f"**{title}**",
         "",
@@ -327,7 +356,8 @@ def _table(title: str, figure: str, views: Mapping[str, Any], shown: Any) -> lis
         row = [found["figures"][name][figure] for found in views.values()]
         cells = " | ".join(map(shown, row))
         n = names[name]["unchanged"]["n"]
-        lines.append(f"| {name.replace('_', ' ')} | {n:,} | {cells} |")
+        mark = " (trained with)" if with_wrappers and name in AUGMENTED else ""
+        lines.append(f"| {name.replace('_', ' ')}{mark} | {n:,} | {cells} |")
     return [*lines, ""]
 
 

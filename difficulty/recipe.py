@@ -271,6 +271,16 @@ class SearchSettings(Form):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AugmentSettings(Form):
+    """Fit samples that are learned from in other clothes (:mod:`difficulty.perturb`)."""
+
+    share: Share = 0.3
+    """Of the fit samples; the others, and all by which is judged, stay as they are."""
+    perturbations: tuple[str, ...] = ()
+    """Names; none: all."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class AnswerSettings(Form):
     """The check of the cheap model's answer, learned wherever traffic holds enough of them."""
 
@@ -388,6 +398,7 @@ class Recipe(Form):
     features: FeatureSettings = FeatureSettings()
     search: SearchSettings | Literal[False] = False
     distil: DistilSettings | Literal[False] = False
+    augment: AugmentSettings | Literal[False] = False
     answer: AnswerSettings | Literal[False] = AnswerSettings()
     policy: PolicySettings = PolicySettings()
     export: ExportSettings = ExportSettings()

@@ -211,8 +211,8 @@ def traffic_labels(traffic: Traffic) -> dict[str, list[str | None]]:
     known.
 
     ``script`` and ``language`` are those of the request's own text, instructions of the system left
-    out where there is other text. A turn is a message of the user. A source is what the traffic's column ``source``
-    says.
+    out where there is other text. A turn is a message of the user. A source is what the traffic's
+    column ``source`` says.
     """
     scripts: list[str | None] = []
     languages: list[str | None] = []

@@ -29,7 +29,6 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from difficulty.channels import Channel, Tasks, task_channels_of

@@ -1,5 +1,5 @@
-"""Text that comes along with an ask: reminders of an agent, retrieved passages, quoted mail, earlier
-turns, schemas of tools.
+"""Text that comes along with an ask: reminders of an agent, retrieved passages, quoted mail,
+earlier turns, schemas of tools.
 
 All of it is made here, from sentences with slots, so that any amount can be made and hardly two
 requests get the same.
@@ -77,8 +77,8 @@ _SENDERS = ("Martin", "Joanna", "the facilities team", "Dr. Okafor", "Lena", "su
 _MAILS = (
     "thanks for getting back so quickly. I have moved our call to Thursday, as two of us are"
     " travelling on Wednesday.",
-    "please find below what was agreed last week. Nothing in it is urgent, but I would like to close"
-    " it before the end of the month.",
+    "please find below what was agreed last week. Nothing in it is urgent, but I would like to"
+    " close it before the end of the month.",
     "the parking garage stays closed until further notice. Visitors can use the spaces behind the"
     " canteen.",
     "I attach the minutes. If anything is missing, tell me by Friday; after that they go to the"

@@ -297,10 +297,11 @@ def _chooses_by_learned(run: Run, rules: PolicySettings) -> bool:
     did not see them: several times as many as the calibration samples.
 
     Not where heads keep off the calibration samples, which alone can show a promise; not where a
-    search chose the recipe by the fit samples, which then look better than others; not where
-    familiarity decides, as that of a fit sample knows the sample; and runs of before cannot.
+    search chose the recipe by the fit samples, which then look better than others; not where some
+    of them came in other clothes; not where familiarity decides, as that of a fit sample knows the sample; and runs of before cannot.
     """
-    return run.learned is not None and not run.record.search and not rules.min_familiarity
+    as_they_come = not run.record.search and not run.recipe.augment
+    return run.learned is not None and as_they_come and not rules.min_familiarity
 
 
 def _served_learned(run: Run, scores: TrafficScores, prices: Prices | None) -> Served:

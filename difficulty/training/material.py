@@ -37,6 +37,7 @@ from difficulty.training.assemble import (
 from difficulty.training.distil import check_teacher, with_opinion, with_unlabelled
 from difficulty.training.run import Run, SearchRecord, StartRecord
 from difficulty.training.search import search
+from difficulty.training.wrapping import wrap_some
 
 # Samples with a known outcome that each split needs.
 _NEEDED = {"fit": 60, "calibration": 20}
@@ -361,7 +362,11 @@ def gather(
     )
     progress(f"tokenizing {len(traffic):,} requests")
     tokenizer = _tokenizer(recipe, encoder)
-    tokens = tokenize(traffic, view=_view(recipe), tokenizer=tokenizer)
+    asked = traffic
+    if recipe.augment:
+        fitted = np.flatnonzero(splits == "fit")
+        asked = wrap_some(traffic, fitted, recipe.augment, seed=recipe.seed)
+    tokens = tokenize(asked, view=_view(recipe), tokenizer=tokenizer)
     fit, calibration = (
         labelled(traffic, tokens, splits == split) for split in ("fit", "calibration")
     )

@@ -10,7 +10,7 @@ def test_every_view_and_perturbation_is_on_the_page(tmp_path):
     """On a part of the shipped sample."""
     path = tmp_path / "traffic.parquet"
     ingest([shipped_file("data/sample.jsonl.gz")], path, near_duplicates=False)
-    traffic = Traffic.read(path).select(range(600))
+    traffic = Traffic.read(path).select(range(400))
     names = ["polite", "unrelated_untagged"]
     found = measure_set(
         traffic, find_recipe("fast"), views=[1], names=names, resampling=Resampling(50)
@@ -19,7 +19,7 @@ def test_every_view_and_perturbation_is_on_the_page(tmp_path):
     assert [*view["figures"]] == names
     assert view["figures"]["polite"]["unchanged"]["value"] > 0.8
     assert [*view["languages"]] == [*ASKS]
-    page = as_markdown({"date": "x", "command": "y", "sets": {"mmlu": found}})
+    page = as_markdown({"date": "x", "commands": ["y"], "sets": {"mmlu": found}})
     assert "| unrelated untagged |" in page
     assert all(f"| {router} |" in page for router, _ in PUBLISHED)
     assert {len(asks) for asks in ASKS.values()} == {12}
