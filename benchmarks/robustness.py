@@ -13,7 +13,8 @@ that was kept, the perturbed score still puts the first above the second; 0.5 wo
 says the same of all.
 
 Beside it: how many requests the familiarity of the bundle flags, at the bound that training
-recommends (or 0.02, the edge of the traffic, where it recommends none), and what becomes of twelve asks in eight languages.
+recommends (or 0.02, the edge of the traffic, where it recommends none), and what becomes of twelve
+asks in eight languages.
 """
 
 from __future__ import annotations

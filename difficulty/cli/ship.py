@@ -85,8 +85,8 @@ def ship(
         typer.Option(
             metavar="VALUE|recommended",
             help="Requests less familiar than this go to the frontier model; 0 = off; recommended:"
-            " training's, at the least 0.02. Default: the recipe's, else training's where tasks that"
-            " were left out show that the score loses there.",
+            " training's, at the least 0.02. Default: the recipe's, else training's where tasks"
+            " that were left out show that the score loses there.",
         ),
     ] = None,
     per_task: Annotated[

@@ -298,7 +298,8 @@ def _chooses_by_learned(run: Run, rules: PolicySettings) -> bool:
 
     Not where heads keep off the calibration samples, which alone can show a promise; not where a
     search chose the recipe by the fit samples, which then look better than others; not where some
-    of them came in other clothes; not where familiarity decides, as that of a fit sample knows the sample; and runs of before cannot.
+    of them came in other clothes; not where familiarity decides, as that of a fit sample knows the
+    sample; and runs of before cannot.
     """
     as_they_come = not run.record.search and not run.recipe.augment
     return run.learned is not None and as_they_come and not rules.min_familiarity

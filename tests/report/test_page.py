@@ -89,8 +89,8 @@ def test_sections_stand_in_their_order_under_headings_of_one_level(evaluation, e
         "definitions",
     ]  # fmt: skip
     assert (
-        len(SECTIONS) - 2 == len(page.all("section")) == len(page.all("h2"))
-    )  # economics were not looked at, and no answer was checked
+        len(SECTIONS) - 3 == len(page.all("section")) == len(page.all("h2"))
+    )  # economics were not looked at, no answer was checked, and no request perturbed
     assert len(page.all("h1")) == 1
     assert not {"h3", "h4"} & {tag for tag, _ in page.elements}
 
@@ -264,7 +264,7 @@ def test_without_gains_and_prices_the_page_says_what_is_unknown_and_why():
 def test_a_score_of_one_value_and_a_single_request_can_be_shown():
     for judged in (scored_of([0.5] * 60, [0, 1] * 30, [1, 1] * 30), scored_of([0.7], [1], [1])):
         page = Page(report_html(judge(judged, n_draws=5)))
-        assert len(page.all("section")) == len(SECTIONS) - 2
+        assert len(page.all("section")) == len(SECTIONS) - 3
 
 
 def test_an_evaluation_of_before_there_was_a_curve_can_be_shown(evaluation):

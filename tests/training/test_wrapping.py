@@ -28,9 +28,7 @@ def test_share_of_the_rows_that_may_be_wrapped_is(traffic):
     rows = np.arange(100)
     settings = AugmentSettings(share=0.4, perturbations=("polite", "reminder"))
     wrapped = wrap_some(traffic, rows, settings, seed=0)
-    changed = [
-        new != old for new, old in zip(wrapped.messages(), traffic.messages(), strict=True)
-    ]
+    changed = [new != old for new, old in zip(wrapped.messages(), traffic.messages(), strict=True)]
     assert (sum(changed[:100]), sum(changed[100:])) == (40, 0)
     assert wrapped.ids == traffic.ids
     assert np.array_equal(wrapped.outcomes.cheap_quality, traffic.outcomes.cheap_quality)
@@ -46,6 +44,4 @@ def test_no_names_are_all(traffic):
 
 def test_unknown_names_are_refused_with_those_that_are_known(traffic):
     with pytest.raises(RecipeError, match=f"got 'shouting'. Known: {[*PERTURBATIONS][0]}"):
-        wrap_some(
-            traffic, np.arange(9), AugmentSettings(perturbations=("shouting",)), seed=0
-        )
+        wrap_some(traffic, np.arange(9), AugmentSettings(perturbations=("shouting",)), seed=0)
