@@ -22,6 +22,7 @@ from difficulty.bundle.policy import (
     seal,
 )
 from difficulty.bundle.seen import SeenFilter, read_seen
+from difficulty.bundle.traffic_kinds import TrafficKinds
 from difficulty.bundle.traffic_reference import TrafficReference
 from difficulty.errors import BundleError, BundleNotFoundError, FieldError
 from difficulty.form import Form, read_json, read_toml
@@ -50,6 +51,8 @@ SEEN = "seen.bin"
 """What the bundle was made from, in bundles that tell."""
 REFERENCE = "reference.json"
 """What the requests were like that it was judged by, in bundles that tell."""
+KINDS = "kinds.json"
+"""Kinds of requests that it was trained on, in bundles that tell."""
 SIGNATURE = "signature"
 _MOST_GRAPH = 1 << 31
 """Bytes of a graph: what ONNX allows."""
@@ -98,6 +101,12 @@ class Bundle:
         """What the requests were like that it was judged by; ``None`` where it does not tell."""
         content = self.files.get(REFERENCE)
         return None if content is None else _parse_json(TrafficReference, content, REFERENCE)
+
+    @property
+    def kinds(self) -> TrafficKinds | None:
+        """Kinds of requests that it was trained on; ``None`` where it does not tell."""
+        content = self.files.get(KINDS)
+        return None if content is None else _parse_json(TrafficKinds, content, KINDS)
 
     @property
     def hashes(self) -> dict[str, str]:
@@ -228,6 +237,8 @@ def read_bundle(folder: Path) -> Bundle:
         read_seen(files[SEEN])
     if REFERENCE in files:
         _parse_json(TrafficReference, files[REFERENCE], REFERENCE)
+    if KINDS in files:
+        _parse_json(TrafficKinds, files[KINDS], KINDS)
     return Bundle(
         folder, manifest, policy, files, manifest_bytes, _read_signature(folder / SIGNATURE)
     )

@@ -22,6 +22,7 @@ from difficulty.cli.console import (
     say,
     warn,
 )
+from difficulty.cli.explained import print_explanation
 from difficulty.text import one_line
 
 if TYPE_CHECKING:
@@ -141,6 +142,14 @@ def route(
     input_path: InputPath = None,
     out_path: RowsPath = None,
     overwrite: OverwriteFlag = False,
+    why: Annotated[
+        bool,
+        typer.Option(
+            "--why",
+            help="Say what moved the score: parts of the text, which are quoted, features, the"
+            " nearest kinds of training traffic, and what would change the decision.",
+        ),
+    ] = False,
     json: JsonFlag = False,
 ) -> None:
     """Decide cheap or frontier for a text, or for every request of a JSON-lines file, with the
@@ -150,7 +159,7 @@ def route(
     classify
     """
     from difficulty.runtime import Router
-    from difficulty.runtime.service import route_rows
+    from difficulty.runtime.service import explain_rows, route_rows
     from difficulty.stages.route import write_rows
 
     requests = _read_input(text, task, input_path)
@@ -158,10 +167,12 @@ def route(
         refuse_output(out_path, source=input_path, overwrite=overwrite)
     router = Router.load(bundle)
     _warn_of_unknown(task, router.policy, router.scorer.task_ids)
-    decided = route_rows(router, requests)
+    decided = explain_rows(router, requests) if why else route_rows(router, requests)
     if out_path is None:
         for row in decided:
             print_json(row) if json or text is None else print_decision(row, router.policy)
+            if why and text is not None and not json:
+                print_explanation(row["why"])
         return
     with counting("routed") as count:
         counts = write_rows(decided, out_path, progress=count)

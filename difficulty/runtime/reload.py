@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Hashable, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from difficulty.bundle import Bundle, Policy
 from difficulty.bundle.store import Trust
@@ -29,6 +29,9 @@ from difficulty.runtime.golden import checked_router
 from difficulty.runtime.probe import Limits, try_out
 from difficulty.runtime.router import Decision, Router, read_trusted
 from difficulty.text import one_line
+
+if TYPE_CHECKING:
+    from difficulty.runtime.explaining import Explanation
 
 logger = logging.getLogger("difficulty.runtime")
 
@@ -153,6 +156,21 @@ class ReloadingRouter:
     ) -> Decision:
         """Return a decision without blocking the event loop, see :meth:`Router.adecide`."""
         return await self._router.adecide(
+            messages, task, tokens=tokens, tools=tools, checked=checked, held=held
+        )
+
+    def explain(
+        self,
+        messages: Messages,
+        task: str | None = None,
+        *,
+        tokens: int | None = None,
+        tools: object = None,
+        checked: bool = True,
+        held: Held | None = None,
+    ) -> Explanation:
+        """Return why a request is decided as it is, see :meth:`Router.explain`."""
+        return self._router.explain(
             messages, task, tokens=tokens, tools=tools, checked=checked, held=held
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +31,8 @@ from difficulty.runtime.sticking import hold, is_held
 from difficulty.text import one_line
 
 if TYPE_CHECKING:
+    from difficulty.bundle.traffic_kinds import TrafficKinds
+    from difficulty.runtime.explaining import Explanation
     from difficulty.runtime.waiting import WaitingByLoop
 
 
@@ -102,12 +104,15 @@ class Router:
         version: str,
         early: EarlyScorer | None = None,
         answers: AnswerChecker | None = None,
+        kinds: TrafficKinds | None = None,
     ) -> None:
         self.scorer = scorer
         self.policy = policy
         self.early = early
         self.answers = answers
         """The learned check of answers; ``None`` where the bundle has none."""
+        self.kinds = kinds
+        """Kinds of the training traffic; ``None`` where the bundle does not tell."""
         self._policy_unchecked = _without_check(policy)
         self._exits = exits(policy) if early else None  # once: neither ever changes
         self.version = version
@@ -149,6 +154,7 @@ class Router:
             version=bundle.label,
             early=early,
             answers=AnswerChecker.from_bundle(bundle, scorer, threads=threads),
+            kinds=bundle.kinds,
         )
         if early:
             router.consider(Request("warm up"))
@@ -194,10 +200,7 @@ class Router:
 
     def decide_many(self, requests: Iterable[Request]) -> list[Decision]:
         """Return the decisions for many requests, in order; much faster than one at a time."""
-        pending = [self._look_at(request) for request in requests]
-        self._exit_early([look for look in pending if look.is_open])
-        self._score_all([look for look in pending if look.is_open])
-        return [self._note(self._conclude(look)) for look in pending]
+        return [self._note(decision) for decision in self.consider_many(requests)]
 
     async def adecide(
         self,
@@ -297,6 +300,59 @@ class Router:
         if look.is_open:
             self._score_one(look)
         return self._conclude(look)
+
+    def consider_many(self, requests: Iterable[Request]) -> list[Decision]:
+        """Return the decisions for many requests, in order, without counting or logging them."""
+        pending = [self._look_at(request) for request in requests]
+        self._exit_early([look for look in pending if look.is_open])
+        self._score_all([look for look in pending if look.is_open])
+        return [self._conclude(look) for look in pending]
+
+    def rescore(
+        self, request: Request, rows: Sequence[Sequence[int]]
+    ) -> list[tuple[Score | None, Decision]]:
+        """Return what the scorer would say and what would be decided, had a request other token
+        ids, for each row of them.
+
+        Tokens that the rule counts, and whatever else is decided without the ids, stay as they
+        are. A score is ``None`` where none can be had.
+        """
+        first = self._look_at(request)
+        looks = [replace(first, ids=row) for row in rows]
+        self._exit_early([look for look in looks if look.is_open])
+        scored = [_Look(request, first.policy, ids=look.ids) for look in looks]
+        self._score_all(scored)
+        for look, other in zip(looks, scored, strict=True):
+            if look.is_open:
+                look.score, look.error = other.score, other.error
+        return [
+            (other.score, self._conclude(look)) for look, other in zip(looks, scored, strict=True)
+        ]
+
+    def explain(
+        self,
+        messages: Messages,
+        task: str | None = None,
+        *,
+        tokens: int | None = None,
+        tools: object = None,
+        checked: bool = True,
+        held: Held | None = None,
+    ) -> Explanation:
+        """Return why a request is decided as it is: the parts of its text and the features that
+        move the score, the nearest kinds of training traffic, and what would change the decision.
+
+        Arguments as in :meth:`decide`. Scores the request some hundred times; it is not counted,
+        and nothing of it is logged. Raises nothing for what a request holds.
+        """
+        return self.explain_request(Request(messages, task, tokens, checked, tools, held))
+
+    def explain_request(self, request: Request) -> Explanation:
+        """Return why a request is decided as it is, see :meth:`explain`."""
+        # Here, so that routers that explain nothing do not load it.
+        from difficulty.runtime.explaining import explain
+
+        return explain(self, request)
 
     def _exit_early(self, looks: list[_Look]) -> None:
         """Decide those far from the threshold; where that fails, the scorer decides them."""
@@ -454,7 +510,7 @@ class _Look:
 
     request: Request
     policy: Policy
-    ids: list[int] = field(default_factory=list)
+    ids: Sequence[int] = field(default_factory=list)
     held: Held | None = None  # the session, where the policy keeps its model.
     with_task: bool = False  # whether the scorer knows the task.
     tokens: int | None = None

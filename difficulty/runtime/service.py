@@ -5,6 +5,7 @@ callers that are not Python.
                   -> the decision; of a list of such requests a list of decisions
     POST /check   the same, perhaps tools, and answer: the cheap model's text or message
                   -> whether the frontier model is to be asked too; lists as above
+    POST /explain the same as /decide -> the decision and why; lists of at most 16
     GET  /health  -> {"bundle": "<name>-<version>"}, and what the check of answers has counted
     GET  /metrics -> counts since the start, as Prometheus reads them
 
@@ -32,7 +33,7 @@ import numpy as np
 
 from difficulty.request import RequestRow, request_row
 from difficulty.runtime.answers import AnswerScore, AnswerVerdict
-from difficulty.runtime.router import Router
+from difficulty.runtime.router import Decision, Router
 from difficulty.runtime.scorer import Score
 from difficulty.telemetry.decision_counts import DECISION_SECONDS, count_decision, count_verdict
 from difficulty.telemetry.meter import CONTENT_TYPE, Family, Meter
@@ -46,12 +47,27 @@ def route_rows(router: Router, rows: Iterable[RequestRow]) -> Iterator[dict[str,
     for chunk in chunks(rows):
         decisions = router.decide_many(row.request for row in chunk)
         for row, decision in zip(chunk, decisions, strict=True):
-            written = {"id": row.id, **decision.as_dict()}
-            for name in Score._fields:
-                if written[name] is not None:
-                    written[name] = round(written[name], 7)  # the digits that float32 has
-            error = row.problem or written.pop("error")
-            yield written | ({"error": error} if error else {})
+            yield _decision_row(row, decision)
+
+
+def explain_rows(router: Router, rows: Iterable[RequestRow]) -> Iterator[dict[str, Any]]:
+    """Yield ``id``, the decision and ``why``, its explanation, for each request; none is
+    counted.
+    """
+    for row in rows:
+        explanation = router.explain_request(row.request)
+        yield _decision_row(row, explanation.decision) | {
+            "why": explanation.as_dict(without=("decision",))
+        }
+
+
+def _decision_row(row: RequestRow, decision: Decision) -> dict[str, Any]:
+    written = {"id": row.id, **decision.as_dict()}
+    for name in Score._fields:
+        if written[name] is not None:
+            written[name] = round(written[name], 7)  # the digits that float32 has
+    error = row.problem or written.pop("error")
+    return written | ({"error": error} if error else {})
 
 
 def check_forms(router: Router, forms: Iterable[Any]) -> Iterator[dict[str, Any]]:
@@ -112,7 +128,9 @@ _ANSWERS = Family(
 _ERRORS = Family(
     "difficulty_scorer_errors_total", "counter", "Requests that could not be scored, since start."
 )
-_PATHS = {"/decide", "/check", "/health", "/metrics"}
+MOST_EXPLAINED = 16
+"""Requests of one call for explanations: each is scored some hundred times."""
+_PATHS = {"/decide", "/check", "/explain", "/health", "/metrics"}
 _BUNDLE = Family(
     "difficulty_bundle_info", "gauge", "The bundle that decides now.", ("bundle_version",)
 )
@@ -297,8 +315,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _find_refusal(self) -> _Refusal | None:
         lengths = self.headers.get_all("Content-Length", [])
         length = lengths[0] if lengths else ""
-        if self.path not in ("/decide", "/check"):
-            return _Refusal(HTTPStatus.NOT_FOUND, "POST knows /decide and /check")
+        if self.path not in ("/decide", "/check", "/explain"):
+            return _Refusal(HTTPStatus.NOT_FOUND, "POST knows /decide, /check and /explain")
         # Two ways to say where a request ends: who stands before us may have read the other one.
         if len(lengths) > 1 or (lengths and "Transfer-Encoding" in self.headers):
             return _Refusal(HTTPStatus.BAD_REQUEST, "a request needs one Content-Length alone")
@@ -327,14 +345,18 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.BAD_REQUEST, f"a request must be JSON: {error!s:.120}")
             return
         is_list = isinstance(content, list)
-        if is_list and len(content) > CHUNK:
-            rule = f"a call must have at most {CHUNK:,} requests"
+        most = MOST_EXPLAINED if self.path == "/explain" else CHUNK
+        if is_list and len(content) > most:
+            rule = f"a call must have at most {most:,} requests"
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"{rule}: got {len(content):,}")
             return
         entries = content if is_list else [content]
         if self.path == "/check":
             told = list(check_forms(self.server.router.current, entries))
             self._count_verdicts(told)
+        elif self.path == "/explain":
+            rows = [request_row(entry, number) for number, entry in enumerate(entries, 1)]
+            told = list(explain_rows(self.server.router.current, rows))
         else:
             start = time.perf_counter()
             rows = [request_row(entry, number) for number, entry in enumerate(entries, 1)]

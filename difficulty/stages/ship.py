@@ -17,7 +17,7 @@ import numpy as np
 from difficulty.bundle import BUNDLE_FORMAT, Bundle, Exploration, Fallback, Policy, write_bundle
 from difficulty.bundle.seen import SeenFilter, salt_of, seen_bytes
 from difficulty.bundle.signature import SigningKey, opened, sign_folder
-from difficulty.bundle.store import EARLY_GRAPH, REFERENCE, SEEN
+from difficulty.bundle.store import EARLY_GRAPH, KINDS, REFERENCE, SEEN
 from difficulty.diagnostics.signal import WEAK, Signal, SignalPart, measure_signal
 from difficulty.early_exit import unfit
 from difficulty.errors import BundleError, LosingRuleError, NoSignalError, RunError
@@ -256,6 +256,7 @@ def ship(
     if check:
         files |= check.files(scorer, bundle_policy, version=f"{name}-{version}")
     files[REFERENCE] = reference_bytes(reference_of(tested))
+    files |= _kinds_file(run)
     # What was asked for at shipping, not what the run was trained with.
     asked = replace(
         recipe,
@@ -333,6 +334,12 @@ def _seen_file(run: Run) -> tuple[dict[str, bytes], tuple[str, ...]]:
         )
     salt = salt_of(run.record.training_data)
     return {SEEN: seen_bytes([SeenFilter.of(keys, part="training", salt=salt)])}, ()
+
+
+def _kinds_file(run: Run) -> dict[str, bytes]:
+    """Return ``kinds.json``, where the run has it: not runs of before, nor of few groups."""
+    path = run.folder / KINDS
+    return {KINDS: path.read_bytes()} if path.is_file() else {}
 
 
 def _note_unseen_tasks(run: Run, rules: PolicySettings) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from difficulty.answer_check.saved_check import ANSWER_SCORES_FILE, save_check, write_answer_scores
+from difficulty.bundle.store import KINDS
 from difficulty.channels import Channel, kinds_of
 from difficulty.diagnostics.learning_curve import LearningCurve
 from difficulty.diagnostics.signal import Signal
@@ -33,6 +34,7 @@ from difficulty.model.difficulty import DifficultyModel, continued
 from difficulty.model.labelled import LabelledTokens
 from difficulty.model.saved_model import save_model
 from difficulty.recipe import FeatureSettings, Recipe
+from difficulty.stages.deploying.traffic_clusters import cluster_traffic, kinds_bytes
 from difficulty.stages.judging import lineage_of
 from difficulty.storage import refuse_existing, whole_folder
 from difficulty.traffic.outcomes import ungraded_notes
@@ -442,15 +444,26 @@ def _build_lineage(record: RunRecord) -> dict[str, Any]:
 
 
 def _write_samples(material: Material, folder: Path) -> None:
-    """Write the samples that shipping needs, and hashes of those that fitting and calibration
-    saw.
+    """Write the samples that shipping needs, and hashes and kinds of those that fitting and
+    calibration saw.
     """
     traffic, splits = material.traffic, material.splits
     # Not the fit samples: shipping needs none, and texts are the user's.
     for split in ("calibration", "test"):
         traffic.select(splits == split).write(folder / f"{split}.parquet")
-    seen = traffic.select((splits == "fit") | (splits == "calibration"))
+    rows = np.flatnonzero((splits == "fit") | (splits == "calibration"))
+    seen = traffic.select(rows)
     Seen.of(seen).write(folder / "seen.npz")
+    kinds = cluster_traffic(
+        material.tokens.at(rows).ids,
+        scripts=traffic_labels(seen)["script"],
+        tasks=seen.tasks,
+        groups=seen.split_groups,
+        outcomes=seen.outcomes,
+        seed=material.recipe.seed,
+    )
+    if kinds:
+        (folder / KINDS).write_bytes(kinds_bytes(kinds))
 
 
 def _track(tracker: Tracker, run: Run, evaluation: Evaluation) -> None:

@@ -7,6 +7,7 @@
     test.parquet         samples that nothing was fitted on
     seen.npz             hashes of texts and groups of the fit and calibration samples, sketches
                          that know nearly the same texts again, and the keys by which a bundle does
+    kinds.json           kinds of those samples with their outcomes, without their texts
     suspicious.jsonl     labels that may be wrong, by id of the sample
     out_of_fold.npz      scores of the samples that heads learned from, each by heads that did not
                          see it: of the fit samples, and of the calibration samples where the run

@@ -16,7 +16,7 @@ import pytest
 
 from difficulty.request import RequestRow, request_row
 from difficulty.runtime import Router
-from difficulty.runtime.service import MOST_BYTES, DecisionServer, route_rows
+from difficulty.runtime.service import MOST_BYTES, DecisionServer, explain_rows, route_rows
 from tests.answer_checks import write_with_check
 from tests.bundle.conftest import SAVED
 from tests.conftest import REPOSITORY
@@ -105,7 +105,7 @@ def test_health_names_the_bundle(server):
         ),
         (("GET", "/health", b"{}", {"Content-Length": "2"}), 400, "GET has no body"),
         (("POST", "/decide", b"", {"Content-Length": "-1"}), 411, "needs a Content-Length"),
-        (("POST", "/score", b"{}"), 404, "POST knows /decide and /check"),
+        (("POST", "/score", b"{}"), 404, "POST knows /decide, /check and /explain"),
         (("GET", "/"), 404, "GET knows /health"),
     ],
     ids=lambda value: str(value)[:40],
@@ -306,6 +306,18 @@ def test_answers_are_checked_over_http(checking):
     ]
     assert (health["check"]["checked"], health["check"]["unknown"]) == (9, 4)
     assert (health["check"]["escalated"], health["check"]["stale"]) == (2, False)
+
+
+def test_explanations_over_http(server, small):
+    """They are the router's own, and are no decisions that count; a call holds a few alone."""
+    with connected(server) as connection:
+        status, told = ask(connection, "POST", "/explain", FORMS)
+        assert (status, len(told)) == (200, len(FORMS))
+        assert ask(connection, "POST", "/explain", FORMS[1])[1] == {**told[1], "id": "1"}
+        rows = [request_row(form, number) for number, form in enumerate(FORMS, 1)]
+        assert told == json.loads(json.dumps(list(explain_rows(Router.from_bundle(small), rows))))
+        status, refused = ask(connection, "POST", "/explain", FORMS[:1] * 17)
+        assert (status, refused["error"]) == (413, "a call must have at most 16 requests: got 17")
 
 
 def test_service_without_a_check_lets_answers_pass(server):
