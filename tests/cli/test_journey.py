@@ -98,7 +98,7 @@ def test_whole_journey(run, journey, tmp_path):
     assert "0 flips" in ship.out
     assert "chosen by quality=0.4" in ship.out
     assert read_bundle(tmp_path / "small-1").policy.hard_tasks == ("code",)
-    assert "8 files match their hashes" in run("verify", "small-1", code=0).out
+    assert "9 files match their hashes" in run("verify", "small-1", code=0).out
     assert (
         "chosen"
         not in run(
