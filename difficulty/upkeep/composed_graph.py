@@ -23,6 +23,8 @@ from difficulty.upkeep.logit_map import EDGE, LogitMap
 
 _PREFIX = "recalibration"
 _FEATURES = "features"
+OF_ANSWERS = "p_answer_fails"
+"""What a check of answers says."""
 _REQUEST = ("p_cheap_fails", "p_frontier_fails")
 """Last columns of the features of a check of answers."""
 
@@ -42,6 +44,18 @@ def recalibrated_scorer(content: bytes, maps: Mapping[str, LogitMap]) -> bytes:
     InvalidValueError
         If the graph has no such output.
     """
+    return _mapped(content, maps)
+
+
+def recalibrated_check(content: bytes, map_: LogitMap) -> bytes:
+    """Return ``answer.onnx``, perhaps recalibrated before, with ``p_answer_fails`` mapped. What its
+    threshold is compared with, ``answer_score``, stays: a map keeps the order, and thresholds that
+    stand go on to mean what they did.
+    """
+    return _mapped(content, {OF_ANSWERS: map_})
+
+
+def _mapped(content: bytes, maps: Mapping[str, LogitMap]) -> bytes:
     model = onnx.load_model_from_string(content)
     outputs = {item.name for item in model.graph.output}
     for name, map_ in maps.items():

@@ -81,7 +81,7 @@ def known_target(output: str, scored: ScoredTraffic, *, forms: bool = False) -> 
     outcomes = scored.outcomes
     if output == "p_frontier_fails":
         target = outcomes.frontier_failure
-    elif output == "p_cheap_fails" or scored.target == "failure":
+    elif output in ("p_cheap_fails", "p_answer_fails") or scored.target == "failure":
         target = outcomes.cheap_failure
     else:
         return (1.0 + outcomes.gain) / 2.0

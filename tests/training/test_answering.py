@@ -16,9 +16,12 @@ from difficulty.stages.ingest import ingest
 from difficulty.stages.ship import ship
 from difficulty.stages.train import train
 from difficulty.stages.verify import verify
+from difficulty.stages.watching.recalibrating import recalibrate
 from difficulty.thresholds.ways import WayWanted
+from difficulty.traffic.table import Traffic
 from difficulty.training.run import CARRIED_OVER, Run
 from difficulty.training.shipped import shipped_file
+from difficulty.upkeep.logit_map import LogitMap
 from tests.journey import DRAWS, recipe_of, sample_rows, train_on, write_rows
 
 CHECK = {"answer": {"form": "full"}}
@@ -260,3 +263,35 @@ def test_damaged_scores_of_answers_are_refused(checked, tmp_path):
     path.write_bytes(b"nothing")
     with pytest.raises(RunError, match="Train again"):
         read_answer_scores(path, checked[0].test.ids)
+
+
+def test_recalibrating_moves_what_the_check_says_of_answers(bundle, tmp_path):
+    """Answers fail more often than it says: its probability follows, and its order stays."""
+    fresh = Traffic.read(traffic_of(tmp_path, sample_rows(1_800)[800:]))
+    checker = Router.load(bundle).answers
+    bodies = [{"messages": messages} for messages in fresh.messages()]
+    asked = (bodies, fresh.column("cheap_answer"), fresh.tasks)
+    before = checker.score_many(*asked)
+    p = np.nan_to_num(LogitMap(1.0, 1.5)(before["p_answer_fails"].astype(float)), nan=0.5)
+    fails = np.random.default_rng(0).random(len(p)) < p
+    labelled = fresh.with_columns(
+        {
+            "cheap_quality": (1.0 - fails).tolist(),
+            "measured_by": ["exact"] * len(p),
+            "preference": [None] * len(p),
+            "cheap_passed": [None] * len(p),
+        }
+    )
+    out = tmp_path / "checked-2"
+    choices = {"objective": "share=0.3", "answer": WayWanted("off")}
+    result = recalibrate(bundle, labelled, out, resampling=Resampling(DRAWS), **choices)
+    (test,) = [test for test in result.calibrators if test.output == "p_answer_fails"]
+    assert test.moves
+    assert test.map.shift > 0.5
+    after = Router.load(out).answers.score_many(*asked)
+    known = ~np.isnan(before["p_answer_fails"])
+    wanted = test.map(before["p_answer_fails"][known].astype(float))
+    np.testing.assert_allclose(after["p_answer_fails"][known], wanted, atol=1e-4)
+    np.testing.assert_allclose(after["answer_score"], before["answer_score"], atol=1e-4)
+    assert result.brier["p_answer_fails"].value < 0.0
+    assert verify(out).passed

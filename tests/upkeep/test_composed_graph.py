@@ -4,7 +4,12 @@ import pytest
 
 from difficulty.errors import InvalidValueError
 from difficulty.tensors import GraphBuilder
-from difficulty.upkeep.composed_graph import check_as_before, maps_of, recalibrated_scorer
+from difficulty.upkeep.composed_graph import (
+    check_as_before,
+    maps_of,
+    recalibrated_check,
+    recalibrated_scorer,
+)
 from difficulty.upkeep.logit_map import LogitMap
 
 FIRST, SECOND = LogitMap(1.4, -0.3), LogitMap(0.7, 0.9)
@@ -90,3 +95,23 @@ def test_check_of_answers_reads_what_it_learned_from():
     read = run(content, features=rows.astype(np.float32))["read"]
     assert read[:, 3:] == pytest.approx(np.column_stack([p, p]), abs=2e-6)
     assert check_as_before(answer_graph(), {"difficulty_score": FIRST}) == answer_graph()
+
+
+def test_probability_of_an_answer_moves_and_its_score_stays():
+    """What the check's threshold is compared with means what it did, also after a second map."""
+    graph = GraphBuilder()
+    features = graph.input("features", np.float32, ["batch", 5])
+    p = features.cut(0, 1)
+    graph.output(p.squeeze(1), "p_answer_fails", ["batch"])
+    graph.output(p.squeeze(1), "answer_score", ["batch"])
+    before = check_as_before(
+        graph.build("answer").SerializeToString(),
+        {"p_cheap_fails": SECOND, "p_frontier_fails": SECOND},
+    )
+    said = np.tile(P[2:6, np.newaxis], (1, 5))
+    after = run(recalibrated_check(before, FIRST), features=said)
+    assert after["p_answer_fails"] == pytest.approx(FIRST(P[2:6].astype(float)), abs=2e-6)
+    assert after["answer_score"] == pytest.approx(P[2:6])
+    twice = recalibrated_check(recalibrated_check(before, FIRST), SECOND)
+    wanted = SECOND(FIRST(P[2:6].astype(float)))
+    assert run(twice, features=said)["p_answer_fails"] == pytest.approx(wanted, abs=2e-6)

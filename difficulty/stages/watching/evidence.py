@@ -56,7 +56,8 @@ _LEAST_HALF = 30
 """Requests of either half."""
 _LEAST_FOR_SIGNAL = 200
 """Outcomes above which a score that chance equals is taken for one without a signal."""
-_PROBABILITIES = ("difficulty_score", "p_cheap_fails", "p_frontier_fails")
+_PROBABILITIES = ("difficulty_score", "p_cheap_fails", "p_frontier_fails", "p_answer_fails")
+"""The last is of the check of answers, where the bundle has one and answers are known."""
 _OF_ANSWERS = ("answer_score", "p_answer_fails")
 _DECISIVE = {
     "share": ("frontier_share",),

@@ -74,7 +74,12 @@ from difficulty.thresholds.policy_curve import parse_objective
 from difficulty.thresholds.ways import BY_COST, WayWanted
 from difficulty.traffic.table import Traffic
 from difficulty.training.run import notes_of
-from difficulty.upkeep.composed_graph import check_as_before, recalibrated_scorer
+from difficulty.upkeep.composed_graph import (
+    OF_ANSWERS,
+    check_as_before,
+    recalibrated_check,
+    recalibrated_scorer,
+)
 from difficulty.upkeep.logit_map import LogitMap
 from difficulty.upkeep.moving import brier_change, known_target
 
@@ -308,9 +313,12 @@ def _with_maps(old: Bundle, maps: Mapping[str, LogitMap]) -> Bundle:
     """Return the bundle as if its graphs had been shipped with the maps."""
     # The reference is of other scores; it is made anew.
     files = {name: content for name, content in old.files.items() if name != REFERENCE}
-    files["scorer.onnx"] = recalibrated_scorer(old.files["scorer.onnx"], maps)
+    of_scorer = {name: map_ for name, map_ in maps.items() if name != OF_ANSWERS}
+    files["scorer.onnx"] = recalibrated_scorer(old.files["scorer.onnx"], of_scorer)
     if ANSWER_GRAPH in files:
         files[ANSWER_GRAPH] = check_as_before(files[ANSWER_GRAPH], maps)
+        if OF_ANSWERS in maps:
+            files[ANSWER_GRAPH] = recalibrated_check(files[ANSWER_GRAPH], maps[OF_ANSWERS])
     return replace(old, files=files)
 
 
