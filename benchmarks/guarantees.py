@@ -3,6 +3,8 @@
     python -m benchmarks.guarantees -o benchmarks/results/2026-11-28-guarantees \
       --routellm RouteLLM --normalised normalised
     python -m benchmarks.guarantees -o benchmarks/results/2026-11-28-guarantees-checked --checked
+    python -m benchmarks.guarantees -o benchmarks/results/2026-11-28-guarantees-logged \
+      --only logged "logged by luck"
 
 A thousand times a calibration set is drawn from a population; the objective chooses a threshold on
 it through the same code as ``difficulty ship``. A promise is broken when the loss of what that
@@ -145,6 +147,7 @@ def main() -> None:
     parser.add_argument("--normalised", type=Path, help="folder of tool-calling outcomes")
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--checked", action="store_true", help="judge promises with a check alone")
+    parser.add_argument("--only", nargs="+", help="simulated populations, by name")
     parser.add_argument(
         "-o", "--out", type=Path, required=True, help="path of the results without suffix"
     )
@@ -157,7 +160,11 @@ def main() -> None:
         [
             told(row)
             for row in simulations(
-                ways=ways, sizes=SIZES, n_draws=arguments.draws, with_check=with_check
+                ways=ways,
+                sizes=SIZES,
+                n_draws=arguments.draws,
+                only=arguments.only,
+                with_check=with_check,
             )
         ]
         for with_check, ways in asked

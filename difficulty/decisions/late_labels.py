@@ -5,7 +5,10 @@ feedback is of the answer that the user saw, and where different things were sai
 last by its time counts.
 
 Each outcome counts alike here. Where requests were chosen for labelling with chances that differ
-(``inclusion``), that would bend every figure, so such outcomes are refused.
+(``inclusion``), that would bend every figure. So each of them stays with probability smallest chance
+/ own chance, by a hash of its id, the same on every look: what is left was chosen alike, and every
+figure, interval and alarm holds as it is. Weights would keep somewhat more of what the labels tell; of
+the usual draw of ``label`` about half of them stay.
 """
 
 from __future__ import annotations
@@ -41,6 +44,7 @@ class LabelCounts:
     """What became of late outcomes; see :class:`~difficulty.decisions.log_reading.LogReading`."""
 
     outcomes: int
+    thinned_outcomes: int
     joined: int
     unknown_outcomes: int
     ambiguous_outcomes: int
@@ -64,8 +68,8 @@ def join_labels(connection: Any, sources: Sequence[Path], work_dir: Path) -> Lab
     Raises
     ------
     TrafficError
-        If a source cannot be read, none of its rows is understood, or the requests were chosen for
-        labelling with chances that differ.
+        If a source cannot be read, none of its rows is understood, or requests that were chosen for
+        labelling with chances that differ stand beside others of which nobody says it.
     """
     files = list(dict.fromkeys(file for source in sources for file in readable_files(source)))
     ingested = [file for file in files if kind_of(file) is PathKind.TRAFFIC]
@@ -81,9 +85,10 @@ def join_labels(connection: Any, sources: Sequence[Path], work_dir: Path) -> Lab
             f" does. The first: {first}. See docs/labels.md."
         )
     connection.execute(f"CREATE TABLE feedback AS {' UNION ALL BY NAME '.join(queries)}")
-    _resolve(connection)
-    _refuse_chosen(connection)
-    counts = _counts(connection)
+    _find_events(connection)
+    thinned = _thin_chosen(connection)
+    _settle(connection)
+    counts = _counts(connection) | {"thinned_outcomes": thinned}
     connection.execute("DROP TABLE feedback; DROP TABLE said")
     return LabelCounts(rejected_outcomes=feedback.rejected, **counts)
 
@@ -149,8 +154,8 @@ def _ingested_query(file: Path, number: int) -> str:
     )
 
 
-def _resolve(connection: Any) -> None:
-    """Say of each row which event and which of its answers it is of, and settle."""
+def _find_events(connection: Any) -> None:
+    """Say of each row which event and which of its answers it is of."""
     named = (
         "CASE WHEN f.model = e.cheap_model AND f.model IS DISTINCT FROM e.frontier_model"
         " THEN 'cheap' WHEN f.model = e.frontier_model AND f.model IS DISTINCT FROM e.cheap_model"
@@ -167,6 +172,10 @@ def _resolve(connection: Any) -> None:
         f" coalesce(f.side, CASE WHEN f.model IS NULL THEN {seen} ELSE {named} END) AS side"
         " FROM feedback f LEFT JOIN events e ON f.id = e.id LEFT JOIN shared_ids s ON f.id = s.id"
     )
+
+
+def _settle(connection: Any) -> None:
+    """Make one row an event of what is said of it."""
     of_side = "CASE WHEN side = '{side}' THEN quality END"
     qualities = {
         "cheap_quality": f"coalesce(cheap_quality, {of_side.format(side='cheap')})",
@@ -186,22 +195,36 @@ def _resolve(connection: Any) -> None:
     )
 
 
-def _refuse_chosen(connection: Any) -> None:
-    """Refuse outcomes of requests that were chosen with chances that differ; one without a chance
-    was labelled whatever was chosen.
+def _thin_chosen(connection: Any) -> int:
+    """Set outcomes of requests aside that were chosen with larger chances than others; return how
+    many rows.
     """
-    chosen, low, high = connection.execute(
-        "SELECT count(inclusion), min(coalesce(inclusion, 1.0)), max(coalesce(inclusion, 1.0))"
+    rows, chosen, low, high = connection.execute(
+        "SELECT count(*), count(inclusion), min(inclusion), max(inclusion)"
         " FROM said WHERE known AND NOT shared"
     ).fetchone()
-    if chosen and high > _ALIKE * low:
+    if not chosen:
+        return 0
+    if chosen < rows:
+        high = 1.0  # one without a chance was labelled whatever was chosen
+    if high <= _ALIKE * low:
+        return 0
+    if chosen < rows:
         raise TrafficError(
             "late outcomes beside a log must be of requests that were chosen alike, as each counts"
-            f" the same: got {chosen:,} chosen for labelling with a known chance (inclusion), from"
-            f" {low:.3g} to {high:.3g} over all. Judge the bundle by the labelled file, which is"
-            " weighed by it: difficulty evaluate BUNDLE FILE; or pass outcomes of a plain random"
-            " draw: difficulty label --random-share 1."
+            f" the same: got {chosen:,} chosen for labelling with a known chance (inclusion, from"
+            f" {low:.3g} on) beside {rows - chosen:,} that came by themselves. Pass either alone; or"
+            " judge the bundle by the labelled file, which is weighed by it: difficulty evaluate"
+            " BUNDLE FILE, difficulty recalibrate FILE --bundle BUNDLE -o NEW."
         )
+    chance = f"{low!r} / max(inclusion) OVER (PARTITION BY event)"
+    luck = "(md5_number_lower('thin' || id) % 1000003) / 1000003.0"
+    before = connection.execute("SELECT count(*) FROM said").fetchone()[0]
+    connection.execute(
+        "CREATE OR REPLACE TABLE said AS SELECT * FROM said WHERE NOT known OR shared"
+        f" UNION ALL SELECT * FROM said WHERE known AND NOT shared QUALIFY {luck} < {chance}"
+    )
+    return int(before - connection.execute("SELECT count(*) FROM said").fetchone()[0])
 
 
 def _says_something(qualities: dict[str, str]) -> str:

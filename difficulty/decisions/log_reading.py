@@ -58,6 +58,10 @@ class LogReading(Record):
     """That hold their messages, where texts were asked for."""
     outcomes: int = 0
     """Rows of late outcomes that were read."""
+    thinned_outcomes: int = 0
+    """Rows set aside, as their requests were chosen for labelling with larger chances than others
+    (``inclusion``).
+    """
     joined: int = 0
     """Events with a late outcome."""
     unknown_outcomes: int = 0
@@ -99,6 +103,8 @@ _TOLD = {
     "bad_numbers": "Events with numbers that cannot be, such as a negative cost, taken as unknown:"
     " {n}.",
     "foreign_bundle": "Events that another bundle decided: {n}.",
+    "thinned_outcomes": "Late outcomes of requests that were chosen with larger chances than others"
+    " (inclusion), set aside by chance so that each counts alike: {n}.",
     "unknown_outcomes": "Late outcomes of requests that the log does not have: {n}.",
     "ambiguous_outcomes": "Late outcomes that could not be given to one answer: {n}.",
     "rejected_outcomes": "Rows of late outcomes that say nothing that is understood: {n}.",

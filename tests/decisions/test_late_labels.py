@@ -169,10 +169,9 @@ def labelled(tmp_path, kind, chances):
 
 
 @pytest.mark.parametrize("kind", ["feedback", "traffic"])
-@pytest.mark.parametrize("chances", [(0.1, 0.5), (0.1, None)])
-def test_outcomes_of_requests_chosen_with_other_chances_are_refused(log, tmp_path, kind, chances):
+def test_outcomes_of_chosen_requests_beside_others_are_refused(log, tmp_path, kind):
     """Each would count the same, though it stands for 1 / inclusion requests."""
-    path = labelled(tmp_path, kind, chances)
+    path = labelled(tmp_path, kind, (0.1, None))
     with pytest.raises(
         TrafficError, match=r"must be of requests that were chosen alike.* evaluate"
     ):
@@ -194,3 +193,36 @@ def test_chances_of_requests_that_the_log_does_not_have_do_not_matter(log, tmp_p
     )
     with read_decisions(log, outcomes=[path]) as table:
         assert table.reading.joined == 1
+
+
+@pytest.mark.parametrize("kind", ["feedback", "traffic"])
+def test_outcomes_of_chosen_requests_are_thinned_until_each_counts_alike(tmp_path, kind):
+    """Hard requests were chosen four times as often: the mean quality is that of all the same."""
+    rng, n = np.random.default_rng(0), 4000
+    hard = rng.random(n) < 0.5
+    chance = np.where(hard, 0.8, 0.2)
+    chosen = np.flatnonzero(rng.random(n) < chance)
+    (tmp_path / "log").mkdir()
+    events = [event_of(number, seq=number, writer="w") for number in chosen]
+    (tmp_path / "log" / "a.jsonl").write_bytes(b"".join(map(event_line, events)))
+    rows = [
+        {"id": f"r{number}", "cheap_quality": float(not hard[number]), "inclusion": chance[number]}
+        for number in chosen
+    ]
+    path = feedback(tmp_path, *rows)
+    if kind == "traffic":
+        source, path = tmp_path / "rows.jsonl", tmp_path / "labelled.parquet"
+        source.write_text(
+            "".join(json.dumps({"prompt": f"p {row['id']}"} | row) + "\n" for row in rows)
+        )
+        ingest([source], path, near_duplicates=False)
+    with read_decisions(tmp_path / "log", outcomes=[path]) as table:
+        quality = table.arrays(["cheap_quality"])["cheap_quality"]
+        reading = table.reading
+    known = ~np.isnan(quality)
+    assert np.nanmean(quality) == pytest.approx(
+        1.0 - hard.mean(), abs=4.0 * 0.5 / known.sum() ** 0.5
+    )
+    assert reading.joined == known.sum()
+    assert reading.thinned_outcomes == len(rows) - known.sum() > 900
+    assert any("counts alike" in sentence for sentence in reading.sentences())
