@@ -5,10 +5,10 @@ feedback is of the answer that the user saw, and where different things were sai
 last by its time counts.
 
 Each outcome counts alike here. Where requests were chosen for labelling with chances that differ
-(``inclusion``), that would bend every figure. So each of them stays with probability smallest chance
-/ own chance, by a hash of its id, the same on every look: what is left was chosen alike, and every
-figure, interval and alarm holds as it is. Weights would keep somewhat more of what the labels tell; of
-the usual draw of ``label`` about half of them stay.
+(``inclusion``), that would bend every figure. So each of them stays with the probability of the
+smallest chance over its own, by a hash of its id, the same on every look: what is left was chosen
+alike, and every figure, interval and alarm holds as it is. Weights would keep somewhat more of what
+the labels tell; of the usual draw of ``label`` about half of them stay.
 """
 
 from __future__ import annotations
@@ -213,8 +213,8 @@ def _thin_chosen(connection: Any) -> int:
         raise TrafficError(
             "late outcomes beside a log must be of requests that were chosen alike, as each counts"
             f" the same: got {chosen:,} chosen for labelling with a known chance (inclusion, from"
-            f" {low:.3g} on) beside {rows - chosen:,} that came by themselves. Pass either alone; or"
-            " judge the bundle by the labelled file, which is weighed by it: difficulty evaluate"
+            f" {low:.3g} on) beside {rows - chosen:,} that came by themselves. Pass either alone;"
+            " or judge the bundle by the labelled file, which is weighed by it: difficulty evaluate"
             " BUNDLE FILE, difficulty recalibrate FILE --bundle BUNDLE -o NEW."
         )
     chance = f"{low!r} / max(inclusion) OVER (PARTITION BY event)"
