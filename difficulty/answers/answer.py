@@ -13,12 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from difficulty.errors import RequestError
 from difficulty.text import TextView, arguments_text, is_list, message_text
 
 _VIEW = TextView()
-# Arguments that hold themselves, or what JSON has no name for.
-_UNWRITABLE = (RequestError, RecursionError, TypeError, ValueError)
 _ROLES = {"user": "user", "system": "system", "developer": "system"}
 
 
@@ -82,8 +79,8 @@ class Answer:
         return cls(
             _read_text(message.get("content")),
             tuple(map(_read_tool_call, calls)) if is_list(calls) else (),
-            choice.get("finish_reason"),
-            refusal if isinstance(refusal, str) else None,
+            _plain(choice.get("finish_reason")),
+            _plain(refusal),
             _read_logprobs(choice.get("logprobs")),
             others,
         )
@@ -176,6 +173,11 @@ def answer_column(message: Mapping[str, Any]) -> str:
     return json.dumps({**message, "role": "assistant"}, ensure_ascii=False, default=str)
 
 
+def _plain(value: Any) -> str | None:
+    """Return a text without what a class of the caller's makes of it; ``None`` for what is none."""
+    return str.__str__(value) if isinstance(value, str) else None
+
+
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
@@ -192,26 +194,19 @@ def _read_message(text: str) -> Mapping[str, Any] | None:
 
 
 def _read_text(content: Any) -> str:
-    if isinstance(content, str):
-        return content
-    if is_list(content):
-        return "".join(
-            part["text"]
-            for part in content
-            if isinstance(part, Mapping) and isinstance(part.get("text"), str)
-        )
-    return ""
+    if not is_list(content):
+        return _plain(content) or ""
+    return "".join(_plain(_mapping(part).get("text")) or "" for part in content)
 
 
 def _read_tool_call(call: Any) -> ToolCall:
     function = _mapping(_mapping(call).get("function"))
     try:
         # Some servers send the arguments as an object in place of its JSON text.
-        arguments = arguments_text(function.get("arguments"))
-    except _UNWRITABLE:
+        arguments = _plain(arguments_text(function.get("arguments"))) or ""
+    except Exception:  # holds itself, JSON has no name for it, or is of a class of the caller's
         arguments = ""
-    name = function.get("name")
-    return ToolCall(name if isinstance(name, str) else "", arguments)
+    return ToolCall(_plain(function.get("name")) or "", arguments)
 
 
 def _read_logprobs(logprobs: Any) -> tuple[float, ...] | None:

@@ -167,3 +167,38 @@ def test_nothing_that_comes_raises():
         facts = read_facts(asked, rng.choice([answer, Answer.parse(str(rng.choice(WORDS)))]))
         known += not np.isnan(facts[FACTS.index("tools.calls")])
     assert known > 500
+
+
+class Loud(str):
+    """A text whose methods raise, as a caller's own class may."""
+
+    def _refuse(self, *arguments):
+        raise ValueError("loud")
+
+    __hash__ = __eq__ = __str__ = __format__ = strip = lower = encode = _refuse
+
+
+class Raising:
+    """An object of which nothing can be had."""
+
+    def _refuse(self, *arguments):
+        raise LookupError("raising")
+
+    __str__ = __repr__ = __len__ = __iter__ = __getitem__ = __bool__ = __hash__ = __eq__ = _refuse
+
+
+def test_classes_of_the_callers_own_raise_nothing():
+    """Texts count as the text that they are, objects as not given."""
+    calls = [
+        {"function": {"name": Loud("f"), "arguments": Loud("{}")}},
+        {"function": {"name": Raising(), "arguments": {"a": Raising()}}},
+        {"function": {"name": "g", "arguments": Raising()}},
+    ]
+    message = {"content": Loud("hi"), "refusal": Loud("no"), "tool_calls": calls}
+    for reason in (Loud("length"), Raising()):
+        answer = Answer.of({"choices": [{"message": message, "finish_reason": reason}]})
+        assert answer.as_text() == "hi\nno\nf({})\n()\ng()"
+        json.dumps(answer.as_message())
+        assert not {type(answer.text), type(answer.finish_reason)} - {str, type(None)}
+    parts = [{"type": "text", "text": Loud("a")}, {"text": Raising()}, Raising()]
+    assert Answer.of({"choices": [{"message": {"content": parts}}]}).text == "a"
