@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -119,6 +120,18 @@ class Bundle:
         """Content of every file of the folder, by name."""
         signature = {} if self.signature is None else {SIGNATURE: self.signature}
         return {**self.files, "manifest.json": self.manifest_bytes, **signature}
+
+    def next_manifest(self, *, name: str, version: str) -> dict[str, Any]:
+        """Return what :func:`write_bundle` takes for a new bundle that keeps the rest of this
+        one.
+        """
+        return {
+            # Both are computed anew when the bundle is written.
+            **self.manifest.as_dict(without={"files", "sha256"}),
+            "name": name,
+            "version": version,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
 
     @property
     def digest(self) -> str:

@@ -20,7 +20,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -185,38 +185,22 @@ def choose_requests(
         raise InvalidValueError("n", n, rule="be 1 or more requests to label")
     sides = None if scores is None else Sides.of(scores)
     score = None if sides is None else sides.score
-    for name, values in (("eligible", eligible), ("scores", score), ("vectors", vectors)):
-        if values is not None and len(values) != len(traffic):
-            rule = f"have one entry for each of the {len(traffic):,} requests"
-            raise InvalidValueError(name, len(values), rule=rule)
+    _check_lengths(traffic, eligible=eligible, scores=score, vectors=vectors)
     rng = np.random.default_rng([seed, 17])
-    inclusion = np.array(traffic.column("inclusion"), dtype=np.float64)
     units, counts = units_of(_unit_keys(traffic))
-    gain_known = ~np.isnan(traffic.outcomes.gain)
-    may = ~gain_known if eligible is None else np.asarray(eligible, dtype=bool)
-    closed = np.zeros(len(counts), dtype=bool)
-    # What is known of one copy is known of all.
-    closed[units[~np.isnan(inclusion) | (gain_known & ~may)]] = True
-    free = may & ~closed[units]
-    if not free.any():
-        raise TooFewSamplesError(
-            f"choosing requests needs some without a label: got {len(traffic):,}, all labelled or"
-            " chosen before. Add traffic."
-        )
+    free = _free_requests(traffic, units, eligible, n_units=len(counts))
     representative = _one_of_each(units, free, rng)
     past = _past_of(traffic, units, counts, n_open=len(representative))
     free_copies = np.bincount(units[free], minlength=len(counts)).astype(np.float64)
     kept, first = _looked_at(representative, free_copies[units[representative]], n, rng)
     of_unit = free_copies[units[kept]]
     chosen_sides = None if sides is None else sides.at(kept)
-    if random_share < 1.0 and n < len(kept):
-        if vectors is None:
-            found = encoder or find_encoder(find_recipe("fast").features)
-            clusters = clusters_of(embed(traffic.select(kept), found), n, seed=seed)
-        else:
-            clusters = clusters_of(vectors[kept], n, seed=seed)
-    else:
-        clusters = np.zeros(len(kept), dtype=np.intp)
+    is_plain = random_share >= 1.0 or n >= len(kept)
+    clusters = (
+        np.zeros(len(kept), dtype=np.intp)
+        if is_plain
+        else _clusters(traffic, kept, n, vectors=vectors, encoder=encoder, seed=seed)
+    )
     sizes = mixed_sizes(
         of_unit / first,
         telling_sizes(of_unit, clusters, chosen_sides, threshold),
@@ -228,26 +212,77 @@ def choose_requests(
     ranked = np.zeros(len(kept)) if chosen_sides is None else chosen_sides.score
     order = np.lexsort((rng.random(len(kept)), ranked, clusters))
     drawn = rng.permutation(draw(probability / first, order=order, rng=rng))
+    why = (
+        []
+        if random_share >= 1.0
+        else list(reasons(chosen_sides, threshold, int(clusters.max()) + 1))
+    )
+    sentences = _sentences(
+        n_drawn=len(drawn),
+        n_free=int(free.sum()),
+        n_units=len(representative),
+        random_share=random_share,
+        why=why,
+        before=past.n_drawn,
+    )
     return ChosenRequests(
         rows=kept[drawn],
         inclusion=probability[drawn] / of_unit[drawn],
-        sentences=tuple(
-            _sentences(
-                n_drawn=len(drawn),
-                n_free=int(free.sum()),
-                n_units=len(representative),
-                random_share=random_share,
-                why=[]
-                if random_share >= 1.0
-                else list(reasons(chosen_sides, threshold, int(clusters.max()) + 1)),
-                before=past.n_drawn,
-            )
-        ),
+        sentences=tuple(sentences),
         n_eligible=int(free.sum()),
         _past=past,
         _probability=probability[drawn],
         _copies=of_unit[drawn],
     )
+
+
+def _check_lengths(traffic: Traffic, **arrays: NDArray[Any] | None) -> None:
+    """Refuse arrays that are not those of the traffic."""
+    for name, values in arrays.items():
+        if values is not None and len(values) != len(traffic):
+            rule = f"have one entry for each of the {len(traffic):,} requests"
+            raise InvalidValueError(name, len(values), rule=rule)
+
+
+def _free_requests(
+    traffic: Traffic, units: IntArray, eligible: NDArray[np.bool_] | None, *, n_units: int
+) -> NDArray[np.bool_]:
+    """Return which requests may be chosen: neither they nor a copy were chosen before.
+
+    Raises
+    ------
+    TooFewSamplesError
+        If none may.
+    """
+    inclusion = np.array(traffic.column("inclusion"), dtype=np.float64)
+    gain_known = ~np.isnan(traffic.outcomes.gain)
+    may = ~gain_known if eligible is None else np.asarray(eligible, dtype=bool)
+    closed = np.zeros(n_units, dtype=bool)
+    # What is known of one copy is known of all.
+    closed[units[~np.isnan(inclusion) | (gain_known & ~may)]] = True
+    free: NDArray[np.bool_] = may & ~closed[units]
+    if not free.any():
+        raise TooFewSamplesError(
+            f"choosing requests needs some without a label: got {len(traffic):,}, all labelled or"
+            " chosen before. Add traffic."
+        )
+    return free
+
+
+def _clusters(
+    traffic: Traffic,
+    rows: IntArray,
+    n: int,
+    *,
+    vectors: FloatArray | None,
+    encoder: Encoder | None,
+    seed: int,
+) -> IntArray:
+    """Return the cluster of each of some requests, by their texts."""
+    if vectors is None:
+        table = encoder or find_encoder(find_recipe("fast").features)
+        return clusters_of(embed(traffic.select(rows), table), n, seed=seed)
+    return clusters_of(vectors[rows], n, seed=seed)
 
 
 def _unit_keys(traffic: Traffic) -> list[str]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -18,12 +18,11 @@ from difficulty.bundle import BUNDLE_FORMAT, Bundle, Exploration, Fallback, Poli
 from difficulty.bundle.seen import SeenFilter, salt_of, seen_bytes
 from difficulty.bundle.signature import SigningKey, opened, sign_folder
 from difficulty.bundle.store import EARLY_GRAPH, KINDS, REFERENCE, SEEN
-from difficulty.diagnostics.signal import WEAK, Signal, SignalPart, measure_signal
 from difficulty.early_exit import unfit
-from difficulty.errors import BundleError, LosingRuleError, NoSignalError, RunError
+from difficulty.errors import BundleError
 from difficulty.evaluation import Evaluation, evaluate, metrics_text
 from difficulty.evaluation.measure import VOTES_ALONE
-from difficulty.evaluation.rule_tasks import RuleTask, judge_rule, losing
+from difficulty.evaluation.rule_tasks import RuleTask, judge_rule
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.evaluation.verdict import weigh
 from difficulty.export.parity import ParityReport
@@ -45,13 +44,17 @@ from difficulty.stages.choosing import (
     judge_exits,
     policy_files,
 )
+from difficulty.stages.deploying.shippable import (
+    check_promise,
+    check_rule,
+    no_signal,
+    rests_on_check,
+)
 from difficulty.stages.exporting import ExportedCheck, Student, export, export_check, student_of
 from difficulty.stages.judging import Served, TrafficScores, lineage_of, serve
 from difficulty.stages.watching.expecting import reference_bytes, reference_of
 from difficulty.thresholds.policy_curve import Objective, parse_objective
-from difficulty.thresholds.promises import refuse_blind
 from difficulty.thresholds.ways import BY_COST, WayWanted
-from difficulty.traffic.table import Traffic
 from difficulty.training.diagnosis import with_suspicion
 from difficulty.training.run import CARRIED_OVER, Run, library_versions
 
@@ -160,114 +163,142 @@ def ship(
     # A key that cannot be used is refused before the long work, not after it.
     sign = partial(sign_folder, key=opened(sign_with)) if sign_with else None
     run = Run.read(run_path, cache=cache)
-    needs_check = not allow_no_signal and _needs_check(run, answer)
-    recipe, rules = run.recipe, policy or run.recipe.policy
-    asks_early = recipe.export.early if early is None else early
-    rules, bound = _bounded(run, rules, early=asks_early)
+    needs_check = not allow_no_signal and rests_on_check(run, answer)
+    asks_early = run.recipe.export.early if early is None else early
+    rules, bound = _bounded(run, policy or run.recipe.policy, early=asks_early)
     wanted = parse_objective(objective or rules.objective)
-    _check_promise(run, wanted, answer)
-    # The run's seed, so that the same run ships the same intervals.
-    resampling = Resampling(draws, recipe.seed)
-    student = student_of(run) if asks_early else None
-    least = rules.min_familiarity or 0.0
-    leaves = student is not None and not unfit(per_task=rules.per_task, min_familiarity=least)
-
-    wanted_way = beside_early_exit(answer, leaves=leaves)
-
-    by_learned = _chooses_by_learned(run, rules)
-
-    def under_rules(served: Served) -> ScoredTraffic:
-        return served.under(
-            rules,
-            catch_rate=rules.catch_rate,
-            epsilon=rules.epsilon,
-            early_budget=recipe.export.early_budget if leaves else 0.0,
-        )
-
-    def choose(scores: TrafficScores) -> tuple[OperatingPoint, ScoredTraffic]:
-        calibration = under_rules(_served_unseen(run, scores, prices))
-        learned = under_rules(_served_learned(run, scores, prices)) if by_learned else calibration
-        point = chosen_point(
-            learned, str(wanted), resampling, per_task=rules.per_task, answer=wanted_way
-        )
-        return point, calibration
-
+    check_promise(run, wanted, answer)
+    terms = _Terms(
+        run=run,
+        rules=rules,
+        wanted=wanted,
+        answer=answer,
+        student=student_of(run) if asks_early else None,
+        int8=run.recipe.export.int8 if int8 is None else int8,
+        prices=prices,
+        # The run's seed, so that the same run ships the same intervals.
+        resampling=Resampling(draws, run.recipe.seed),
+        label=f"{name}-{version}",
+    )
     remembered, no_memory = _seen_file(run) if seen else ({}, ())
     unseen_tasks = (*bound, *_note_unseen_tasks(run, rules), *no_memory)
     say("exporting")
-    wants_int8 = recipe.export.int8 if int8 is None else int8
-    graph, scorer, scores, point, report, notes = export(
-        run, student, choose, int8=wants_int8, min_familiarity=least, say=say
-    )
-    if needs_check and answer_rule(point) is None:
-        # The check is the only signal, and the policy does without it.
-        raise _no_signal(run.record.signal)
-    chosen_on = run.out_of_fold.text_hashes if by_learned else None
-    bundle_policy = _policy(
+    exported = export(
         run,
-        rules,
-        point,
-        models=models,
-        today=today or datetime.now(UTC).date(),
-        text_hashes=chosen_on or run.calibration.text_hashes(),
+        terms.student,
+        terms.choose,
+        int8=terms.int8,
+        min_familiarity=terms.min_familiarity,
+        say=say,
     )
-    check = export_check(run, scorer, scores, recipe.export)
-    report = report.joined(check.report) if check else report
-    if bundle_policy.answer and check:
-        held = replace(bundle_policy.answer, stale_shift=check.facts.stale_shift)
-        bundle_policy = replace(bundle_policy, answer=held)
+    if needs_check and answer_rule(exported.point) is None:
+        # The check is the only signal, and the policy does without it.
+        raise no_signal(run.record.signal)
+    decided = _policy(terms, exported.point, models=models, today=today or datetime.now(UTC).date())
+    check = export_check(run, exported.scorer, exported.served, run.recipe.export)
+    decided = _with_stale_shift(decided, check)
+    report = exported.report.joined(check.report) if check else exported.report
     say("judging the rule")
-    served = _served_unseen(run, scores, prices)
-    rule = judge_rule(served.under_policy(bundle_policy), resampling)
+    served = _served_unseen(run, exported.served, prices)
+    rule = judge_rule(served.under_policy(decided), terms.resampling)
     if not keep_rule:
-        _check_rule(rule)
-    if student:
-        # After the policy: cut-offs belong to its threshold.
-        served = Served.of(run.calibration, scores, target=run.model.target, prices=prices)
-        cuts, why_not = choose_exits(
-            bundle_policy,
-            both_scores(served, bundle_policy),
-            budget=recipe.export.early_budget,
-            confidence=exit_confidence(str(wanted)),
-        )
-        bundle_policy, notes = replace(bundle_policy, early=cuts), (*notes, *why_not)
-    leaving = student if bundle_policy.early else None
+        check_rule(rule)
+    decided, no_exit = _with_exits(terms, exported.served, decided)
+    leaving = terms.student if decided.early else None
     say("judging the test samples")
     # Judged by samples on which nothing was chosen: the side to believe (docs/thresholds.md).
-    tested = _served_test(run, scorer, bundle_policy, leaving, check, prices=prices)
-    evaluation = _evaluate(run, tested, bundle_policy, resampling)
-    lineage = _build_lineage(run, bundle_policy, name=f"{name}-{version}", prices=prices)
-    evaluation = replace(evaluation, lineage=lineage)
-    chosen = bundle_policy.chosen
-    verdict = weigh(evaluation, objective=chosen.objective, guarantee=chosen.guarantee)
-    evaluation = replace(evaluation, verdict=verdict)
+    tested = _served_test(run, exported.scorer, decided, leaving, check, prices=prices)
+    evaluation = _judged(terms, tested, decided)
     say("writing the bundle")
     files = _files(
         run,
-        graph,
-        bundle_policy,
-        scorer,
+        exported.graph,
+        decided,
+        exported.scorer,
         evaluation,
         leaving,
-        name=f"{name}-{version}",
+        name=terms.label,
         report=report,
         rule=rule,
     )
     if check:
-        files |= check.files(scorer, bundle_policy, version=f"{name}-{version}")
+        files |= check.files(exported.scorer, decided, version=terms.label)
     files[REFERENCE] = reference_bytes(reference_of(tested))
-    files |= _kinds_file(run)
-    # What was asked for at shipping, not what the run was trained with.
-    asked = replace(
-        recipe,
-        calibration=run.record.calibration,
-        policy=rules,
-        export=replace(recipe.export, int8=wants_int8),
+    files |= _kinds_file(run) | remembered
+    manifest = _manifest(
+        run, exported.scorer, name=name, version=version, recipe=terms.asked_recipe
     )
-    manifest = _manifest(run, scorer, name=name, version=version, recipe=asked)
-    bundle = write_bundle(out, files | remembered, manifest, sign=sign)
+    bundle = write_bundle(out, files, manifest, sign=sign)
     warned = [note for note in (VOTES_ALONE, CARRIED_OVER) if note in evaluation.notes]
-    return Shipped(bundle, point, report, evaluation, (*notes, *unseen_tasks, *warned), rule)
+    notes = (*exported.notes, *no_exit, *unseen_tasks, *warned)
+    return Shipped(bundle, exported.point, report, evaluation, notes, rule)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Terms:
+    """What a run is shipped by: its recipe's settings, or what was asked for in their place."""
+
+    run: Run
+    rules: PolicySettings
+    wanted: Objective
+    answer: WayWanted
+    student: Student | None
+    int8: bool
+    prices: Prices | None
+    resampling: Resampling
+    label: str
+    """``<name>-<version>`` of the bundle."""
+
+    @property
+    def min_familiarity(self) -> float:
+        """Requests less familiar than this go to the frontier model."""
+        return self.rules.min_familiarity or 0.0
+
+    @property
+    def leaves(self) -> bool:
+        """Whether early exit is reckoned with when the operating point is chosen."""
+        return self.student is not None and not unfit(
+            per_task=self.rules.per_task, min_familiarity=self.min_familiarity
+        )
+
+    @property
+    def by_learned(self) -> bool:
+        """Whether the operating point is chosen on the fit samples too."""
+        return _chooses_by_learned(self.run, self.rules)
+
+    @property
+    def asked_recipe(self) -> Recipe:
+        """What was asked for at shipping, not what the run was trained with."""
+        recipe = self.run.recipe
+        return replace(
+            recipe,
+            calibration=self.run.record.calibration,
+            policy=self.rules,
+            export=replace(recipe.export, int8=self.int8),
+        )
+
+    def choose(self, scores: TrafficScores) -> tuple[OperatingPoint, ScoredTraffic]:
+        """Return the operating point, and the calibration samples as the rules route them."""
+        calibration = self._under_rules(_served_unseen(self.run, scores, self.prices))
+        learned = calibration
+        if self.by_learned:
+            learned = self._under_rules(_served_learned(self.run, scores, self.prices))
+        point = chosen_point(
+            learned,
+            str(self.wanted),
+            self.resampling,
+            per_task=self.rules.per_task,
+            answer=beside_early_exit(self.answer, leaves=self.leaves),
+        )
+        return point, calibration
+
+    def _under_rules(self, served: Served) -> ScoredTraffic:
+        return served.under(
+            self.rules,
+            catch_rate=self.rules.catch_rate,
+            epsilon=self.rules.epsilon,
+            early_budget=self.run.recipe.export.early_budget if self.leaves else 0.0,
+        )
 
 
 def bundle_name(out: Path) -> tuple[str, str]:
@@ -379,98 +410,38 @@ def _bounded(
     return replace(rules, min_familiarity=bound), (f"{note}.",)
 
 
-def _check_rule(rule: Sequence[RuleTask]) -> None:
-    """Refuse a rule that the score would clearly beat."""
-    if lost := losing(rule):
-        names = ", ".join(repr(task.task) for task in lost)
-        raise LosingRuleError(
-            f"a rule has to do no worse than the score in its place: that of {names} clearly loses"
-            f" on the calibration samples. {' '.join(task.sentence for task in lost)} Take {names}"
-            " out of the rule (--no-rule: all of it), or insist with --keep-rule."
-        )
+def _with_stale_shift(policy: Policy, check: ExportedCheck | None) -> Policy:
+    """Return a policy that says when its check of answers no longer counts."""
+    if not policy.answer or not check:
+        return policy
+    return replace(policy, answer=replace(policy.answer, stale_shift=check.facts.stale_shift))
 
 
-def _needs_check(run: Run, answer: WayWanted) -> bool:
-    """Return whether only the check of answers carries a signal; refuse a run without any."""
-    signal = run.record.signal
-    if signal is None:
-        raise RunError(f"run {str(run.folder)!r} holds no test of its signal. Train it again.")
-    if signal.verdict != "none":
-        return False
-    if answer.way == "off" or _signal_of_check(run).verdict == "none":
-        raise _no_signal(signal)
-    return True
-
-
-def _no_signal(signal: Signal | None) -> NoSignalError:
-    n, p_value = (signal.n, signal.p_value) if signal else (0, 1.0)
-    return NoSignalError(
-        f"shipping needs a score that carries a signal, p at most {WEAK:g}: on {n:,} samples scored"
-        f" without having been seen, chance alone does as well with p = {p_value:.2g}. Check that"
-        " the labels belong to the requests, add labels, or insist with --allow-no-signal."
-    )
-
-
-def _signal_of_check(run: Run) -> Signal:
-    """Test the check on the samples whose answers it scored without having seen them."""
-    # Where calibration samples were learned from too, their scores are out of fold.
-    is_crossed = run.record.calibration == "cross"
-    parts = [
-        part
-        for traffic, fold in ((run.calibration, is_crossed), (run.test, False))
-        if (part := _signal_part(run, traffic, out_of_fold=fold)) is not None
-    ]
-    return measure_signal(parts)
-
-
-def _signal_part(run: Run, traffic: Traffic, *, out_of_fold: bool) -> SignalPart | None:
-    answers, outcomes = run.answer_scores(traffic), traffic.outcomes
-    if answers is None:
-        return None
-    wanted = outcomes.gain if run.model.target == "benefit" else outcomes.cheap_failure
-    return SignalPart(
-        score=answers.answer_score,
-        # An answer that was not checked has no rank.
-        outcome=np.where(np.isnan(answers.answer_score), np.nan, wanted),
-        weight=outcomes.weight,
-        groups=np.asarray(traffic.split_groups),
-        fold=np.zeros(len(traffic), dtype=np.intp) if out_of_fold else None,
-    )
-
-
-def _check_promise(run: Run, objective: Objective, answer: WayWanted) -> None:
-    """Refuse a promise where no samples are left to show it: heads know the outcomes of those that
-    they learned from, and scores by other heads say nothing certain of these; and a check that was
-    carried over to a new cheap model saw all but the test samples with the old one.
+def _with_exits(
+    terms: _Terms, scores: TrafficScores, policy: Policy
+) -> tuple[Policy, tuple[str, ...]]:
+    """Return a policy with the cut-offs of early exit, which belong to its threshold, or what is to
+    be said where none keep the budget.
     """
-    if not objective.promises:
-        return
-    refuse_blind(run.calibration.outcomes.without_votes(), objective)
-    if run.record.calibration == "cross":
-        raise RunError(
-            f"the objective {objective} is a promise and needs calibration samples that the heads"
-            f" did not learn from: the heads of {str(run.folder)!r} learned from theirs."
-            ' Train again by a recipe file with calibration = "split", choose the threshold on'
-            " other labelled traffic (difficulty thresholds), or ship with another objective."
-        )
-    if run.record.has_carried_check and answer.way != "off":
-        raise RunError(
-            f"the objective {objective} is a promise and needs calibration samples that no check"
-            f" saw: that of {str(run.folder)!r} began as one that saw them with another cheap"
-            " model's outcomes. Choose the threshold on other labelled traffic (difficulty"
-            " thresholds), or ship without the check (--answer off) or with another objective."
-        )
+    if not terms.student:
+        return policy, ()
+    run = terms.run
+    served = Served.of(run.calibration, scores, target=run.model.target, prices=terms.prices)
+    cuts, why_not = choose_exits(
+        policy,
+        both_scores(served, policy),
+        budget=run.recipe.export.early_budget,
+        confidence=exit_confidence(str(terms.wanted)),
+    )
+    return replace(policy, early=cuts), tuple(why_not)
 
 
 def _policy(
-    run: Run,
-    rules: PolicySettings,
-    point: OperatingPoint,
-    *,
-    models: tuple[str | None, str | None],
-    today: date,
-    text_hashes: Sequence[str],
+    terms: _Terms, point: OperatingPoint, *, models: tuple[str | None, str | None], today: date
 ) -> Policy:
+    run, rules = terms.run, terms.rules
+    chosen_on = run.out_of_fold.text_hashes if terms.by_learned else None
+    text_hashes = chosen_on or run.calibration.text_hashes()
     return Policy(
         cheap_model=models[0] or run.record.cheap_model or "cheap",
         frontier_model=models[1] or run.record.frontier_model or "frontier",
@@ -510,6 +481,15 @@ def _served_test(
         sliced=True,
         checker=check.checker(scorer, policy, version="ship") if check else None,
     )
+
+
+def _judged(terms: _Terms, tested: Served, policy: Policy) -> Evaluation:
+    """Return the test samples judged, with the verdict and what was judged by what."""
+    evaluation = _evaluate(terms.run, tested, policy, terms.resampling)
+    lineage = _build_lineage(terms.run, policy, name=terms.label, prices=terms.prices)
+    evaluation, chosen = replace(evaluation, lineage=lineage), policy.chosen
+    verdict = weigh(evaluation, objective=chosen.objective, guarantee=chosen.guarantee)
+    return replace(evaluation, verdict=verdict)
 
 
 def _evaluate(run: Run, served: Served, policy: Policy, resampling: Resampling) -> Evaluation:

@@ -132,16 +132,7 @@ def rechoose(
     graded, ungraded = without_forms(unseen, old)
     traffic, logged = weighed(graded, label_settings(old))
     scorer, small = Scorer.from_bundle(old), EarlyScorer.from_bundle(old)
-    served = serve(
-        scorer,
-        traffic,
-        prices,
-        target=old.manifest.target,
-        # Cut-offs without a task are chosen on all requests, their tasks hidden (docs/recipes.md).
-        without_task=small is not None,
-        early=small,
-        checker=AnswerChecker.from_bundle(old, scorer),
-    )
+    served = _served_by(old, scorer, small, traffic, prices)
     # What outcomes are made of comes before what the score says of them.
     if (wanted := parse_objective(objective)).promises:
         refuse_blind(served.scored.outcomes, wanted)
@@ -191,13 +182,25 @@ def rechoose(
             old, policy, notes, name=f"{name}-{version}", table=points_table(before, point, moved)
         ),
     }
-    created = datetime.now(UTC).isoformat(timespec="seconds")
-    # Both are computed anew when the bundle is written.
-    unchanged = old.manifest.as_dict(without={"files", "sha256"})
-    written = write_bundle(
-        out, files, {**unchanged, "name": name, "version": version, "created": created}, sign=sign
-    )
+    manifest = old.next_manifest(name=name, version=version)
+    written = write_bundle(out, files, manifest, sign=sign)
     return Rechosen(written, before, point, moved, said, warnings)
+
+
+def _served_by(
+    old: Bundle, scorer: Scorer, small: EarlyScorer | None, traffic: Traffic, prices: Prices | None
+) -> Served:
+    """Return the traffic with all that the bundle's graphs say of it."""
+    return serve(
+        scorer,
+        traffic,
+        prices,
+        target=old.manifest.target,
+        # Cut-offs without a task are chosen on all requests, their tasks hidden (docs/recipes.md).
+        without_task=small is not None,
+        early=small,
+        checker=AnswerChecker.from_bundle(old, scorer),
+    )
 
 
 def early_budget(old: Bundle) -> float:

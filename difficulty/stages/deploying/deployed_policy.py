@@ -129,12 +129,7 @@ def change_policy(
     if not _WITHOUT_EFFECT.issuperset(changed):
         figures = without_threshold(shipped_figures(old), f"settings were changed: {changed}")
         files["metrics.json"] = metrics_text(figures).encode()
-    manifest = {
-        **old.manifest.as_dict(without={"files", "sha256"}),
-        "name": name,
-        "version": version,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    manifest = old.next_manifest(name=name, version=version)
     sign = None if key is None else lambda folder: sign_folder(folder, key=key)
     return PolicyChange(write_bundle(out, files, manifest, sign=sign), diff, notes)
 

@@ -29,7 +29,6 @@ from difficulty.bundle.seen import PARTS
 from difficulty.bundle.signature import SigningKey, opened, sign_folder
 from difficulty.bundle.store import ANSWER_GRAPH, GOLDEN_ANSWERS, REFERENCE
 from difficulty.errors import (
-    BundleError,
     NotAttainableError,
     ParityError,
     ScoringError,
@@ -161,11 +160,6 @@ def recalibrate(
     say = progress or (lambda _: None)
     # What cannot be written, or signed, is refused before the work.
     name, version = bundle_name(out)
-    if out.exists():
-        raise BundleError(
-            f"bundle {str(out)!r} exists already. Bundles are never overwritten: choose a new"
-            " version."
-        )
     sign = partial(sign_folder, key=opened(sign_with)) if sign_with else None
     old = read_bundle(bundle_path)
     written = old.policy.chosen.objective
@@ -204,12 +198,7 @@ def recalibrate(
     result, policy = _rechosen(case, moved, result, today=today or datetime.now(UTC).date())
     say("writing")
     files = _files(case, moved, result, policy, label=f"{name}-{version}")
-    manifest = {
-        **old.manifest.as_dict(without={"files", "sha256"}),
-        "name": name,
-        "version": version,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    manifest = old.next_manifest(name=name, version=version)
     return replace(result, bundle=write_bundle(out, files, manifest, sign=sign))
 
 

@@ -58,6 +58,11 @@ class BundleOpinion:
     without_text: NDArray[np.bool_]
     notes: tuple[str, ...]
 
+    @property
+    def is_usable(self) -> NDArray[np.bool_]:
+        """Which requests it has an opinion on, and was not made from."""
+        return ~(self.seen | self.without_text)
+
 
 def score_log(
     bundle: Bundle, ids: Sequence[str], logs: Sequence[Path], traffic_path: Path | None

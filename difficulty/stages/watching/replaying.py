@@ -111,17 +111,7 @@ def replay_log(
     LogError
         If the log holds no request that can be replayed.
     """
-    if (bundle_path is None) != cuts.any_given:
-        raise InvalidValueError(
-            "replay",
-            "both" if bundle_path else "neither",
-            rule="get a bundle or a threshold",
-            hint="Pass --bundle NEW, or --threshold T.",
-        )
-    if plan_width is not None and not 0.0 < plan_width < 1.0:
-        raise InvalidValueError(
-            "plan", plan_width, rule="be a width of quality in (0, 1)", hint="Pass 0.02."
-        )
+    _check_wanted(bundle_path, cuts, plan_width)
     say = progress or (lambda _: None)
     bundle = read_trusted(bundle_path, trust) if bundle_path else None
     decided = read_trusted(logged_bundle_path, trust) if logged_bundle_path else None
@@ -130,41 +120,25 @@ def replay_log(
         reading, events = table.reading, table.arrays(_READ)
         days = _days(table.query("SELECT min(time) AS a, max(time) AS b FROM decisions"))
     picked = _Picked.of(events, by_cuts=bundle is None, decided=decided, since=since)
-    columns = picked.columns
+    opinion = None
     if bundle is None:
-        opinion = None
-        sent = cut_at(columns, cuts.threshold, cuts.task_thresholds)
+        sent = cut_at(picked.columns, cuts.threshold, cuts.task_thresholds)
         rule = OtherRule(sent=sent, answer_threshold=cuts.answer_threshold)
     else:
         say("deciding as the bundle would")
-        opinion = (
-            decide_by_logged_scores(bundle, decided, columns)
-            if decided is not None
-            and traffic_path is None
-            and same_files(bundle, decided, SCORER_FILES)
-            else score_log(bundle, columns["id"].tolist(), logs, traffic_path)
-        )
-        opinion = within_sessions(opinion, bundle.policy, columns)
-        picked = picked.left_by(opinion)
-        keep = ~(opinion.seen | opinion.without_text)
-        columns, opinion = picked.columns, _at(opinion, keep)
+        opinion = _opinion_of(bundle, decided, picked.columns, logs, traffic_path)
+        picked, opinion = picked.left_by(opinion), _at(opinion, opinion.is_usable)
         answer = bundle.policy.answer
         rule = OtherRule(sent=opinion.sent, answer_threshold=answer.threshold if answer else None)
-    falls_back = bundle.policy.fallback.on_validation_failure if bundle else True
-    log = LoggedRequests.of(columns, falls_back=falls_back)
-    if opinion is not None and opinion.answer_score is not None:
-        log = log.rechecked(opinion.answer_score)
+    columns = picked.columns
+    log = _requests_of(columns, bundle, opinion)
     p_fails = (
         (columns["p_cheap_fails"], columns["p_frontier_fails"])
         if opinion is None
         else (opinion.p_cheap_fails, opinion.p_frontier_fails)
     )
     say("replaying")
-    names = np.array(
-        [row if name is None else name for row, name in enumerate(columns["group"].tolist())],
-        dtype=object,
-    )
-    replayed = replay(log, rule, p_fails, deal_folds(names))
+    replayed = replay(log, rule, p_fails, deal_folds(_group_names(columns)))
     return _result(
         _Sources(
             reading=reading,
@@ -179,6 +153,59 @@ def replay_log(
         ),
         plan_width,
         Places(logged_bundle_path, out),
+    )
+
+
+def _check_wanted(bundle_path: Path | None, cuts: OtherCuts, plan_width: float | None) -> None:
+    """Refuse what is neither a bundle nor cuts, or both, and a width that is none."""
+    if (bundle_path is None) != cuts.any_given:
+        raise InvalidValueError(
+            "replay",
+            "both" if bundle_path else "neither",
+            rule="get a bundle or a threshold",
+            hint="Pass --bundle NEW, or --threshold T.",
+        )
+    if plan_width is not None and not 0.0 < plan_width < 1.0:
+        raise InvalidValueError(
+            "plan", plan_width, rule="be a width of quality in (0, 1)", hint="Pass 0.02."
+        )
+
+
+def _opinion_of(
+    bundle: Bundle,
+    decided: Bundle | None,
+    columns: Mapping[str, NDArray[Any]],
+    logs: Sequence[Path],
+    traffic_path: Path | None,
+) -> BundleOpinion:
+    """Return what a bundle would decide: by the logged scores where they are its own."""
+    by_logged = (
+        decided is not None and traffic_path is None and same_files(bundle, decided, SCORER_FILES)
+    )
+    opinion = (
+        decide_by_logged_scores(bundle, decided, columns)
+        if by_logged and decided is not None
+        else score_log(bundle, columns["id"].tolist(), logs, traffic_path)
+    )
+    return within_sessions(opinion, bundle.policy, columns)
+
+
+def _requests_of(
+    columns: Mapping[str, NDArray[Any]], bundle: Bundle | None, opinion: BundleOpinion | None
+) -> LoggedRequests:
+    """Return the logged requests, their answers checked by the bundle where it has a check."""
+    falls_back = bundle.policy.fallback.on_validation_failure if bundle else True
+    log = LoggedRequests.of(columns, falls_back=falls_back)
+    if opinion is None or opinion.answer_score is None:
+        return log
+    return log.rechecked(opinion.answer_score)
+
+
+def _group_names(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.object_]:
+    """Return the group of each request; one without a group is its own."""
+    groups = columns["group"].tolist()
+    return np.array(
+        [row if name is None else name for row, name in enumerate(groups)], dtype=object
     )
 
 
@@ -232,7 +259,7 @@ class _Picked:
 
     def left_by(self, opinion: BundleOpinion) -> _Picked:
         """Return those that a bundle has an opinion on and was not made from."""
-        keep = ~(opinion.seen | opinion.without_text)
+        keep = opinion.is_usable
         left_out = dict(self.left_out) | {
             "without_text": int(opinion.without_text.sum()),
             "seen_by_the_bundle": int(opinion.seen.sum()),
