@@ -302,7 +302,7 @@ _HOW_TO_READ = (
     " on these texts. `benchmarks/robustness.py` says how it is made."
 )
 _OTHERS = (
-    "RouterArena asks each router the same requests again, noisy or in other words, and counts how"
+    "RouterArena asks each router the same requests again, perturbed, and counts how"
     " often the choice stays; other requests, other changes and more than two models, so the"
     " figures tell the range, not a ranking."
 )

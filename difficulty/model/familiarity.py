@@ -73,6 +73,8 @@ class Percentile:
                 places.append(place)
         knots, values = quantiles[places[::-1]], _SHARES[places[::-1]]
         if values[0] > 0.0:  # the lowest shares had no room, and the map has to start at 0
+            # Values that are all the same have the middle of the ranks that they share.
+            values[0] *= 0.5 if len(values) > 1 else 1.0
             knots, values = np.r_[knots[0] - least_step, knots], np.r_[0.0, values]
         return cls(knots, values)
 

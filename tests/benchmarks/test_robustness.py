@@ -19,6 +19,9 @@ def test_every_view_and_perturbation_is_on_the_page(tmp_path):
     assert [*view["figures"]] == names
     assert view["figures"]["polite"]["unchanged"]["value"] > 0.8
     assert [*view["languages"]] == [*ASKS]
+    # Never confident noise: what is not English is unlike the traffic.
+    flagged = {language: told["flagged"] for language, told in view["languages"].items()}
+    assert min(n for language, n in flagged.items() if language != "English") >= 11
     page = as_markdown({"date": "x", "commands": ["y"], "sets": {"mmlu": found}})
     assert "| unrelated untagged |" in page
     assert all(f"| {router} |" in page for router, _ in PUBLISHED)

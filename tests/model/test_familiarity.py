@@ -119,6 +119,13 @@ def test_percentile_is_never_steeper_than_its_step_allows(raw):
     assert percentile(np.array([raw.max() + 1, raw.min() - 1])).tolist() == [1.0, 0.0]
 
 
+def test_ties_have_the_middle_of_their_ranks():
+    """A tenth of the traffic is as low as can be: 0.05, so that a bound of 0.06 finds it."""
+    raw = np.r_[np.zeros(110), np.linspace(0.5, 1.0, 890)]
+    percentile = Percentile.of(raw, least_step=0.01)
+    assert percentile(np.array([0.0, -1.0])) == pytest.approx([0.05, 0.0])
+
+
 def test_an_embedding_without_tokens_is_unfamiliar():
     assert of_topic(circle([0.0, 5.0] * 50), circle([1.0, 4.0] * 50))(np.zeros((1, 2)), None) == [
         0.0

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from difficulty.errors import RunError
+from difficulty.export.graph import build_graph
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.saved_model import load_model, save_model
 from tests.fakes import (
@@ -165,3 +166,25 @@ def test_familiarity_without_a_measure_is_refused(saved, encoder):
     np.savez_compressed(saved / "model.npz", **kept)
     with pytest.raises(RunError, match="familiarity without a measure"):
         load_model(saved, encoder=encoder)
+
+
+def test_model_of_before_familiarity_knew_lengths_stays_as_it_was(saved, encoder):
+    """Without the extent topic and wording decide alone, in Python and in the graph."""
+    model = load_model(saved, encoder=encoder)
+    assert model.familiarity_ is not None
+    assert model.familiarity_.extent is not None
+    with np.load(saved / "model.npz", allow_pickle=False) as stored:
+        kept = {
+            name: array
+            for name, array in stored.items()
+            if not name.startswith("familiarity.extent")
+        }
+    np.savez_compressed(saved / "model.npz", **kept)
+    old = load_model(saved, encoder=encoder)
+    assert old.familiarity_ is not None
+    assert old.familiarity_.extent is None
+    ids = [[1, 2, 3] * n for n in (1, 5, 60)]
+    prepared = old._prepare(ids, None)
+    embeddings, pairs, _ = old._known_by(prepared)
+    assert old.predict(ids).familiarity == pytest.approx(old.familiarity_(embeddings, pairs))
+    assert len(build_graph(old).graph.node) < len(build_graph(model).graph.node)
