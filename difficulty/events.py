@@ -182,6 +182,10 @@ class DecisionEvent:
     """Salted hash of the conversation or user."""
     messages: tuple[Mapping[str, Any], ...] | None = None
     """The request's messages, where the log is told to keep texts."""
+    tools: tuple[Mapping[str, Any], ...] | None = None
+    """What the request offered to call, where the log keeps texts; an event without is written
+    without the field.
+    """
     notes: tuple[str, ...] = ()
     """What came with the request and is null here, as no log can hold it, and why."""
     seq: int | None = None
@@ -228,6 +232,8 @@ class DecisionEvent:
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
+        if not values["tools"]:
+            del values["tools"]
         return (
             {"format": EVENT_FORMAT}
             | values
@@ -239,6 +245,7 @@ class DecisionEvent:
                 "notes": list(self.notes),
                 # As they came, not copied: they are the bulk of an event.
                 "messages": None if self.messages is None else list(self.messages),
+                **({"tools": list(self.tools)} if self.tools else {}),
             }
         )
 
@@ -259,12 +266,13 @@ class DecisionEvent:
             )
         try:
             values = _values_of(cls, form)
-            messages = values.get("messages")
+            messages, tools = values.get("messages"), values.get("tools")
             parsed = {
                 "time": datetime.fromisoformat(values["time"]),
                 "calls": tuple(map(_call_of, values.get("calls") or ())),
                 "escalation": _escalation_of(values.get("escalation")),
                 "messages": None if messages is None else tuple(messages),
+                "tools": tuple(tools) if tools else None,
                 "notes": tuple(values.get("notes") or ()),
             }
             return cls(**values | parsed)

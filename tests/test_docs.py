@@ -19,6 +19,7 @@ import typer
 from difficulty.bundle import Chosen, Exploration, Fallback, FileEntry, Manifest, Policy
 from difficulty.bundle.policy import AnswerRule, CutOffs, Early
 from difficulty.cli.app import build_app
+from difficulty.conversation import messages_of, tools_of
 from difficulty.errors import InvalidValueError
 from difficulty.evaluation import REPORTED
 from difficulty.events import Call, DecisionEvent, Escalation
@@ -59,8 +60,8 @@ def vectors(name):
     ]
 
 
-TEXT_VECTORS, REQUEST_VECTORS, RULE_VECTORS, EXIT_VECTORS, NUMBER_VECTORS = map(
-    vectors, ("text-view-1", "requests", "rule", "early-exit", "numbers")
+TEXT_VECTORS, REQUEST_VECTORS, RULE_VECTORS, EXIT_VECTORS, NUMBER_VECTORS, BODY_VECTORS = map(
+    vectors, ("text-view-1", "requests", "rule", "early-exit", "numbers", "bodies")
 )
 MANIFEST, POLICY = (json.loads(block) for block in blocks("bundle.md", "json"))
 
@@ -143,6 +144,12 @@ def test_rule_vector_is_what_the_code_gives(vector):
     decision = made.consider(asked).as_dict()
     expected = {name: vector[name] for name in ("route", "reason", "threshold", "fallback")}
     assert {name: decision[name] for name in expected} == expected
+
+
+@by_case(BODY_VECTORS)
+def test_body_vector_is_what_the_code_gives(vector):
+    read = {"messages": messages_of(vector["body"]), "tools": tools_of(vector["body"])}
+    assert read == {name: vector[name] for name in read}
 
 
 @by_case(NUMBER_VECTORS)

@@ -49,10 +49,10 @@ _MEDIA: Mapping[str, PartKind] = {
     "document": "file",
     "container_upload": "file",
 }
-_THOUGHTS = ("thinking", "redacted_thinking", "reasoning")
-_CALLS = ("tool_use", "server_tool_use", "mcp_tool_use", "function_call", "custom_tool_call")
-_RESULTS = ("tool_result", "function_call_output", "custom_tool_call_output", "mcp_tool_result")
-_WITH_OUTPUT = ("function_call_output", "custom_tool_call_output")
+THOUGHTS = ("thinking", "redacted_thinking", "reasoning")
+CALLS = ("tool_use", "server_tool_use", "mcp_tool_use", "function_call", "custom_tool_call")
+RESULTS = ("tool_result", "function_call_output", "custom_tool_call_output", "mcp_tool_result")
+WITH_OUTPUT = ("function_call_output", "custom_tool_call_output")
 _UNWRITABLE = (RecursionError, TypeError, ValueError)
 _FIRST = 256
 """Characters of a result in which a sign of failure is looked for."""
@@ -161,12 +161,12 @@ def _block(block: object, role: Role, names: dict[str, str]) -> Iterator[Request
         return
     form = block if isinstance(block, Mapping) else {"type": "none"}
     kind = form.get("type")
-    if kind in _THOUGHTS:
+    if kind in THOUGHTS:
         return
-    if kind in _CALLS:
+    if kind in CALLS:
         yield from _call(form, names)
-    elif kind in _RESULTS:
-        outputs = form.get("output" if kind in _WITH_OUTPUT else "content")
+    elif kind in RESULTS:
+        outputs = form.get("output" if kind in WITH_OUTPUT else "content")
         yield from _result(form, outputs, names)
     elif isinstance(kind, str) and kind in _MEDIA:
         yield from _media(_MEDIA[kind], form, role)
@@ -212,13 +212,7 @@ def _call(call: object, names: dict[str, str]) -> Iterator[RequestPart]:
     identity = form.get("call_id") or form.get("id")
     if name and isinstance(identity, str):
         names[identity] = name
-    try:
-        written = arguments_text(arguments)
-    except RequestError:
-        raise
-    except _UNWRITABLE:  # it holds itself, or is nested past what can be written
-        written = ""
-    yield RequestPart("call", "assistant", 0, f"{name}({written})", name)
+    yield RequestPart("call", "assistant", 0, f"{name}({_written(arguments)})", name)
 
 
 def _result(
@@ -233,12 +227,7 @@ def _result(
     elif content is None or isinstance(content, str):
         text = content or ""
     else:
-        try:
-            text = arguments_text(content)
-        except RequestError:
-            raise
-        except _UNWRITABLE:
-            text = ""
+        text = _written(content)
     identity = next(
         (
             form[key]
@@ -252,8 +241,17 @@ def _result(
     yield from attached
 
 
+def _written(value: object) -> str:
+    try:
+        return arguments_text(value)
+    except RequestError:
+        raise
+    except _UNWRITABLE:  # it holds itself, or is nested past what can be written
+        return ""
+
+
 def _attached(block: object) -> object:
-    is_none = isinstance(block, Mapping) and block.get("type") in (*_CALLS, *_RESULTS)
+    is_none = isinstance(block, Mapping) and block.get("type") in (*CALLS, *RESULTS)
     return None if is_none else block
 
 

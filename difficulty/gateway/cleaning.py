@@ -40,6 +40,14 @@ def clean(event: DecisionEvent) -> DecisionEvent:
         except NotHeldError as error:
             changes["messages"] = None
             notes.append(f"messages: {error}")
+    if event.tools is not None:
+        of_tools: list[str] = []
+        try:
+            changes["tools"] = tuple(plain(event.tools, of_tools))
+        except NotHeldError as error:
+            changes["tools"] = None
+            of_tools.append(f"messages: {error}")
+        notes += [note.replace("messages:", "tools:", 1) for note in of_tools]
     if notes:
         changes["notes"] = (*event.notes, *dict.fromkeys(notes))
     return replace(event, **changes) if changes else event

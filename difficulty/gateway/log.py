@@ -307,7 +307,7 @@ def writer_name() -> str:
 
 
 _NS_PER_S, _NS_PER_MS = 1_000_000_000, 1_000_000
-_LEFT_OUT = {"calls", "escalation", "messages", "time", "format"}
+_LEFT_OUT = {"calls", "escalation", "messages", "tools", "time", "format"}
 _OF_CALLS = (
     "model",
     "prompt_tokens",

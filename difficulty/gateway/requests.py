@@ -29,6 +29,7 @@ from typing import Any, NamedTuple, Protocol
 
 from difficulty.answers.answer import Answer, Asked, answer_column
 from difficulty.bundle.policy import Policy
+from difficulty.conversation import messages_of, tools_of
 from difficulty.events import Call, CallRole, DecisionEvent, Outcome
 from difficulty.gateway.checking import Checking, Pending
 from difficulty.gateway.learned import LearnedCheck, settle
@@ -41,6 +42,7 @@ from difficulty.request import Messages
 from difficulty.routes import Held, Route
 from difficulty.runtime.answer_checker import AnswerChecker
 from difficulty.runtime.router import Decision
+from difficulty.text import is_list
 
 logger = logging.getLogger("difficulty.runtime")
 
@@ -130,7 +132,7 @@ class Gateway:
         Parameters
         ----------
         body : mapping
-            OpenAI chat completion request.
+            OpenAI chat completion request, or one of Anthropic's messages or OpenAI's Responses.
         id : str
             Of the request.
         task : str, optional
@@ -151,20 +153,20 @@ class Gateway:
         """
         when, started = datetime.now(UTC), time.perf_counter()
         # Decision and policy come from one bundle, whatever is exchanged meanwhile.
-        router, messages = self.router.current, body.get("messages")
+        router, messages, tools = self.router.current, messages_of(body), tools_of(body)
         asked_messages, streamed = [] if messages is None else messages, bool(body.get("stream"))
         # What is streamed past the check is decided by the request alone.
         checked = not streamed or router.policy.fallback.streaming == "buffer"
         stepping, held = self._find_session(router.policy, messages, session, client)
         decision = router.decide(
-            asked_messages, task, tokens=tokens, tools=body.get("tools"), checked=checked, held=held
+            asked_messages, task, tokens=tokens, tools=tools, checked=checked, held=held
         )
         lot = id if lot is None else lot
         return Visit(
             id=id,
             time=when,
             started=started,
-            asked=Asked.of(body, task=task),
+            asked=Asked.of({**body, "messages": messages, "tools": tools}, task=task),
             asked_messages=asked_messages,
             lot=lot,
             answers=router.answers,
@@ -181,6 +183,7 @@ class Gateway:
             decision_ms=(time.perf_counter() - started) * 1000,
             group=self._hash(group),
             messages=self._loggable(messages),
+            tools=self._loggable_tools(tools),
             streamed=streamed,
             notes=tuple(notes),
             session=stepping,
@@ -333,10 +336,19 @@ class Gateway:
 
     def _loggable(self, messages: Any) -> tuple[Mapping[str, Any], ...] | None:
         """Return the messages as the log may hold them; ``None`` where it may not."""
-        is_list = isinstance(messages, Sequence) and not isinstance(messages, str | bytes)
-        if not self.texts or not is_list:
+        if isinstance(messages, str):
+            messages = [{"role": "user", "content": messages}]
+        if not self.texts or not is_list(messages):
             return None
         return self._redacted([message for message in messages if isinstance(message, Mapping)])
+
+    def _loggable_tools(self, tools: Any) -> tuple[Mapping[str, Any], ...] | None:
+        """Return the tools as the log may hold them, where training is to read the same as we do.
+        Redaction knows messages alone: where there is one, no tools are logged.
+        """
+        if not self.texts or self.redact is not None or not is_list(tools):
+            return None
+        return tuple(tool for tool in tools if isinstance(tool, Mapping)) or None
 
     def _loggable_answer(self, answer: Answer) -> str | None:
         """Return an answer as the log may hold it, redacted as a message is; ``None`` where it may

@@ -103,6 +103,7 @@ class Visit:
     decision_ms: float
     group: str | None
     messages: tuple[Mapping[str, Any], ...] | None
+    tools: tuple[Mapping[str, Any], ...] | None = None
     streamed: bool = False
     calls: list[Call] = field(default_factory=list)
     fallback: FallbackCause | None = None
@@ -178,5 +179,6 @@ class Visit:
             decision_ms=self.decision_ms,
             group=self.group,
             messages=self.messages,
+            tools=self.tools,
             notes=self.notes,
         )

@@ -1,13 +1,10 @@
-import json
-
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from difficulty.conversation import messages_of, read_parts
+from difficulty.conversation import as_chat, messages_of, read_parts
 from difficulty.errors import RequestError
+from tests.conversation.forms import BODIES, PIXEL, requests
 
-PIXEL = "iVBORw0KGgo="
 WEATHER = {"city": "Oslo", "days": 2}
 
 
@@ -15,100 +12,25 @@ def kinds(messages):
     return [(part.kind, part.role, part.text) for part in read_parts(messages)]
 
 
-def as_chat(steps):
-    """OpenAI's chat messages."""
-    messages = []
-    for place, step in enumerate(steps):
-        kind, *given = step
-        if kind == "call":
-            name, arguments = given
-            function = {"name": name, "arguments": json.dumps(arguments, separators=(",", ":"))}
-            call = {"id": f"c{place}", "type": "function", "function": function}
-            messages.append({"role": "assistant", "content": None, "tool_calls": [call]})
-        elif kind == "result":
-            messages.append({"role": "tool", "tool_call_id": f"c{place - 1}", "content": given[0]})
-        elif kind == "image":
-            url = {"url": f"data:image/png;base64,{PIXEL}"}
-            messages.append({"role": "user", "content": [{"type": "image_url", "image_url": url}]})
-        else:
-            messages.append({"role": kind, "content": given[0]})
-    return messages
-
-
-def as_anthropic(steps):
-    """Anthropic's messages, the instructions beside them."""
-    body = {"messages": []}
-    for place, step in enumerate(steps):
-        kind, *given = step
-        role = "assistant" if kind in ("assistant", "call") else "user"
-        if kind == "system":
-            body["system"] = [{"type": "text", "text": given[0]}]
-            continue
-        if kind == "call":
-            block = {"type": "tool_use", "id": f"t{place}", "name": given[0], "input": given[1]}
-        elif kind == "result":
-            inner = [{"type": "text", "text": given[0]}]
-            block = {"type": "tool_result", "tool_use_id": f"t{place - 1}", "content": inner}
-        elif kind == "image":
-            source = {"type": "base64", "media_type": "image/png", "data": PIXEL}
-            block = {"type": "image", "source": source}
-        else:
-            block = {"type": "text", "text": given[0]}
-        if body["messages"] and body["messages"][-1]["role"] == role:
-            body["messages"][-1]["content"].append(block)
-        else:
-            body["messages"].append({"role": role, "content": [block]})
-    return messages_of(body)
-
-
-def as_responses(steps):
-    """Items of OpenAI's Responses."""
-    body = {"input": []}
-    for place, step in enumerate(steps):
-        kind, *given = step
-        if kind == "system":
-            body["instructions"] = given[0]
-        elif kind == "call":
-            written = json.dumps(given[1], separators=(",", ":"))
-            form = {"type": "function_call", "name": given[0], "arguments": written}
-            body["input"].append({**form, "call_id": f"r{place}"})
-        elif kind == "result":
-            form = {"type": "function_call_output", "output": given[0]}
-            body["input"].append({**form, "call_id": f"r{place - 1}"})
-        else:
-            name = "output_text" if kind == "assistant" else "input_text"
-            part = {"type": name, "text": given[0]} if given else {}
-            if kind == "image":
-                part = {"type": "input_image", "image_url": f"data:image/png;base64,{PIXEL}"}
-            role = "user" if kind == "image" else kind
-            body["input"].append({"type": "message", "role": role, "content": [part]})
-    return messages_of(body)
-
-
-said = st.text(st.characters(codec="utf-8"), min_size=1, max_size=30)
-names = st.sampled_from(["search", "run_tests", "weather"])
-arguments = st.dictionaries(st.text("abc", min_size=1), st.integers(0, 9) | said, max_size=3)
-steps = st.one_of(
-    st.tuples(st.sampled_from(["user", "assistant"]), said).map(lambda step: [step]),
-    st.just([("image",)]),
-    st.tuples(names, arguments, said).map(
-        lambda call: [("call", call[0], call[1]), ("result", call[2])]
-    ),
-)
-
-
-@given(st.none() | said, st.lists(steps, min_size=1, max_size=6))
+@given(requests)
 @settings(max_examples=150, deadline=None)
-def test_the_same_request_has_the_same_parts_in_every_form(instructions, asked):
-    told = [("system", instructions)] if instructions else []
-    flat = [*told, *(step for each in asked for step in each)]
+def test_the_same_request_has_the_same_parts_in_every_form(steps):
     # Chat completions and Responses write a call's arguments as ASCII or not, as the client likes.
     chat, anthropic, responses = (
-        [part for part in read_parts(form(flat)) if part.kind != "call"]
-        for form in (as_chat, as_anthropic, as_responses)
+        [part for part in read_parts(messages_of(form(steps))) if part.kind != "call"]
+        for form in BODIES
     )
     assert chat == anthropic == responses
-    assert len(chat) == len(flat) - sum(step[0] == "call" for step in flat)
+    assert len(chat) == len(steps) - sum(step[0] == "call" for step in steps)
+
+
+@pytest.mark.parametrize("form", BODIES)
+@given(requests)
+@settings(max_examples=60, deadline=None)
+def test_what_is_brought_into_the_form_of_a_chat_has_the_parts_that_it_had(form, steps):
+    body = form(steps)
+    listed = body.get("messages") or body["input"]
+    assert read_parts(as_chat(listed)) == read_parts(listed)
 
 
 def test_a_tool_loop_is_read_in_every_form():
@@ -120,8 +42,8 @@ def test_a_tool_loop_is_read_in_every_form():
         ("call", "weather", WEATHER),
         ("result", "rain"),
     ]
-    parts = read_parts(as_chat(steps))
-    assert parts == read_parts(as_anthropic(steps)) == read_parts(as_responses(steps))
+    parts, *others = (read_parts(messages_of(form(steps))) for form in BODIES)
+    assert others == [parts, parts]
     assert [(part.kind, part.role, part.turn, part.name, part.failed) for part in parts] == [
         ("text", "system", 0, "", None),
         ("text", "user", 1, "", None),

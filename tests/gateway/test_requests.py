@@ -1,5 +1,6 @@
 """What a gateway does around a decision, with calls that were made up."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,9 @@ from difficulty.gateway.log_files import JsonLinesSink, read_log
 from difficulty.gateway.requests import Gateway, Visits
 from difficulty.gateway.visits import Usage
 from difficulty.records import Prices
+from difficulty.text import message_text
+from difficulty.traffic.formats.decision_log import LogFormat
+from difficulty.traffic.rows import parse_row
 from tests.runtime.conftest import hand_made
 
 PRICES = Prices(
@@ -316,3 +320,73 @@ def test_visits_that_nobody_closes_are_logged_as_abandoned_when_the_next_comes()
 
 def test_no_visit_has_a_number_that_is_none():
     assert Visits(Gateway(hand_made())).get(None) is None
+
+
+TOOL = {"name": "w7", "description": "w8", "input_schema": {"properties": {"a": {}}}}
+FORMS = {
+    "Anthropic": {
+        "system": [{"type": "text", "text": "w3"}],
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "text": "w199"}]},
+            {"role": "assistant", "content": [{"type": "tool_use", "name": "w7", "input": {}}]},
+            {"role": "user", "content": [{"type": "tool_result", "content": "w9"}]},
+        ],
+    },
+    "Responses": {
+        "instructions": "w3",
+        "input": [
+            {"role": "user", "content": [{"type": "input_text", "text": "w199"}]},
+            {"type": "function_call", "name": "w7", "arguments": "{}"},
+            {"type": "function_call_output", "output": "w9"},
+        ],
+    },
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_bodies_of_other_apis_are_decided_and_logged_as_a_chat(form, tmp_path):
+    """What the log keeps teaches what the router read: the same text, the same tools."""
+    chat = [
+        {"role": "system", "content": "w3"},
+        {"role": "user", "content": "w199"},
+        {"role": "assistant", "tool_calls": [{"function": {"name": "w7", "arguments": "{}"}}]},
+        {"role": "tool", "content": "w9"},
+    ]
+    gateway = gateway_of(texts=True)
+    visits = [
+        gateway.open({**asked, "tools": [TOOL]}, id="r") for asked in ({"messages": chat}, form)
+    ]
+    assert visits[0].decision == visits[1].decision
+    assert visits[1].asked.text == "w199"
+    first, second = (gateway.close(visit) for visit in visits)
+    assert [*map(message_text, second.messages)] == [*map(message_text, first.messages)]
+    assert second.tools == (TOOL,)
+    (row,) = (read_log_row(second.as_dict(), tmp_path),)
+    assert row.tools == (TOOL,)
+    assert [message.content for message in row.messages] == ["w3", "w199", "w7({})", "w9"]
+
+
+def read_log_row(event, folder):
+    """Return an event as training reads it."""
+    (folder / "log.jsonl").write_text(json.dumps(event) + "\n")
+    (raw,) = LogFormat().rows(folder / "log.jsonl")
+    return parse_row(raw.fields, default_id="1").sample
+
+
+@pytest.mark.parametrize(
+    ("options", "tools", "logged"),
+    [
+        ({"texts": True}, [TOOL], (TOOL,)),
+        ({"texts": False}, [TOOL], None),
+        ({"texts": True, "redact": tuple}, [TOOL], None),
+        ({"texts": True}, "no list", None),
+        ({"texts": True}, [7], None),
+    ],
+    ids=["texts", "no texts", "redacted", "no list", "no tool"],
+)
+def test_tools_are_logged_where_texts_are_and_nothing_is_redacted(options, tools, logged):
+    gateway = gateway_of(**options)
+    event = gateway.close(gateway.open(body(tools=tools), id="r"))
+    assert event.tools == logged
+    assert ("tools" in event.as_dict()) == (logged is not None)
+    assert DecisionEvent.from_dict(event.as_dict()).tools == event.tools

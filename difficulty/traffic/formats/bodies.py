@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from difficulty.conversation import messages_of, tools_of
 from difficulty.errors import TrafficError
 from difficulty.traffic.formats.json_records import parsed
 from difficulty.traffic.formats.logged_call import answer_of
@@ -17,6 +18,7 @@ from difficulty.traffic.formats.logged_call import answer_of
 OBJECTS = ("chat.completion", "text_completion", "response")
 """What a response of OpenAI's may call itself."""
 _ASKED = ("messages", "input", "prompt", "contents")
+_TOOLS = ("tools", "functions", "toolConfig")
 _PARAMETERS = frozenset(
     {"model", "temperature", "max_tokens", "stream", "tools", "instructions", "system", "top_p"}
     | {"generationConfig", "max_completion_tokens", "max_output_tokens", "tool_choice", "n"}
@@ -55,17 +57,14 @@ def asked(request: Mapping[str, Any]) -> Any:
     """Return the messages of a body, also those of the Responses API and of plain prompts."""
     turns = parsed(request.get("messages")) or _contents(request.get("contents"))
     turns = turns or parsed(request.get("input") or request.get("prompt"))
-    first = request.get("instructions") or request.get("system")
+    first = request.get("instructions") or parsed(request.get("system"))
     first = first or _parts_text(request.get("systemInstruction"))
-    if isinstance(turns, str):
-        if not first:
-            return turns
-        turns = [{"role": "user", "content": turns}]
-    if not isinstance(turns, list):
-        return turns
-    if not parsed(request.get("messages")):
-        turns = [turn for turn in turns if isinstance(turn, Mapping) and "role" in turn]
-    return [{"role": "system", "content": first}, *turns] if first else turns
+    return messages_of({"messages": turns, "system": first})
+
+
+def offered(request: Mapping[str, Any]) -> Any:
+    """Return the tools of a body, whichever API it is of, also where they are JSON text."""
+    return tools_of({name: parsed(request.get(name)) for name in _TOOLS})
 
 
 def answered(response: Mapping[str, Any]) -> Any:

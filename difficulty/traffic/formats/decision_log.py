@@ -82,6 +82,7 @@ def _sample(event: DecisionEvent) -> Mapping[str, Any]:
     return {
         "id": event.id,
         "messages": list(event.messages),
+        "tools": list(event.tools) if event.tools else None,
         "task": event.task,
         "group": event.group,
         "timestamp": event.time,

@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from difficulty.errors import TrafficError
+from difficulty.traffic.formats.bodies import asked as messages_in
+from difficulty.traffic.formats.bodies import offered
 from difficulty.traffic.formats.json_records import (
     files_like,
     first_record,
@@ -148,8 +150,8 @@ def _call(row: Mapping[str, Any], scores: _ScoreIndex) -> LoggedCall | str:
     if str(row.get("level") or "").upper() == "ERROR":
         return "an observation of level ERROR: the model gave no answer"
     asked = parsed(row.get("input"))
-    tools = mapping(asked).get("tools") if isinstance(asked, Mapping) else None
-    asked = mapping(asked).get("messages", asked) if isinstance(asked, Mapping) else asked
+    tools = offered(asked) if isinstance(asked, Mapping) else None
+    asked = _messages(asked) if isinstance(asked, Mapping) else asked
     if not asked:
         raise TrafficError(
             "input must be there to learn from: got a generation without it. Export the field"
@@ -182,6 +184,11 @@ def _call(row: Mapping[str, Any], scores: _ScoreIndex) -> LoggedCall | str:
             }
         },
     )
+
+
+def _messages(body: Mapping[str, Any]) -> Any:
+    """Return the messages of an input; one that is no body is the message itself."""
+    return messages_in(body) if body.get("messages") or body.get("input") else body
 
 
 def _answer(output: Any) -> Any:

@@ -10,17 +10,17 @@ from 1.60 on, in ``proxy_server_request``, where the proxy was told to keep them
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from difficulty.errors import TrafficError
+from difficulty.traffic.formats.bodies import answered, asked, offered
 from difficulty.traffic.formats.json_records import files_like, mapping, parsed, read_table
 from difficulty.traffic.formats.logged_call import (
     FEEDBACK,
     LoggedCall,
     TokenUsage,
-    answer_of,
     known_cost,
     read_call,
     read_feedback,
@@ -71,7 +71,7 @@ def _call(row: Mapping[str, Any]) -> LoggedCall | str:
             "messages must be there to learn from: got a spend log without them. Let LiteLLM keep"
             " them: general_settings.store_prompts_in_spend_logs."
         )
-    answer = _answer(response)
+    answer = answered(response)
     if answer is None:
         messages, answer = split_answer(messages)
     usage, hit = _usage(row, metadata, response), _is_hit(row.get("cache_hit"))
@@ -80,7 +80,7 @@ def _call(row: Mapping[str, Any]) -> LoggedCall | str:
         id=row.get("request_id") or None,
         model=row.get("model") or row.get("model_group"),
         messages=messages,
-        tools=parsed(request.get("tools")) or parsed(metadata.get("tools")),
+        tools=offered(request) or offered(metadata),
         answer=answer,
         usage=usage,
         cost_usd=known_cost(row.get("spend")),
@@ -98,16 +98,12 @@ def _messages(own: Any, request: Mapping[str, Any]) -> Any:
     """Return the messages of a call; an empty object stands for none."""
     messages = parsed(own)
     messages = messages if isinstance(messages, str | list) and messages else None
+    if isinstance(messages, list) and any(
+        mapping(each).get("role") == "system" for each in messages
+    ):
+        return asked({"messages": messages})  # the instructions are among them already
     # As the client's body has them: also what the Responses API calls its input.
-    return messages or parsed(request.get("messages")) or request.get("input")
-
-
-def _answer(response: Mapping[str, Any]) -> Any:
-    choices = response.get("choices")
-    first = choices[0] if isinstance(choices, Sequence) and choices else None
-    if isinstance(first, Mapping):
-        return answer_of(first.get("message")) if "message" in first else first.get("text")
-    return None
+    return asked({**request, "messages": messages} if messages else request)
 
 
 def _usage(row: Mapping[str, Any], metadata: Mapping[str, Any], response: Any) -> TokenUsage:

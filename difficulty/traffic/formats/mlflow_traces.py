@@ -22,6 +22,8 @@ from typing import Any
 
 from difficulty.errors import InvalidValueError, MissingExtraError, TrafficError
 from difficulty.form import read_toml
+from difficulty.traffic.formats.bodies import asked as messages_in
+from difficulty.traffic.formats.bodies import offered
 from difficulty.traffic.formats.json_records import files_like, mapping, parsed, read_records
 from difficulty.traffic.formats.logged_call import (
     LoggedCall,
@@ -243,7 +245,7 @@ def _call(row: Mapping[str, Any]) -> LoggedCall | str:
         return "a span that ended in an error: the model gave no answer"
     asked = parsed(attributes.get("mlflow.spanInputs"))
     inputs = mapping(asked)
-    messages = inputs.get("messages") or inputs.get("input") or inputs.get("prompt")
+    messages = messages_in(inputs)
     if not messages and not inputs:
         messages = asked if isinstance(asked, str | list) else None
     if not messages:
@@ -264,7 +266,7 @@ def _call(row: Mapping[str, Any]) -> LoggedCall | str:
         else f"{name}/{span['id']}",
         model=span["model"] or attributes.get("mlflow.llm.model_name"),
         messages=messages,
-        tools=attributes.get("mlflow.chat.tools") or inputs.get("tools"),
+        tools=attributes.get("mlflow.chat.tools") or offered(inputs),
         answer=answer,
         usage=TokenUsage.of(attributes.get("mlflow.chat.tokenUsage") or _reported(attributes)),
         cost_usd=known_cost(mapping(attributes.get("mlflow.llm.cost")).get("total_cost")),

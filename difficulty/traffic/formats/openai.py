@@ -22,12 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from difficulty.errors import DifficultyError
-from difficulty.traffic.formats.bodies import answered, asked, refuse_unknown
+from difficulty.traffic.formats.bodies import answered, asked, offered, refuse_unknown
 from difficulty.traffic.formats.json_records import (
     files_like,
     first_record,
     mapping,
-    parsed,
     read_records,
     read_table,
 )
@@ -140,7 +139,7 @@ def _read(
         # As it was asked for: what answers may add a date to its name.
         model=_text(request.get("model") or response.get("model") or beside.get("model")),
         messages=messages,
-        tools=parsed(request.get("tools")),
+        tools=offered(request),
         answer=answer,
         usage=TokenUsage.of(response.get("usage") or beside.get("usage")),
         cost_usd=next(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from difficulty.errors import InvalidValueError, TrafficError
-from difficulty.traffic.formats.bodies import answered, asked, is_request, is_response
+from difficulty.traffic.formats.bodies import answered, asked, is_request, is_response, offered
 from difficulty.traffic.formats.json_records import files_like, mapping, parsed, read_table
 from difficulty.traffic.formats.logged_call import (
     FEEDBACK,
@@ -125,7 +125,7 @@ def _call(row: Mapping[str, Any]) -> LoggedCall | str:
         id=_text(_named(beside, _IDS)) or _text(response.get("id")),
         model=_text(request.get("model") or response.get("model") or _named(beside, _MODELS)),
         messages=asked(request),
-        tools=parsed(request.get("tools")),
+        tools=offered(request),
         answer=answered(response) if response else None,
         usage=usage,
         cost_usd=known_cost(_named(beside, _COSTS)),

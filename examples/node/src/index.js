@@ -1,4 +1,5 @@
 export { readBundle } from './bundle.js';
+export { messagesOf, toolsOf } from './bodies.js';
 export { BundleError } from './errors.js';
 export { verify } from './golden.js';
 export { Router } from './router.js';

@@ -53,7 +53,7 @@ function callTexts(calls) {
   });
 }
 
-function argumentsText(given) {
+export function argumentsText(given) {
   if (typeof given === 'string') return given;
   if (given === null || given === undefined) return '';
   return JSON.stringify(withoutLoneSurrogates(given)); // else stringify would write them as six ASCII characters

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { messagesOf, toolsOf } from '../src/bodies.js';
 import { EarlyScorer } from '../src/early.js';
 import { checkedPolicy } from '../src/fields.js';
 import { Graph } from '../src/graph.js';
@@ -55,6 +56,10 @@ for (const { case: name, task, tokens, policy = {}, without = [], held = null, .
     const fields = ['route', 'reason', 'threshold', 'fallback'];
     assert.deepEqual(pick(decision, fields), pick(vector, fields));
   });
+}
+
+for (const { case: name, body, ...expected } of vectors('bodies')) {
+  test(`body: ${name}`, () => assert.deepEqual({ messages: messagesOf(body), tools: toolsOf(body) }, expected));
 }
 
 for (const { case: name, messages, tools, numbers: expected } of vectors('numbers')) {
