@@ -81,6 +81,40 @@ def _missing(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=require_program("chromium"))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser, address):
+    """Return a function that opens the page; at the end nothing was asked for and nothing
+    complained.
+    """
+    contexts, asked, said = [], [], []
+
+    def opened(*, width=1000, **options):
+        context = browser.new_context(viewport={"width": width, "height": 800}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto(address)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert asked == [address] * len(contexts)
+    assert said == []
+
+
 STARTING = re.compile(r"^(?:import|from) (?:subprocess|multiprocessing)\b", re.MULTILINE)
 """A file with such a line has tests that start programs or servers."""
 QUICK = {"test_docs.py", "test_quick_tests.py", "test_repository.py"}

@@ -5,15 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from difficulty.cli.console import out, say, show_table, steps
 from difficulty.cli.ingest import print_summary
 from difficulty.cli.scoring import print_decision, print_verdict_on
-from difficulty.cli.ship import print_parity, print_point, print_rule, print_verdict
+from difficulty.cli.ship import print_shipped
 from difficulty.storage import refuse_existing
+
+if TYPE_CHECKING:
+    from difficulty.economics.prices import PriceList
+    from difficulty.recipe import Recipe
+    from difficulty.runtime import Router
 
 _REQUESTS = (
     (
@@ -51,19 +56,10 @@ def demo(
 
     Example: difficulty demo -o demo-out
     """
-    # Each step calls the function that the command of that name calls.
     from difficulty.economics import load_price_list
-    from difficulty.economics.usage import Volume
-    from difficulty.report.figures_table import evaluation_table, verdict_lines
-    from difficulty.request import Request, RequestRow
     from difficulty.runtime import Router
-    from difficulty.runtime.service import route_rows
-    from difficulty.stages.evaluate import evaluate_scorer
-    from difficulty.stages.ingest import ingest
-    from difficulty.stages.ship import ship
-    from difficulty.stages.train import train
     from difficulty.stages.verify import verify
-    from difficulty.training.shipped import find_encoder, find_recipe, shipped_file
+    from difficulty.training.shipped import find_recipe, shipped_file
 
     refuse_existing(out_path, what="demo folder")
     recipe = find_recipe("fast")
@@ -71,9 +67,34 @@ def demo(
     traffic, run, bundle, report = (
         out_path / name for name in ("traffic.parquet", "run", "sample-1", "report")
     )
+    # Each step calls the function that the command of that name calls.
+    _ingest(shipped_file("data/sample.jsonl.gz"), traffic)
+    _train(traffic, run, recipe)
+    _ship(run, bundle, recipe, prices)
+    _announce(f"verify {bundle}")
+    say(f"{verify(bundle).golden} golden vectors reproduced")
+    _evaluate(bundle, traffic, report, prices)
+    router = Router.load(bundle)
+    _route(router, bundle)
+    _check_answers(router)
+    say(f"\nreport for people: {report / 'report.html'}")
+    say(
+        "The sample is synthetic: its figures say nothing about real models. Next: your own"
+        " traffic, see docs/traffic.md."
+    )
+
+
+def _ingest(sample: Path, traffic: Path) -> None:
+    from difficulty.stages.ingest import ingest
 
     _announce(f"ingest data/sample.jsonl.gz -o {traffic}")
-    print_summary(ingest([shipped_file("data/sample.jsonl.gz")], traffic))
+    print_summary(ingest([sample], traffic))
+
+
+def _train(traffic: Path, run: Path, recipe: Recipe) -> None:
+    from difficulty.report.figures_table import evaluation_table
+    from difficulty.stages.train import train
+    from difficulty.training.shipped import find_encoder
 
     # What takes minutes and a first look does not need is left out: the demo ends within one.
     _announce(f"train {traffic} -o {run} --no-more-labels --no-unseen-tasks")
@@ -89,6 +110,10 @@ def demo(
         )
     show_table(evaluation_table(evaluation))
 
+
+def _ship(run: Path, bundle: Path, recipe: Recipe, prices: PriceList) -> None:
+    from difficulty.stages.ship import ship
+
     easy, hard = (
         " ".join(f"--{kind}-task {quote(task)}" for task in tasks)
         for kind, tasks in (("easy", _EASY), ("hard", _HARD))
@@ -97,14 +122,13 @@ def demo(
     rules = replace(recipe.policy, easy_tasks=_EASY, hard_tasks=_HARD)
     with steps() as show:
         shipped = ship(run, bundle, policy=rules, prices=prices.per_token, progress=show)
-    print_verdict(shipped)
-    print_parity(shipped.parity)
-    chosen_on = shipped.bundle.policy.chosen.n
-    print_point(shipped.point, shipped.evaluation.overall, n=chosen_on)
-    print_rule(shipped.rule)
+    print_shipped(shipped)
 
-    _announce(f"verify {bundle}")
-    say(f"{verify(bundle).golden} golden vectors reproduced")
+
+def _evaluate(bundle: Path, traffic: Path, report: Path, prices: PriceList) -> None:
+    from difficulty.economics.usage import Volume
+    from difficulty.report.figures_table import verdict_lines
+    from difficulty.stages.evaluate import evaluate_scorer
 
     _announce(
         f"evaluate {bundle} {traffic} -o {report} --prices data/prices.example.toml"
@@ -121,28 +145,29 @@ def demo(
         " stands in the report"
     )
 
+
+def _route(router: Router, bundle: Path) -> None:
+    from difficulty.request import Request, RequestRow
+    from difficulty.runtime.service import route_rows
+
     _announce(f"route {bundle} ...")
     rows = [
         RequestRow(str(number), Request(text, task))
         for number, (text, task) in enumerate(_REQUESTS, 1)
     ]
-    router = Router.load(bundle)
     for (text, task), decision in zip(_REQUESTS, route_rows(router, rows), strict=True):
         say(f"{text}  [task: {task}]" if task else text)
         say("  ", end="")
         print_decision(decision, router.policy)
 
+
+def _check_answers(router: Router) -> None:
     out.print(
         "\nwhat the cheap model answers is checked: router.check(request, answer)", style="bold"
     )
     say(_ASKED)
     for answer in _ANSWERS:
         print_verdict_on(answer, router.check(_ASKED, answer), router.policy)
-    say(f"\nreport for people: {report / 'report.html'}")
-    say(
-        "The sample is synthetic: its figures say nothing about real models. Next: your own"
-        " traffic, see docs/traffic.md."
-    )
 
 
 def _announce(command: str) -> None:

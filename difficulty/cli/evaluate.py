@@ -112,7 +112,6 @@ def evaluate(
     from difficulty.economics import load_price_list
     from difficulty.economics.usage import parse_volume
     from difficulty.metrics import Resampling
-    from difficulty.report.figures_table import evaluation_table, verdict_lines
     from difficulty.stages.evaluate import evaluate_scorer
 
     if requests_per_month and prices is None:
@@ -161,14 +160,21 @@ def evaluate(
         counts = {"judged": result.judged, "left_out": result.left_out, "note": result.note}
         print_json(counts | result.evaluation.as_dict())
     else:
-        if result.evaluation.verdict:
-            out.print(verdict_lines(result.evaluation.verdict))
-        say(f"{result.judged:,} samples judged. {result.note}")
-        show_table(evaluation_table(result.evaluation))
-        say(f"wrote {', '.join(str(out_path / name) for name in result.written)}")
+        _print_judged(result, out_path)
     # After everything is written: a failing check is no reason to lose the report.
     if strict and not _passes(result.evaluation):
         raise typer.Exit(1)
+
+
+def _print_judged(result: Judgement, out_path: Path) -> None:
+    """Print the verdict and the figures, and where they were written."""
+    from difficulty.report.figures_table import evaluation_table, verdict_lines
+
+    if result.evaluation.verdict:
+        out.print(verdict_lines(result.evaluation.verdict))
+    say(f"{result.judged:,} samples judged. {result.note}")
+    show_table(evaluation_table(result.evaluation))
+    say(f"wrote {', '.join(str(out_path / name) for name in result.written)}")
 
 
 def _look_at_unlabelled(

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from difficulty.runtime.answers import AnswerVerdict
 
 
+TaskName = Annotated[
+    str | None, typer.Option(help="Task of the text, where it is known. Files name it in each row.")
+]
 # In the order in which they are counted up for people.
 _REASONS = (
     "easy_task",
@@ -46,10 +49,7 @@ _REASONS = (
 def score(
     bundle: BundlePath,
     text: RequestText = None,
-    task: Annotated[
-        str | None,
-        typer.Option(help="Task of the text, where it is known. Files name it in each row."),
-    ] = None,
+    task: TaskName = None,
     input_path: InputPath = None,
     out_path: RowsPath = None,
     overwrite: OverwriteFlag = False,
@@ -196,10 +196,7 @@ def check(
     answer: Annotated[
         str | None, typer.Option(help="What the cheap model answered to the text.")
     ] = None,
-    task: Annotated[
-        str | None,
-        typer.Option(help="Task of the text, where it is known. Files name it in each row."),
-    ] = None,
+    task: TaskName = None,
     input_path: InputPath = None,
     out_path: RowsPath = None,
     overwrite: OverwriteFlag = False,

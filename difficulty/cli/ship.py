@@ -177,17 +177,22 @@ def ship(
         entries = {"familiarity": familiarity, "early": _early(shipped)}
         print_json(_entries(shipped, out_path) | entries)
         return
-    print_verdict(shipped)
-    print_parity(shipped.parity)
-    chosen_on = shipped.bundle.policy.chosen.n
-    print_point(shipped.point, shipped.evaluation.overall, n=chosen_on)
-    print_rule(shipped.rule)
+    print_shipped(shipped)
     for sentence in (*exit_sentences(shipped.evaluation.early, judged="test"), *shipped.notes):
         say(sentence)
     if advice:
         say(advice.sentence)
     say(f"wrote {out_path}")
     say_published(out_path)
+
+
+def print_shipped(shipped: Shipped) -> None:
+    """Print the verdict, how well the graph agrees, the operating point and what the rule does."""
+    print_verdict(shipped)
+    print_parity(shipped.parity)
+    chosen_on = shipped.bundle.policy.chosen.n
+    print_point(shipped.point, shipped.evaluation.overall, n=chosen_on)
+    print_rule(shipped.rule)
 
 
 def say_published(bundle: Path) -> None:

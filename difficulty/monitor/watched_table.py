@@ -320,6 +320,28 @@ def _always(side: str, cost: str, prices: Prices | None) -> tuple[str, str]:
     return f"coalesce({cost}, {mean})", f"({cost}) IS NULL"
 
 
+def _needed(target: str, both: str) -> str:
+    """Return whether a request needed the frontier model, where that is known."""
+    if target != "benefit":
+        return "CAST(cheap_quality < 0.5 AS DOUBLE)"
+    return (
+        f"CASE WHEN preference = 'tie' THEN 0.0 WHEN {both} THEN CAST(frontier_quality >"
+        " cheap_quality AS DOUBLE) WHEN preference IS NOT NULL THEN CAST(preference ="
+        " 'frontier' AS DOUBLE) END"
+    )
+
+
+def _total(costs: dict[str, str]) -> str:
+    """Return what a request cost: as billed, else by the prices of the calls that answered."""
+    paid = " + ".join(
+        f"CASE WHEN {side}_role IN ('answer', 'fallback') AND {side}_error IS NULL"
+        f" THEN {cost} ELSE 0.0 END"
+        for side, cost in costs.items()
+    )
+    called = "cheap_role = 'answer' OR frontier_role = 'answer'"
+    return f"coalesce(cost_usd, CASE WHEN {called} THEN {paid} END)"
+
+
 def _watched(
     where: str,
     own: str,
@@ -348,29 +370,13 @@ def _watched(
     fell = "(route = 'cheap' AND fallback IS NOT NULL)"
     caught = _CAUGHT
     answered = "(frontier_role = 'fallback' AND frontier_error IS NULL)"
-    if target == "benefit":
-        needed = (
-            f"CASE WHEN preference = 'tie' THEN 0.0 WHEN {both} THEN CAST(frontier_quality >"
-            " cheap_quality AS DOUBLE) WHEN preference IS NOT NULL THEN CAST(preference ="
-            " 'frontier' AS DOUBLE) END"
-        )
-        need_weight = "1.0"
-    else:
-        needed = "CAST(cheap_quality < 0.5 AS DOUBLE)"
-        need_weight = of_side("cheap")
+    needed = _needed(target, both)
+    need_weight = "1.0" if target == "benefit" else of_side("cheap")
     p_cheap = "CASE WHEN route = 'cheap' THEN propensity ELSE 1.0 - propensity END"
     looked = f"(({p_cheap}) + (1.0 - ({p_cheap})) * {shadow!r})"
     always = {side: _always(side, cost, prices) for side, cost in costs.items()}
     kept_caught = "NULL" if of_kept == "NULL" else "1.0"
-    total = "cost_usd"
-    if prices is not None:
-        paid = " + ".join(
-            f"CASE WHEN {side}_role IN ('answer', 'fallback') AND {side}_error IS NULL"
-            f" THEN {cost} ELSE 0.0 END"
-            for side, cost in costs.items()
-        )
-        called = "cheap_role = 'answer' OR frontier_role = 'answer'"
-        total = f"coalesce(cost_usd, CASE WHEN {called} THEN {paid} END)"
+    total = "cost_usd" if prices is None else _total(costs)
     columns = {
         "week": "CAST(date_trunc('week', d.day) AS DATE)",
         "day": "d.day",

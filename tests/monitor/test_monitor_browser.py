@@ -6,7 +6,6 @@ import pytest
 
 from difficulty.monitor.monitor_page import figure_text
 from difficulty.monitor.monitor_view import monitor_page
-from tests.conftest import require_program
 from tests.monitor.conftest import STANDING
 
 pytestmark = pytest.mark.browser
@@ -21,40 +20,6 @@ def address(seven_weeks, tmp_path_factory):
     )
     path.write_text(page, encoding="utf-8")
     return path.as_uri()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=require_program("chromium"))
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def visit(browser, address):
-    """Return a function that opens the page; at the end nothing was asked for and nothing
-    complained.
-    """
-    contexts, asked, said = [], [], []
-
-    def opened(*, width=1000, **options):
-        context = browser.new_context(viewport={"width": width, "height": 800}, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.goto(address)
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert asked == [address] * len(contexts)
-    assert said == []
 
 
 def readings(page):

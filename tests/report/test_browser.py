@@ -10,7 +10,6 @@ import pytest
 from difficulty.report.page import report_html
 from difficulty.report.tables import SLIDER_FIGURES
 from difficulty.report.wording import as_text
-from tests.conftest import require_program
 
 pytestmark = pytest.mark.browser
 
@@ -27,40 +26,6 @@ def address(evaluation, extras, tmp_path_factory):
         report_html(dataclasses.replace(evaluation, slices=slices), extras), encoding="utf-8"
     )
     return path.as_uri()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=require_program("chromium"))
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def visit(browser, address):
-    """Return a function that opens the page; at the end nothing was asked for and nothing
-    complained.
-    """
-    contexts, asked, said = [], [], []
-
-    def opened(*, width=1000, **options):
-        context = browser.new_context(viewport={"width": width, "height": 800}, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.goto(address)
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert asked == [address] * len(contexts)
-    assert said == []
 
 
 def readings(page):

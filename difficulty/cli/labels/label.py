@@ -202,13 +202,18 @@ def label(
     else:
         _print_labels(result)
         say(f"wrote {out_path}")
-        say(f"next\n  {next_step}")
-        if next_round:
-            say(f"for more labels\n  {next_round}")
-            if bundle is None:
-                say("  with --bundle of a score that learned from these, where it is unsure")
+        _print_next(next_step, next_round, knows_score=bundle is not None)
     if not result.went_well:
         raise typer.Exit(1)
+
+
+def _print_next(step: str, further: str | None, *, knows_score: bool) -> None:
+    """Print the command that comes next, and the one that buys more labels."""
+    say(f"next\n  {step}")
+    if further:
+        say(f"for more labels\n  {further}")
+        if not knows_score:
+            say("  with --bundle of a score that learned from these, where it is unsure")
 
 
 def _of_roles(written: list[str], *, prefixed: tuple[str, ...] = ()) -> dict[str, str]:
