@@ -149,6 +149,8 @@ class DecisionEvent:
     tokens: int | None = None
     tokens_source: str | None = None
     truncated: bool = False
+    masked_share: float = 0.0
+    """Share of the request that the text view left out as context."""
     scored_by: str | None = None
     """Whose score decided: ``scorer``, or ``early`` where the small graph was sure; ``None``
     without a score.

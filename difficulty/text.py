@@ -16,6 +16,11 @@ Version 1
     4. Lone surrogates become U+FFFD.
     5. A text of more than ``max_chars`` code points keeps its first and last ``max_chars // 2``,
        joined by a newline.
+
+Version 2
+    Texts of messages as in steps 1, 2 and 4; then the ask is told from what stands around it, see
+    ``views/second_view.py``. Context comes before the ask; of a text of more than ``max_chars`` the
+    middle of the context is cut first, the ask by step 5 where it alone is longer.
 """
 
 from __future__ import annotations
@@ -26,8 +31,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeGuard
 
 from difficulty.errors import InvalidValueError, RequestError
+from difficulty.views.boilerplate import LearnedView
+from difficulty.views.second_view import is_plain, read_messages, role_of
 
-TEXT_VIEWS = (1,)
+TEXT_VIEWS = (1, 2)
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -63,12 +70,26 @@ class View(NamedTuple):
     """Code points before step 5."""
     truncated: bool = False
     """Whether the middle of the request was left out."""
+    masked: tuple[tuple[str, int], ...] = ()
+    """Kinds of context that were left out (version 2), and how many code points of each."""
+
+    @property
+    def masked_share(self) -> float:
+        """Share of the request's code points that were left out as context."""
+        return sum(count for _, count in self.masked) / max(1, self.total_chars)
+
+    @property
+    def shortened(self) -> bool:
+        """Whether the text is not all of the request."""
+        return self.truncated or bool(self.masked)
 
     def whole(self, tokens: int) -> int:
         """Return the tokens of the whole request, given those of ``text``; an estimate where it was
         truncated.
         """
-        return round(tokens * self.total_chars / len(self.text)) if self.truncated else tokens
+        if not self.shortened:
+            return tokens
+        return round(tokens * self.total_chars / max(1, len(self.text)))
 
 
 class TextView:
@@ -80,9 +101,13 @@ class TextView:
         Version of the steps above.
     max_chars : int, default 8192
         Longest text in code points; of longer ones head and tail are kept.
+    learned : LearnedView, optional
+        What version 2 knows of the traffic; nothing by default.
     """
 
-    def __init__(self, version: int = 1, *, max_chars: int = 8192) -> None:
+    def __init__(
+        self, version: int = 1, *, max_chars: int = 8192, learned: LearnedView | None = None
+    ) -> None:
         if version not in TEXT_VIEWS:
             raise InvalidValueError(
                 "text view",
@@ -94,11 +119,38 @@ class TextView:
             raise InvalidValueError("max_chars", max_chars, rule="be at least 2")
         self.version = version
         self.max_chars = max_chars
+        self.learned = learned or LearnedView()
 
     def __call__(self, messages: str | Sequence[Mapping[str, Any]]) -> View:
         """Return the text of a request; a string is one user message."""
-        text = messages if isinstance(messages, str) else render(messages)
-        # Before step 4, which changes no length: a huge request costs no more than a long one.
+        if self.version == 2:
+            return self._second(messages)
+        # Cut before step 4, which changes no length: a huge request costs no more than a long one.
+        return self.plain(messages if isinstance(messages, str) else render(messages))
+
+    def _second(self, messages: str | Sequence[Mapping[str, Any]]) -> View:
+        pairs = message_texts(messages)
+        if len(pairs) == 1 and is_plain(*pairs[0], self.learned):
+            return self._shorten(pairs[0][1])
+        reading = read_messages(pairs, self.learned)
+        total = sum(len(text) for _, text in pairs) + max(0, len(pairs) - 1)
+        text, cut = self._join(reading.front, reading.ask)
+        masked = tuple(sorted((kind, n) for kind, n in reading.masked.items() if n))
+        return View(text, total, cut, masked)
+
+    def _join(self, front: str, ask: str) -> tuple[str, bool]:
+        """Return context and ask as one text, and whether some of it had to be cut."""
+        text = "\n".join(part for part in (front, ask) if part)
+        if len(text) <= self.max_chars:
+            return text, False
+        room = self.max_chars - len(ask)
+        if room <= 0:
+            return self._shorten(ask).text, True
+        half = room // 2
+        return f"{front[:half]}\n{front[len(front) - half :]}\n{ask}", True
+
+    def plain(self, text: str) -> View:
+        """Return a text that is no request, such as an answer: steps 4 and 5 alone."""
         view = self._shorten(text)
         return view if view.text.isascii() else view._replace(text=well_formed(view.text))
 
@@ -113,13 +165,27 @@ class TextView:
 
 def render(messages: Sequence[Mapping[str, Any]]) -> str:
     """Return the joined text of a conversation (steps 1 to 3)."""
-    if isinstance(messages, Mapping) or not hasattr(messages, "__len__"):
-        # Most often the whole body of a request: its messages are meant.
-        raise RequestError("messages", messages, rule="be a text or a list of messages")
+    check_messages(messages)
     if len(messages) == 1:
         return message_text(messages[0])
     # Messages without text leave no empty line.
     return "\n".join(text for message in messages if (text := message_text(message)))
+
+
+def message_texts(messages: str | Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Return role and text of each message that has some, well formed, as view 2 reads them."""
+    if isinstance(messages, str):
+        return [("user", well_formed(messages))] if messages else []
+    check_messages(messages)
+    pairs = ((message, message_text(message)) for message in messages)
+    return [(role_of(message.get("role")), well_formed(text)) for message, text in pairs if text]
+
+
+def check_messages(messages: object) -> None:
+    """Refuse what is no list of messages."""
+    if isinstance(messages, Mapping) or not hasattr(messages, "__len__"):
+        # Most often the whole body of a request: its messages are meant.
+        raise RequestError("messages", messages, rule="be a text or a list of messages")
 
 
 def message_text(message: Mapping[str, Any]) -> str:

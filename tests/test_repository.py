@@ -38,6 +38,7 @@ GROUND = {
     "telemetry",
     "text",
     "tokens",
+    "views",
 }
 """Words that both halves share."""
 LAB = (

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from difficulty.errors import InvalidValueError
-from difficulty.text import TextView, message_text, render
+from difficulty.text import TextView, View, message_text, render
 
 
 def user(content, **more):
@@ -18,11 +18,11 @@ def test_view_of_a_conversation_is_its_texts_line_by_line_without_roles():
             {"role": "assistant", "content": "Hello"},
         ]
     )
-    assert view == ("Be brief.\nHi\nHello", 18, False)
+    assert view == View("Be brief.\nHi\nHello", 18)
 
 
 def test_view_of_a_string_is_that_of_one_user_message():
-    assert TextView()("Hi there") == TextView()([user("Hi there")]) == ("Hi there", 8, False)
+    assert TextView()("Hi there") == TextView()([user("Hi there")]) == View("Hi there", 8)
 
 
 def test_view_leaves_out_messages_without_text():
@@ -35,7 +35,7 @@ def test_view_leaves_out_messages_without_text():
 
 @pytest.mark.parametrize("messages", [[], [user(None)], [user("")], [user("", tool_calls=[])]])
 def test_view_of_no_text_is_empty(messages):
-    assert TextView()(messages) == ("", 0, False)
+    assert TextView()(messages) == TextView(2)(messages) == View("", 0)
 
 
 def test_message_of_parts_is_the_text_of_those_that_have_one():
@@ -88,7 +88,8 @@ def test_view_replaces_lone_surrogates_and_keeps_emoji():
     ],
 )
 def test_view_of_a_long_text_keeps_head_and_tail(text, max_chars, expected):
-    assert TextView(max_chars=max_chars)(text) == expected
+    assert TextView(max_chars=max_chars)(text) == View(*expected)
+    assert TextView(2, max_chars=max_chars)(text) == View(*expected)
 
 
 @pytest.mark.parametrize("message", ["Hi", None, 7, ["role", "user"]])
@@ -115,8 +116,8 @@ def test_message_content_of_another_type_is_refused(content):
 
 
 def test_view_of_an_unknown_version_is_refused():
-    with pytest.raises(InvalidValueError, match=r"text view must be one of \[1\]: got 2"):
-        TextView(2)
+    with pytest.raises(InvalidValueError, match=r"text view must be one of \[1, 2\]: got 3"):
+        TextView(3)
 
 
 def test_view_of_one_character_is_refused():

@@ -41,6 +41,8 @@ from difficulty.training.assemble import (
 from difficulty.training.distil import with_opinion
 from difficulty.training.run import NamedScores
 from difficulty.training.shipped import find_encoder, find_recipe
+from difficulty.training.view_learning import learn_view
+from difficulty.views.boilerplate import LearnedView
 
 SPLIT = (0.8, 0.2, 0.0)
 TEACHER = "accurate"
@@ -74,9 +76,19 @@ class Trainer:
             RequestTokenizer.from_file(encoder.tokenizer_path, max_tokens=recipe.text.max_tokens),
         )
 
+    def reading(self, traffic: Traffic, may_learn: NDArray[np.bool_]) -> Trainer:
+        """Return the same with what its text view learns from the samples to fit."""
+        fit = may_learn & (traffic.splits(SPLIT, self.recipe.seed) == "fit")
+        return replace(self, view=learn_view(self.recipe, traffic, np.flatnonzero(fit)))
+
     def tokenize(self, traffic: Traffic) -> Tokenized:
-        """Return the token ids of traffic."""
-        return tokenize(traffic, view=self.view, tokenizer=self.tokenizer)
+        """Return the token ids of traffic; a view that has learned nothing yet learns from all of
+        it.
+        """
+        view = self.view
+        if view.learned == LearnedView():
+            view = learn_view(self.recipe, traffic, np.arange(len(traffic)))
+        return tokenize(traffic, view=view, tokenizer=self.tokenizer)
 
     def fit(
         self, traffic: Traffic, tokens: Tokenized, may_learn: NDArray[np.bool_]
@@ -119,6 +131,7 @@ class Trainer:
         """
         # as a run that teaches has to be
         teacher = Trainer.of(replace(find_recipe(TEACHER), calibration="split"))
+        teacher = teacher.reading(traffic, may_learn)
         model = teacher.fit(traffic, teacher.tokenize(traffic), may_learn)
         return NamedScores(names, model.out_of_fold_.scores)
 
@@ -156,12 +169,17 @@ def score_fold(experiment: Experiment, trainer: Trainer, number: int) -> Arrays:
     ``p_cheap_fails_task``, ``familiarity``, each of shape (n_rows,); ``parity``; ``train_s`` and
     ``score_s`` in seconds of processor time.
     """
+    others, learning = experiment.trained_on, experiment.outcomes.fold != number
+    trainer = (
+        trainer.reading(experiment.judged, learning)
+        if others is None
+        else trainer.reading(others, np.full(len(others), True))
+    )
     tokens = trainer.tokenize(experiment.judged)
-    rows = np.flatnonzero(experiment.outcomes.fold == number)
-    others = experiment.trained_on
+    rows = np.flatnonzero(~learning)
     start = time.process_time()
     if others is None:
-        model = trainer.fit(experiment.judged, tokens, experiment.outcomes.fold != number)
+        model = trainer.fit(experiment.judged, tokens, learning)
     else:
         model = trainer.fit(others, trainer.tokenize(others), np.full(len(others), True))
     trained = time.process_time()

@@ -25,12 +25,13 @@ from difficulty.bundle.policy import (
 from difficulty.bundle.seen import SeenFilter, read_seen
 from difficulty.bundle.traffic_kinds import TrafficKinds
 from difficulty.bundle.traffic_reference import TrafficReference
-from difficulty.errors import BundleError, BundleNotFoundError, FieldError
+from difficulty.errors import BundleError, BundleNotFoundError, FieldError, InvalidValueError
 from difficulty.form import Form, read_json, read_toml
 from difficulty.kinds import PathKind, mistaken
 from difficulty.request_numbers import NUMBERS_VERSION
 from difficulty.storage import read_bounded, whole_folder
 from difficulty.text import TEXT_VIEWS
+from difficulty.views.boilerplate import LearnedView
 
 REQUIRED_FILES = (
     "scorer.onnx",
@@ -54,6 +55,8 @@ REFERENCE = "reference.json"
 """What the requests were like that it was judged by, in bundles that tell."""
 KINDS = "kinds.json"
 """Kinds of requests that it was trained on, in bundles that tell."""
+VIEW = "view.json"
+"""What text view 2 knows of the traffic, in bundles that have it."""
 SIGNATURE = "signature"
 _MOST_GRAPH = 1 << 31
 """Bytes of a graph: what ONNX allows."""
@@ -108,6 +111,12 @@ class Bundle:
         """Kinds of requests that it was trained on; ``None`` where it does not tell."""
         content = self.files.get(KINDS)
         return None if content is None else _parse_json(TrafficKinds, content, KINDS)
+
+    @property
+    def learned_view(self) -> LearnedView | None:
+        """What its text view knows of the traffic; ``None`` for view 1."""
+        content = self.files.get(VIEW)
+        return None if content is None else _read_view(content)
 
     @property
     def hashes(self) -> dict[str, str]:
@@ -248,6 +257,7 @@ def read_bundle(folder: Path) -> Bundle:
     _check_answer_files(policy, files)
     if SEEN in files:
         read_seen(files[SEEN])
+    _check_view_file(manifest, files)
     if REFERENCE in files:
         _parse_json(TrafficReference, files[REFERENCE], REFERENCE)
     if KINDS in files:
@@ -255,6 +265,23 @@ def read_bundle(folder: Path) -> Bundle:
     return Bundle(
         folder, manifest, policy, files, manifest_bytes, _read_signature(folder / SIGNATURE)
     )
+
+
+def _check_view_file(manifest: Manifest, files: Mapping[str, bytes]) -> None:
+    if (VIEW in files) != (manifest.text_view > 1):
+        raise BundleError(
+            f"a bundle must have {VIEW} where its text view is 2, and there alone: text_view is"
+            f" {manifest.text_view}. Ship the bundle again."
+        )
+    if VIEW in files:
+        _read_view(files[VIEW])
+
+
+def _read_view(content: bytes) -> LearnedView:
+    try:
+        return LearnedView.parse(content)
+    except InvalidValueError as error:
+        raise BundleError(f"{VIEW} cannot be read: {error} Ship the bundle again.") from error
 
 
 def _check_answer_files(policy: Policy, files: Mapping[str, bytes]) -> None:

@@ -275,6 +275,8 @@ def print_decision(row: dict[str, Any], policy: Policy) -> None:
         when = "validation fails" if policy.answer is None else "its answer fails the check"
         fallback = f"; falls back to {row['fallback']} when {when}"
     cut = "; only head and tail were read" if row["truncated"] else ""
+    if row.get("masked_share"):
+        cut += f"; {row['masked_share']:.1%} was context and not read"
     told = f"{row['route']} -> {row['model']}  ({row['reason']}: {why}"
     told += f"{_familiarity(row.get('familiarity'), policy)}){fallback}{cut}"
     say(one_line(told))

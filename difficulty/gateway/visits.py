@@ -166,6 +166,7 @@ class Visit:
             tokens=decision.tokens,
             tokens_source=decision.tokens_source,
             truncated=decision.truncated,
+            masked_share=decision.masked_share,
             scored_by=decision.scored_by,
             held_on=decision.held_on,
             switch_cost_usd=decision.switch_cost_usd,

@@ -20,7 +20,6 @@ from difficulty.form import Record
 from difficulty.metrics.arrays import effective_samples
 from difficulty.metrics.bootstrap import group_codes
 from difficulty.recipe import LabelSettings, Recipe
-from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.logged import weigh_logged
 from difficulty.traffic.outcomes import Outcomes
@@ -35,6 +34,7 @@ from difficulty.training.assemble import (
 from difficulty.training.diagnosis import measure_curve
 from difficulty.training.material import check_outcomes, choose_target
 from difficulty.training.shipped import find_encoder, find_recipe
+from difficulty.training.view_learning import learn_view
 
 AdviceVerdict = Literal["go on", "stop", "cannot tell"]
 _NORMAL = 1.96
@@ -155,7 +155,7 @@ def _curve_of(picked: Traffic, recipe: Recipe, encoder: Encoder | None, seed: in
     target = choose_target(recipe.target, picked.outcomes, splits)
     check_outcomes(picked.outcomes, splits, target)
     encoder = encoder or find_encoder(recipe.features)
-    view = TextView(recipe.text.view, max_chars=recipe.text.max_chars)
+    view = learn_view(recipe, picked, np.flatnonzero(splits == "fit"))
     limit = recipe.text.max_tokens
     tokenizer = RequestTokenizer.from_file(encoder.tokenizer_path, max_tokens=limit)
     tokens = tokenize(picked, view=view, tokenizer=tokenizer)

@@ -184,7 +184,7 @@ class AnswerChecker:
             If the request holds no text.
         """
         told = read_answer(answer)
-        text = self.scorer.view(told.as_text()).text
+        text = self.scorer.view.plain(told.as_text()).text
         features = np.full(len(FACTS) + 2, np.nan, dtype=np.float32)
         features[: len(FACTS)] = read_facts(asked, told)
         return AnswerInputs(

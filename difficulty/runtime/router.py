@@ -69,6 +69,8 @@ class Decision(Record):
     bundle_version: str
     scored_by: ScoredBy | None = None
     """``early`` where the small graph was sure; the other outputs are ``None`` then."""
+    masked_share: float = 0.0
+    """Share of the request that the text view left out as context; the kinds are the view's."""
     held_on: Route | None = None
     """The route that the request's session was on, where the policy has ``stick``; ``None``: none
     was, or its cache had gone cold.
@@ -413,7 +415,7 @@ class Router:
                     return look  # without tokenizing: the caller has counted
             encoded = self.scorer.encode(request.messages, request.task, request.tools)
             look.ids, look.with_task = encoded.ids, encoded.with_task
-            look.truncated = encoded.truncated
+            look.truncated, look.masked_share = encoded.truncated, encoded.masked_share
             if look.tokens is None:
                 look.tokens = encoded.tokens
                 look.source = "estimate" if encoded.estimated else "tokenizer"
@@ -496,6 +498,7 @@ class Router:
             tokens=look.tokens,
             tokens_source=look.source,
             truncated=look.truncated,
+            masked_share=look.masked_share,
             bundle_version=self.version,
             scored_by=scored_by,
             held_on=look.held.route if look.held else None,
@@ -516,6 +519,7 @@ class _Look:
     tokens: int | None = None
     source: TokensSource | None = None
     truncated: bool = False
+    masked_share: float = 0.0
     verdict: Ruling | None = None
     score: Score | None = None
     early_score: float | None = None  # where it was enough to decide by.

@@ -39,9 +39,13 @@ class Encoded(NamedTuple):
     tokens: int
     """Tokens of the whole request."""
     estimated: bool = False
-    """Whether ``tokens`` is an estimate, as the text's middle was left out before."""
+    """Whether ``tokens`` is an estimate, as some of the text was left out before."""
     with_task: bool = False
     """Whether the first id is the task's."""
+    masked_share: float = 0.0
+    """Share of the request that was left out as context."""
+    is_cut: bool | None = None
+    """Whether more than that was left out; ``None``: as the counts tell."""
 
     @property
     def without_task(self) -> list[int]:
@@ -53,7 +57,9 @@ class Encoded(NamedTuple):
 
     @property
     def truncated(self) -> bool:
-        """Whether the scorer sees less than the whole request."""
+        """Whether the scorer sees less than the whole request, context that was left out apart."""
+        if self.is_cut is not None:
+            return self.is_cut
         return self.estimated or self.tokens > len(self.ids) - self.with_task
 
 
@@ -137,7 +143,7 @@ class Scorer:
         scorer = cls(
             session,
             tokenizer,
-            TextView(manifest.text_view, max_chars=manifest.max_chars),
+            TextView(manifest.text_view, max_chars=manifest.max_chars, learned=bundle.learned_view),
             task_ids=manifest.task_ids,
         )
         if set(scorer.outputs) != set(manifest.outputs):
@@ -180,13 +186,19 @@ class Scorer:
                 "a request must hold some text to be scored: got none. Send text, or route it"
                 " without the scorer."
             )
+        is_cut = view.truncated or total > self.tokenizer.max_tokens
         total = view.whole(total)
         numbers = read_numbers(messages, tools) if self.graph.reads_numbers else None
         task_id = None if task is None else self.task_ids.get(task)
-        if task_id is None:
-            return Encoded(numbered(ids, numbers), total, estimated=view.truncated)
-        ids = numbered([task_id, *ids], numbers)
-        return Encoded(ids, total, estimated=view.truncated, with_task=True)
+        with_task = task_id is not None
+        return Encoded(
+            numbered(ids if task_id is None else [task_id, *ids], numbers),
+            total,
+            estimated=view.shortened,
+            with_task=with_task,
+            masked_share=view.masked_share,
+            is_cut=is_cut,
+        )
 
     def score_ids(self, ids: Sequence[int]) -> Score:
         """Return the score of one tokenized request."""

@@ -161,6 +161,7 @@ def tokens_of(encoded: Sequence[Encoded]) -> Tokenized:
         np.array([row.tokens for row in encoded], dtype=np.int64),
         [None] * len(encoded),
         np.array([row.estimated for row in encoded], dtype=bool),
+        np.array([row.masked_share > 0 and not row.truncated for row in encoded], dtype=bool),
     )
 
 

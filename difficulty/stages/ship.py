@@ -17,7 +17,7 @@ import numpy as np
 from difficulty.bundle import BUNDLE_FORMAT, Bundle, Exploration, Fallback, Policy, write_bundle
 from difficulty.bundle.seen import SeenFilter, salt_of, seen_bytes
 from difficulty.bundle.signature import SigningKey, opened, sign_folder
-from difficulty.bundle.store import EARLY_GRAPH, KINDS, REFERENCE, SEEN
+from difficulty.bundle.store import EARLY_GRAPH, KINDS, REFERENCE, SEEN, VIEW
 from difficulty.early_exit import unfit
 from difficulty.errors import BundleError
 from difficulty.evaluation import Evaluation, evaluate, metrics_text
@@ -533,6 +533,7 @@ def _files(
     return {
         "scorer.onnx": graph,
         "tokenizer.json": run.encoder.tokenizer_path.read_bytes(),
+        **({VIEW: run.view.learned.as_bytes} if run.view.version > 1 else {}),
         **({EARLY_GRAPH: leaving.graph} if leaving else {}),
         **policy_files(scorer, policy, version=name, early=leaving.scorer if leaving else None),
         "metrics.json": metrics_text(evaluation).encode(),

@@ -66,6 +66,7 @@ from difficulty.training.run import (
     EARLY_FILE,
     LEARNED_FILE,
     OUT_OF_FOLD_FILE,
+    VIEW_FILE,
     NamedScores,
     Run,
     RunRecord,
@@ -369,6 +370,8 @@ def _write(
             save_early(early, folder / EARLY_FILE)
         # The encoder travels with the run: its name may mean something else tomorrow.
         shutil.copytree(fitted.encoder.tokenizer_path.parent, folder / "encoder")
+        if material.view.version > 1:
+            (folder / VIEW_FILE).write_bytes(material.view.learned.as_bytes)
         write_metrics(evaluation, folder / "metrics.json")
         fitted.labels.write(folder / "suspicious.jsonl")
         out_of_fold = fitted.model.out_of_fold_.scores.first(len(names))

@@ -539,7 +539,9 @@ class Tokenized(NamedTuple):
     those.
     """
     shortened: NDArray[np.bool_]
-    """Whether the text was cut before it was tokenized, so that the total is an estimate."""
+    """Whether the text is not the whole request's, so that the total is an estimate."""
+    masked: NDArray[np.bool_] | None = None
+    """Whether that is so as context was left out alone, and nothing was cut; ``None``: of none."""
 
     def at(self, rows: NDArray[np.intp]) -> Tokenized:
         """Return some requests."""
@@ -548,6 +550,7 @@ class Tokenized(NamedTuple):
             self.totals[rows],
             [self.tasks[row] for row in rows],
             self.shortened[rows],
+            None if self.masked is None else self.masked[rows],
         )
 
 
@@ -557,10 +560,11 @@ def tokenize(traffic: Traffic, *, view: TextView, tokenizer: RequestTokenizer) -
     rows = tokenizer.encode_batch([text.text for text in texts])
     totals = [text.whole(row.total) for text, row in zip(texts, rows, strict=True)]
     tasks = [task if row.ids else None for task, row in zip(traffic.tasks, rows, strict=True)]
-    shortened = np.array([text.truncated for text in texts], dtype=bool)
+    shortened = np.array([text.shortened for text in texts], dtype=bool)
+    cut = np.array([text.truncated for text in texts], dtype=bool)
     numbers = map(read_numbers, traffic.each_messages(), traffic.each_tools())
     ids = TokenRows(
         (numbered(row.ids, found) for row, found in zip(rows, numbers, strict=True)),
         tokenizer.digest,
     )
-    return Tokenized(ids, np.array(totals, dtype=np.int64), tasks, shortened)
+    return Tokenized(ids, np.array(totals, dtype=np.int64), tasks, shortened, shortened & ~cut)

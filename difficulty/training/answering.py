@@ -79,7 +79,7 @@ def train_check(
     answered = read_answered(
         material.traffic.select(places),
         np.column_stack([unseen.p_cheap_fails, unseen.p_frontier_fails])[places],
-        view=TextView(material.recipe.text.view, max_chars=material.recipe.text.max_chars),
+        view=material.view,
         tokenizer=material.tokenizer,
     )
     weight = np.array(material.traffic.outcomes.weight)
@@ -166,6 +166,6 @@ def read_answered(
     for row, (messages, tools, task) in enumerate(bodies):
         asked = Asked.of({"messages": messages, "tools": tools}, task=task)
         facts[row] = read_facts(asked, answers[row])
-    texts = [view(answer.as_text()).text for answer in answers]
+    texts = [view.plain(answer.as_text()).text for answer in answers]
     ids = [row.ids for row in tokenizer.encode_batch(texts)] if texts else []
     return Answered(facts=facts, ids=ids, request=request.astype(np.float32))

@@ -37,6 +37,7 @@ from difficulty.training.assemble import (
 from difficulty.training.distil import check_teacher, with_opinion, with_unlabelled
 from difficulty.training.run import Run, SearchRecord, StartRecord
 from difficulty.training.search import search
+from difficulty.training.view_learning import learn_view
 from difficulty.training.wrapping import wrap_some
 
 # Samples with a known outcome that each split needs.
@@ -248,6 +249,8 @@ class Material:
         Of the traffic as it was read.
     splits : ndarray of shape (n,)
         Split of each sample.
+    view : TextView
+        How requests are read, with what version 2 learned from the fit samples.
     tokens : Tokenized
         Token ids of all samples.
     fit, calibration : LabelledTokens
@@ -273,6 +276,7 @@ class Material:
     data_hash: str
     splits: NDArray[np.str_]
     target: Target
+    view: TextView
     tokenizer: RequestTokenizer
     tokens: Tokenized
     fit: LabelledTokens
@@ -357,22 +361,25 @@ def gather(
     check_outcomes(traffic.outcomes, splits, target)
     how = calibration_of(recipe, _n_labelled(traffic.outcomes, splits, target))
     # By the fit samples alone: calibration and test must not choose the features they judge.
+    asked, fitted = traffic, np.flatnonzero(splits == "fit")
+    if recipe.augment:
+        asked = wrap_some(traffic, fitted, recipe.augment, seed=recipe.seed)
+    # Heads that go on from another run's read what that run read.
+    view = start.view if start else learn_view(recipe, asked, fitted)
     recipe, encoder, searched = _search(
-        recipe, encoder, find, traffic, splits == "fit", target=target, progress=progress
+        recipe, encoder, find, traffic, splits == "fit", view=view, target=target, progress=progress
     )
     progress(f"tokenizing {len(traffic):,} requests")
     tokenizer = _tokenizer(recipe, encoder)
-    asked = traffic
-    if recipe.augment:
-        fitted = np.flatnonzero(splits == "fit")
-        asked = wrap_some(traffic, fitted, recipe.augment, seed=recipe.seed)
-    tokens = tokenize(asked, view=_view(recipe), tokenizer=tokenizer)
+    tokens = tokenize(asked, view=view, tokenizer=tokenizer)
     fit, calibration = (
         labelled(traffic, tokens, splits == split) for split in ("fit", "calibration")
     )
     if teacher:
         progress("asking the teacher")
-        fit = _with_teacher(recipe, fit, traffic, splits, teacher, unlabelled, tokenizer)
+        fit = _with_teacher(
+            recipe, fit, traffic, splits, teacher, unlabelled, view=view, tokenizer=tokenizer
+        )
     return Material(
         recipe=recipe,
         encoder=encoder,
@@ -380,6 +387,7 @@ def gather(
         data_hash=read.data_hash,
         splits=splits,
         target=target,
+        view=view,
         tokenizer=tokenizer,
         tokens=tokens,
         fit=fit,
@@ -400,10 +408,6 @@ def _n_labelled(outcomes: Outcomes, splits: NDArray[np.str_], target: Target) ->
     return int((~np.isnan(wanted))[learned_rows(splits, "cross")].sum())
 
 
-def _view(recipe: Recipe) -> TextView:
-    return TextView(recipe.text.view, max_chars=recipe.text.max_chars)
-
-
 def _tokenizer(recipe: Recipe, encoder: Encoder) -> RequestTokenizer:
     return RequestTokenizer.from_file(encoder.tokenizer_path, max_tokens=recipe.text.max_tokens)
 
@@ -415,6 +419,8 @@ def _with_teacher(
     splits: NDArray[np.str_],
     teacher: Run,
     unlabelled: Path | None,
+    *,
+    view: TextView,
     tokenizer: RequestTokenizer,
 ) -> LabelledTokens:
     """Return the fit samples with the teacher's opinion, and the unlabelled requests it judged."""
@@ -424,13 +430,7 @@ def _with_teacher(
     if unlabelled is None:
         return fit
     return with_unlabelled(
-        fit,
-        unlabelled,
-        teacher,
-        view=_view(recipe),
-        tokenizer=tokenizer,
-        labelled=traffic,
-        share=share,
+        fit, unlabelled, teacher, view=view, tokenizer=tokenizer, labelled=traffic, share=share
     )
 
 
@@ -441,6 +441,7 @@ def _search(
     traffic: Traffic,
     chosen: NDArray[np.bool_],
     *,
+    view: TextView,
     target: Target,
     progress: Progress,
 ) -> tuple[Recipe, Encoder, SearchRecord | None]:
@@ -452,7 +453,7 @@ def _search(
     fitted = traffic.select(chosen)
 
     def read(encoder: Encoder) -> LabelledTokens:
-        tokens = tokenize(fitted, view=_view(recipe), tokenizer=_tokenizer(recipe, encoder))
+        tokens = tokenize(fitted, view=view, tokenizer=_tokenizer(recipe, encoder))
         return labelled(fitted, tokens, np.ones(len(fitted), dtype=np.bool_))
 
     def build(recipe: Recipe, encoder: Encoder, fit: LabelledTokens) -> DifficultyModel:

@@ -43,6 +43,9 @@ class Reading(SavedForm):
         Share of the tokens that were read which the tokenizer does not know.
     mostly_unknown : int
         Requests of which it does not know more than half.
+    masked : int
+        Requests whose context the text view left out, in part or whole; the others alone are
+        counted as cut.
     """
 
     requests: int
@@ -53,6 +56,7 @@ class Reading(SavedForm):
     max_tokens: int
     unknown_tokens: float
     mostly_unknown: int
+    masked: int = 0
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -65,6 +69,11 @@ class Reading(SavedForm):
                 f"{cut:,} of {self.requests:,} requests were cut to head and tail:"
                 f" {self.cut_by_chars:,} by characters, {self.cut_by_tokens:,} at"
                 f" {self.max_tokens:,} tokens."
+            )
+        if self.masked:
+            yield (
+                f"Of {self.masked:,} of {self.requests:,} requests the text view left out context"
+                " that says nothing about the ask."
             )
         if self.beyond_encoder:
             yield (
@@ -93,14 +102,18 @@ class ReadCounts(NamedTuple):
     """Whether the text was cut before it was tokenized."""
     cut: NDArray[np.bool_]
     """Whether, if not, its tokens were."""
+    masked: NDArray[np.bool_]
+    """Whether context was left out, and nothing cut."""
 
     @classmethod
     def of(cls, tokens: Tokenized, tokenizer: RequestTokenizer) -> ReadCounts:
         """Count what a scorer reads of tokenized requests."""
         unknown_id, sizes = tokenizer.unknown_id, np.array([len(row) for row in tokens.ids], int)
         unknown = [0 if unknown_id is None else row.count(unknown_id) for row in tokens.ids]
+        masked = np.zeros(len(sizes), bool) if tokens.masked is None else tokens.masked
         cut = ~tokens.shortened & (tokens.totals > sizes)
-        return cls(sizes, np.array(unknown, dtype=np.int64), tokens.shortened, cut)
+        counts = np.array(unknown, dtype=np.int64)
+        return cls(sizes, counts, tokens.shortened & ~masked, cut, masked)
 
     @classmethod
     def joined(cls, parts: Sequence[ReadCounts]) -> ReadCounts:
@@ -124,4 +137,5 @@ def reading_of(
         max_tokens=tokenizer.max_tokens,
         unknown_tokens=float(counts.unknown.sum() / max(1, counts.sizes.sum())),
         mostly_unknown=int((counts.unknown > _MOSTLY * counts.sizes).sum()),
+        masked=int(counts.masked.sum()),
     )

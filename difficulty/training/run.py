@@ -5,6 +5,7 @@
     encoder/             the encoder with its tokenizer
     calibration.parquet  samples that calibrators and thresholds use
     test.parquet         samples that nothing was fitted on
+    view.json            what text view 2 knows of the traffic, where the recipe has it
     seen.npz             hashes of texts and groups of the fit and calibration samples, sketches
                          that know nearly the same texts again, and the keys by which a bundle does
     kinds.json           kinds of those samples with their outcomes, without their texts
@@ -67,8 +68,10 @@ from difficulty.traffic.near import NO_SKETCHES, near_any, sketches_of
 from difficulty.traffic.outcomes import ungraded_notes
 from difficulty.traffic.table import Traffic
 from difficulty.training.reading import Reading
+from difficulty.views.boilerplate import LearnedView
 
 RUN_FORMAT = 1
+VIEW_FILE = "view.json"
 CARRIED_OVER = (
     "the check of answers began as one that saw these requests with another cheap model's outcomes:"
     " on those that it learned from it looks better than it is, and so does a threshold chosen on"
@@ -434,10 +437,13 @@ class Run:
             self.encoder.tokenizer_path, max_tokens=self.recipe.text.max_tokens
         )
 
-    @property
+    @cached_property
     def view(self) -> TextView:
-        """The text view."""
-        return TextView(self.recipe.text.view, max_chars=self.recipe.text.max_chars)
+        """The text view, with what it learned of the traffic."""
+        path = self.folder / VIEW_FILE
+        learned = LearnedView.parse(path.read_bytes()) if path.is_file() else None
+        text = self.recipe.text
+        return TextView(text.view, max_chars=text.max_chars, learned=learned)
 
     @cached_property
     def calibration(self) -> Traffic:

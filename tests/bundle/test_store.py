@@ -241,11 +241,17 @@ def test_manifest_that_is_none_is_refused(bundle, content):
 
 
 def test_unknown_text_view_is_refused(bundle):
-    rewrite_manifest(bundle, text_view=2)
+    rewrite_manifest(bundle, text_view=3)
     with pytest.raises(
         BundleError,
-        match=r"text view 2 is not one this runtime knows \(\[1\]\). Upgrade difficulty",
+        match=r"text view 3 is not one this runtime knows \(\[1, 2\]\). Upgrade difficulty",
     ):
+        read_bundle(bundle)
+
+
+def test_text_view_2_without_what_it_learned_is_refused(bundle):
+    rewrite_manifest(bundle, text_view=2)
+    with pytest.raises(BundleError, match=r"must have view\.json where its text view is 2"):
         read_bundle(bundle)
 
 

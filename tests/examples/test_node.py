@@ -33,7 +33,9 @@ from difficulty.runtime.service import check_forms
 from difficulty.stages.choosing import policy_files
 from difficulty.stages.ship import ship
 from difficulty.stages.train import train
+from difficulty.text import TextView
 from difficulty.training.shipped import find_encoder
+from difficulty.views.boilerplate import LearnedView, hashes_of
 from tests.answer_checks import write_with_check
 from tests.attack import grammar
 from tests.attack import test_attack_answers as answers
@@ -42,6 +44,7 @@ from tests.conftest import REPOSITORY
 from tests.fakes import load_transformer
 from tests.journey import DRAWS, RECIPE, sample_rows, write_rows
 from tests.journey_tools import make_tool_journey, odd_requests, tools_of
+from tests.views.requests import odd_conversations
 
 pytestmark = pytest.mark.node
 NODE = REPOSITORY / "examples" / "node"
@@ -106,6 +109,33 @@ def fast(journey, tmp_path_factory):
 def test_its_own_tests_pass():
     done = node("--test", *sorted(str(path) for path in (NODE / "test").glob("*.test.js")))
     assert done.returncode == 0, done.stdout[-4000:]
+
+
+def test_text_view_2_of_odd_requests_is_that_of_python(tmp_path):
+    requests = odd_conversations(150)
+    learned = LearnedView(
+        frozenset({"system", "turns", "text", "passage", "reminder", "json", "house"}),
+        hashes_of(["A sentence that comes again and again."], bytes(16)),
+    )
+    views = {"null": TextView(2), learned.as_bytes.decode(): TextView(2, learned=learned)}
+    (tmp_path / "requests.json").write_text(json.dumps([list(views), requests]), encoding="ascii")
+    script = (
+        'import { readFileSync } from "node:fs";'
+        ' import { secondView } from "./src/text.js";'
+        ' import { LearnedView } from "./src/views/boilerplate.js";'
+        ' const [views, requests] = JSON.parse(readFileSync(process.argv[1], "utf8"));'
+        " const known = views.map((view) => JSON.parse(view))"
+        ".map((form) => (form ? LearnedView.parse(form) : undefined));"
+        " console.log(JSON.stringify(known.map((view) => requests.map((messages) => {"
+        " const { text, totalChars, cut, masked } = secondView(messages, 8192, view);"
+        " return [text, totalChars, cut, masked]; }))))"
+    )
+    done = node("--input-type=module", "-e", script, tmp_path / "requests.json")
+    assert done.stderr == ""
+    for view, made in zip(views.values(), json.loads(done.stdout), strict=True):
+        for messages, (text, total, cut, masked) in zip(requests, made, strict=True):
+            counts = tuple((kind, count) for kind, count in masked)
+            assert (text, total, cut, counts) == view(messages)
 
 
 def test_fields_are_those_that_python_reads():

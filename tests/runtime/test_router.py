@@ -45,6 +45,7 @@ def test_decision_by_hand():
         "truncated": False,
         "bundle_version": "by-hand-1",
         "scored_by": "scorer",
+        "masked_share": 0.0,
         "held_on": None,
         "switch_cost_usd": None,
         "error": None,

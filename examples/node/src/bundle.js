@@ -5,15 +5,16 @@ import { join } from 'node:path';
 import { BundleError } from './errors.js';
 import { checkedManifest, checkedPolicy } from './fields.js';
 import { NUMBERS_VERSION } from './numbers.js';
+import { LearnedView } from './views/boilerplate.js';
 
 const FORMAT = 1;
-const TEXT_VIEW = 1;
+const TEXT_VIEWS = [1, 2];
 const REQUIRED = ['scorer.onnx', 'tokenizer.json', 'policy.json', 'golden.jsonl', 'metrics.json', 'card.md'];
 const NOT_LISTED = ['manifest.json', 'signature'];
 const AGAIN = 'Copy the whole folder again, or ship it again.';
 
 /**
- * Return `{ manifest, policy, files }`; `files` are the bytes that were hashed, by name.
+ * Return `{ manifest, policy, files, learnedView }`; `files` are the bytes that were hashed, by name.
  * @param {string} folder
  * @throws {BundleError} if anything is damaged, missing, added or of a newer format
  */
@@ -40,7 +41,11 @@ export async function readBundle(folder) {
   if (files.has('answer.onnx') !== files.has('answer.json')) {
     throw new BundleError('a bundle must have answer.onnx and answer.json, or neither. Ship the bundle again.');
   }
-  return { manifest, policy, files };
+  if (files.has('view.json') !== manifest.text_view > 1) {
+    throw new BundleError('a bundle must have view.json where its text view is 2, and there alone. Ship the bundle again.');
+  }
+  const learnedView = files.has('view.json') ? LearnedView.parse(parseJson(files.get('view.json'), 'view.json')) : null;
+  return { manifest, policy, files, learnedView };
 }
 
 function readManifest(bytes) {
@@ -52,8 +57,8 @@ function readManifest(bytes) {
   if (format !== FORMAT) throw new BundleError(`manifest.json must name the bundle format, ${FORMAT}: got ${format}. ${AGAIN}`);
   const manifest = checkedManifest(form);
   if (!isSealed(bytes, manifest.sha256)) throw new BundleError(`bundle file manifest.json was changed: its hash is not its own. ${AGAIN}`);
-  if (manifest.text_view !== TEXT_VIEW) {
-    throw new BundleError(`manifest.json: text view ${manifest.text_view} is not the one this reader knows, ${TEXT_VIEW}. Upgrade the router.`);
+  if (!TEXT_VIEWS.includes(manifest.text_view)) {
+    throw new BundleError(`manifest.json: text view ${manifest.text_view} is not one that this reader knows, ${TEXT_VIEWS.join(', ')}. Upgrade the router.`);
   }
   const numbers = manifest.request_numbers;
   if (numbers !== null && numbers !== NUMBERS_VERSION) {

@@ -30,7 +30,7 @@ export class Router {
     const { manifest, policy, files } = bundle;
     const scorer = await Scorer.load(bundle, options);
     const early = await EarlyScorer.load(bundle, options);
-    const encoder = new RequestEncoder(manifest, files.get('tokenizer.json'));
+    const encoder = new RequestEncoder(manifest, files.get('tokenizer.json'), bundle.learnedView ?? undefined);
     const version = `${manifest.name}-${manifest.version}`;
     const answers = await AnswerChecker.load(bundle, { ...options, encoder, version });
     const router = new Router({ policy, version, encoder, scorer, early, answers });
@@ -107,7 +107,7 @@ export class Router {
       if (fixed) return fixed; // the text is not even looked at
     }
     const encoded = this.encoder.encode(messages, task);
-    Object.assign(look, { ids: encoded.ids, informed: encoded.informed, truncated: encoded.truncated });
+    Object.assign(look, { ids: encoded.ids, informed: encoded.informed, truncated: encoded.truncated, maskedShare: encoded.maskedShare });
     if (tokens === null) {
       Object.assign(look, { tokens: encoded.tokens, source: encoded.source });
       const fixed = beforeScoring(look.policy, task, encoded.tokens);
@@ -130,7 +130,7 @@ export class Router {
     return verdict;
   }
 
-  #decision({ policy, task, tokens, source, truncated, held, verdict, outputs, earlyScore }, error) {
+  #decision({ policy, task, tokens, source, truncated, maskedShare = 0, held, verdict, outputs, earlyScore }, error) {
     const cheap = verdict.route === 'cheap';
     const scoredEarly = earlyScore === undefined ? null : 'early';
     return {
@@ -147,6 +147,7 @@ export class Router {
       tokens,
       tokens_source: source,
       truncated,
+      masked_share: maskedShare,
       bundle_version: this.version,
       scored_by: outputs ? 'scorer' : scoredEarly,
       held_on: held?.route ?? null,

@@ -1,20 +1,60 @@
-/** Text view 1: from the messages of a request to the one text that is scored (docs/bundle.md, "From messages to text"). */
+/** From the messages of a request to the one text that is scored, in either view (docs/bundle.md, "From messages to text"). */
 import { ScoringError } from './errors.js';
+import { LearnedView } from './views/boilerplate.js';
+import { readMessages } from './views/second.js';
 
 const LONE_SURROGATE = /[\ud800-\udfff]/gu; // with the u flag, halves of a pair do not match
 
 /**
  * @param {string | object[]} messages a string is one user message
  * @param {number} maxChars longest text in code points
- * @returns {{ text: string, totalChars: number, length: number, cut: boolean }} lengths in code points, of the whole and of `text`
+ * @returns {{ text: string, totalChars: number, length: number, cut: boolean, masked: [string, number][] }} lengths in code points,
+ *   of the whole and of `text`; `cut`: whether the middle was left out; `masked`: kinds of context that were, and how much of each
  * @throws {ScoringError} if the messages are malformed
  */
 export function textView(messages, maxChars) {
   const text = wellFormed(typeof messages === 'string' ? messages : conversation(messages));
   const totalChars = codePoints(text);
-  if (totalChars <= maxChars) return { text, totalChars, length: totalChars, cut: false };
+  if (totalChars <= maxChars) return { text, totalChars, length: totalChars, cut: false, masked: [] };
   const half = Math.floor(maxChars / 2);
-  return { text: `${head(text, half)}\n${tail(text, half)}`, totalChars, length: 2 * half + 1, cut: true };
+  return { text: `${head(text, half)}\n${tail(text, half)}`, totalChars, length: 2 * half + 1, cut: true, masked: [] };
+}
+
+/**
+ * The same in text view 2.
+ * @param {LearnedView} learned what the bundle's view.json says of the traffic
+ */
+export function secondView(messages, maxChars, learned = new LearnedView()) {
+  const texts = messageTexts(messages);
+  const { front, ask, masked } = readMessages(texts, learned);
+  const totalChars = texts.reduce((sum, [, text]) => sum + codePoints(text), Math.max(0, texts.length - 1));
+  const [text, cut] = joined(front, ask, maxChars);
+  const counts = [...masked].filter(([, count]) => count > 0).sort(([one], [two]) => (one < two ? -1 : 1));
+  return { text, totalChars, length: codePoints(text), cut, masked: counts };
+}
+
+function joined(front, ask, maxChars) {
+  const text = lines([front, ask]);
+  if (codePoints(text) <= maxChars) return [text, false];
+  const room = maxChars - codePoints(ask);
+  if (room <= 0) return [textView(ask, maxChars).text, true];
+  const half = Math.floor(room / 2);
+  return [`${head(front, half)}\n${tail(front, half)}\n${ask}`, true];
+}
+
+function messageTexts(messages) {
+  if (typeof messages === 'string') return messages ? [['user', wellFormed(messages)]] : [];
+  if (!Array.isArray(messages)) throw new ScoringError('messages must be a string or a list');
+  return messages
+    .map((message) => ({ text: messageText(message), role: roleOf(message.role) }))
+    .filter(({ text }) => text !== '')
+    .map(({ role, text }) => [role, wellFormed(text)]);
+}
+
+function roleOf(role) {
+  if (role === 'system' || role === 'developer') return 'system';
+  if (role === 'tool' || role === 'function') return 'tool';
+  return role === 'assistant' ? role : 'user';
 }
 
 function conversation(messages) {

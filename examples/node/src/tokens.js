@@ -1,7 +1,7 @@
 /** From the text to token ids (docs/bundle.md, "From text to token ids"). */
 import { parseJson } from './bundle.js';
 import { BundleError, ScoringError } from './errors.js';
-import { textView } from './text.js';
+import { secondView, textView } from './text.js';
 import { loadTokenizer } from './tokenizer.js';
 
 /** White space as the specification lists it; JavaScript's own differs in U+001C to U+001F, U+0085 and U+FEFF. */
@@ -9,7 +9,7 @@ const BLANK = /^[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u20
 
 /** Messages to the ids that the graph is given, with the count that the rule uses. */
 export class RequestEncoder {
-  constructor(manifest, tokenizerJson) {
+  constructor(manifest, tokenizerJson, learned) {
     const form = parseJson(tokenizerJson, 'tokenizer.json');
     try {
       this.idsOf = loadTokenizer(form);
@@ -17,6 +17,7 @@ export class RequestEncoder {
       throw new BundleError(`tokenizer.json cannot be loaded (${error.message}). Ship the bundle again.`);
     }
     this.maxChars = manifest.max_chars;
+    this.view = manifest.text_view === 2 ? (messages) => secondView(messages, this.maxChars, learned) : (messages) => textView(messages, this.maxChars);
     this.maxTokens = manifest.max_tokens;
     this.taskIds = new Map(Object.entries(manifest.task_ids));
   }
@@ -27,16 +28,18 @@ export class RequestEncoder {
    * @throws {ScoringError} if the request is malformed or holds no text
    */
   encode(messages, task) {
-    const { text, totalChars, length, cut } = textView(messages, this.maxChars);
+    const { text, totalChars, length, cut, masked } = this.view(messages);
     const all = this.tokenize(text);
     if (all.length === 0 || BLANK.test(text)) throw new ScoringError('a request must hold some text to be scored: got none');
+    const isShort = cut || masked.length > 0;
     const kept = headAndTail(all, this.maxTokens);
     const taskId = this.taskIds.get(task);
     return {
       ids: taskId === undefined ? kept : [taskId, ...kept],
       informed: taskId !== undefined,
-      tokens: cut ? Math.round((all.length * totalChars) / length) : all.length,
-      source: cut ? 'estimate' : 'tokenizer',
+      tokens: isShort ? halfToEven((all.length * totalChars) / Math.max(1, length)) : all.length,
+      source: isShort ? 'estimate' : 'tokenizer',
+      maskedShare: masked.reduce((sum, [, count]) => sum + count, 0) / Math.max(1, totalChars),
       truncated: cut || all.length > this.maxTokens,
     };
   }
@@ -51,6 +54,13 @@ export class RequestEncoder {
     if (!ids.every(Number.isInteger)) throw new ScoringError('the tokenizer has no id for a part of this text');
     return ids;
   }
+}
+
+/** The nearest integer, of two as near the even one. */
+function halfToEven(value) {
+  const whole = Math.floor(value);
+  if (value - whole !== 0.5) return Math.round(value);
+  return whole % 2 === 0 ? whole : whole + 1;
 }
 
 function headAndTail(ids, maxTokens) {

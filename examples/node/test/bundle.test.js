@@ -80,7 +80,7 @@ test('a signature is not read', async () => {
 for (const [problem, change, message] of [
   ['newer format', { format: 2 }, /bundle format 2 is newer than this reader's, 1/],
   ['format as text', { format: '1' }, /must name the bundle format, 1: got 1/],
-  ['text view', { text_view: 2 }, /text view 2 is not the one this reader knows/],
+  ['text view', { text_view: 3 }, /text view 3 is not one that this reader knows/],
   ['unknown field', { colour: 'red' }, /^manifest\.json: colour is a field that this reader does not know/],
   ['missing field', { max_tokens: undefined }, /^manifest\.json: max_tokens is missing/],
   ['wrong type', { max_tokens: 6.5 }, /^manifest\.json: max_tokens must be an integer of at least 1: got 6\.5/],

@@ -9,8 +9,9 @@ import { Graph } from '../src/graph.js';
 import { readNumbers } from '../src/numbers.js';
 import { Router } from '../src/router.js';
 import { Scorer } from '../src/scorer.js';
-import { textView } from '../src/text.js';
+import { secondView, textView } from '../src/text.js';
 import { RequestEncoder } from '../src/tokens.js';
+import { LearnedView } from '../src/views/boilerplate.js';
 
 const REPOSITORY = new URL('../../../', import.meta.url);
 const read = (path) => readFileSync(new URL(path, REPOSITORY), 'utf8');
@@ -34,6 +35,13 @@ for (const { case: name, messages, max_chars: maxChars, ...expected } of vectors
     if (expected.text === null) return assert.throws(() => textView(messages, maxChars), { name: 'ScoringError' });
     const { text, totalChars, cut } = textView(messages, maxChars);
     assert.deepEqual({ text, total_chars: totalChars, cut }, expected);
+  });
+}
+
+for (const { case: name, messages, max_chars: maxChars, view, ...expected } of vectors('text-view-2')) {
+  test(`text view 2: ${name}`, () => {
+    const { text, totalChars, cut, masked } = secondView(messages, maxChars, view ? LearnedView.parse(view) : undefined);
+    assert.deepEqual({ text, total_chars: totalChars, cut, masked: Object.fromEntries(masked) }, expected);
   });
 }
 

@@ -1,0 +1,240 @@
+"""Text view 2: the ask of a request, with so much of what stands around it as the model knows.
+
+1. The last user message is the ask; system messages stand before it, everything else is context:
+   earlier turns, what tools returned.
+2. Inside of a message, blocks (``text_blocks.py``), plain text around the ask (``asking.py``) and
+   boilerplate of this traffic (``boilerplate.py``) are context too.
+3. Context of a kind that the fit samples had is written as one marker, ``[passage 5]`` (the kind,
+   and how long it is: each size is twice the one before), with the head and the tail of its words.
+   Context of a kind that they never had is left out: heads know nothing of its words, which only
+   move the score about.
+4. An ask that is too short to stand alone (``SHORT_ASK``) is given some of any context's words.
+5. If next to nothing would be left, the message stays as it is.
+
+So the text of a wrapped request is byte for byte that of the plain one, where the model was trained
+without wrappers. The numbers below bound how much of known context is read: no public set has
+context, so they are a choice, not a measurement.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Container, Iterator, Sequence
+from typing import NamedTuple
+
+from difficulty.views.asking import find_ask
+from difficulty.views.boilerplate import LearnedView, sentences
+from difficulty.views.text_blocks import LEAST_SCANNED, Block, find_blocks
+
+MOST_SCANNED = 65_536
+"""Code points of a message that are looked at; of longer ones head and tail."""
+KNOWN_CONTEXT = 600
+"""Code points of known context that are read beside an ask; as many as the ask has, if more."""
+SHORT_ASK = 24
+"""An ask of fewer code points is given context of any kind: "Fix this:" alone
+says nothing. No MMLU request is as short; with 48 as the bound whole questions were given words of
+what stands around them.
+"""
+SHORT_CONTEXT = 200
+LEAST_LEFT = 12
+"""Letters and digits that have to be left of an ask."""
+_UNREAD = frozenset({"reminder", "blob", "house"})
+"""Kinds whose words are never read: a marker says all there is to say."""
+
+
+_WORTHLESS_ALONE = _UNREAD | {"system"}
+"""Kinds that explain no short ask."""
+_LEAST = re.compile(rf"(?:[^0-9A-Za-z\x80-\U0010ffff]*[0-9A-Za-z\x80-\U0010ffff]){{{LEAST_LEFT}}}")
+
+
+class Piece(NamedTuple):
+    """A part of a message: its words, and the kind of context it is; ``""`` for the ask."""
+
+    text: str
+    kind: str
+
+
+class Reading2(NamedTuple):
+    """What view 2 makes of a request."""
+
+    front: str
+    """System messages and earlier context."""
+    ask: str
+    """The last user message, with its context."""
+    masked: dict[str, int]
+    """Code points that were left out, by kind."""
+
+
+def is_plain(role: str, text: str, learned: LearnedView) -> bool:
+    """Return whether a lone message stays as it is, at a glance."""
+    return role == "user" and len(text) < LEAST_SCANNED and not learned.hashes and "</" not in text
+
+
+def read_messages(texts: Sequence[tuple[str, str]], learned: LearnedView) -> Reading2:
+    """Return what is read of a conversation.
+
+    Parameters
+    ----------
+    texts : sequence of (str, str)
+        Role and text of each message that has some, well formed.
+    learned : LearnedView
+    """
+    masked: dict[str, int] = {}
+    place = _place_of_ask(texts)
+    repeated = _repeated(text for role, text in texts[: max(place, 0)] if role == "user")
+    asked = _pieces(texts[place][1], "user", learned, repeated) if texts else []
+    own = sum(len(piece.text) for piece in asked if not piece.kind)
+    budget = _Budget(own, learned, masked)
+    # The ask's own context first, then what stands nearest to it.
+    last = budget.write(asked)
+    around: list[str] = []
+    for at in range(len(texts) - 1, -1, -1):
+        role, text = texts[at]
+        if at == place:
+            continue
+        kind = {"system": "system", "tool": "tool"}.get(role, "turns")
+        if kind == "system" and "system" in learned.kinds:
+            around.append(budget.write(_pieces(text, role, learned, repeated)))
+        else:
+            around.append(budget.write([Piece(text, kind)]))
+    front = "\n".join(text for text in reversed(around) if text)
+    return Reading2(front, last, masked)
+
+
+def _place_of_ask(texts: Sequence[tuple[str, str]]) -> int:
+    """Return which message asks: the last of a user, else the last of anybody."""
+    for place in range(len(texts) - 1, -1, -1):
+        if texts[place][0] == "user":
+            return place
+    return len(texts) - 1
+
+
+def _repeated(earlier: Iterator[str]) -> set[str]:
+    """Return the sentences that stand in two or more earlier messages of the user."""
+    counts: Counter[str] = Counter()
+    for text in earlier:
+        counts.update({sentence for _, _, sentence in sentences(bounded(text))})
+    return {sentence for sentence, count in counts.items() if count > 1}
+
+
+def bounded(text: str) -> str:
+    """Return so much of a message as is looked at."""
+    half = MOST_SCANNED // 2
+    return text if len(text) <= MOST_SCANNED else f"{text[:half]}\n{text[-half:]}"
+
+
+def _pieces(text: str, role: str, learned: LearnedView, repeated: Container[str]) -> list[Piece]:
+    """Return the parts of a message, in order."""
+    text = bounded(text)
+    pieces = _cut(text, find_blocks(text, schemas=role == "system"))
+    if role == "user":
+        pieces = [part for piece in pieces for part in _parted(piece)]
+    if learned.hashes or repeated:
+        pieces = [
+            part for piece in pieces for part in _without_boilerplate(piece, learned, repeated)
+        ]
+    if all(not piece.kind for piece in pieces):
+        return [Piece(text, "")]
+    if role == "user" and not _says_enough(pieces):
+        # Boilerplate that is the ask, or an ask inside of a block.
+        return [Piece(text, "")]
+    return pieces
+
+
+def _cut(text: str, blocks: Sequence[Block]) -> list[Piece]:
+    pieces, at = [], 0
+    for block in blocks:
+        pieces.append(Piece(text[at : block.start], ""))
+        pieces.append(Piece(text[block.start : block.end], block.kind))
+        at = block.end
+    return [*pieces, Piece(text[at:], "")]
+
+
+def _parted(piece: Piece) -> Iterator[Piece]:
+    spans = None if piece.kind else find_ask(piece.text)
+    if spans is None:
+        yield piece
+        return
+    at = 0
+    for span in spans:
+        yield Piece(piece.text[at : span.start], "text")
+        yield Piece(piece.text[span.start : span.end], "")
+        at = span.end
+    yield Piece(piece.text[at:], "text")
+
+
+def _without_boilerplate(
+    piece: Piece, learned: LearnedView, repeated: Container[str]
+) -> Iterator[Piece]:
+    at = 0
+    if not piece.kind:
+        for start, end in learned.masked(piece.text, repeated):
+            yield Piece(piece.text[at:start], "")
+            yield Piece(piece.text[start:end], "house")
+            at = end
+    yield Piece(piece.text[at:], piece.kind)
+
+
+def _says_enough(pieces: Sequence[Piece]) -> bool:
+    left = "".join(piece.text for piece in pieces if not piece.kind)
+    return _LEAST.match(left) is not None
+
+
+class _Budget:
+    """Writes pieces, and knows how much of context may be written yet."""
+
+    def __init__(self, own: int, learned: LearnedView, masked: dict[str, int]) -> None:
+        self._kinds = learned.kinds
+        self._known = max(KNOWN_CONTEXT, own)
+        self._any = SHORT_CONTEXT if own < SHORT_ASK else 0
+        self._masked = masked
+
+    def write(self, pieces: Sequence[Piece]) -> str:
+        """Return the text of some pieces."""
+        if len(pieces) == 1 and not pieces[0].kind:
+            return pieces[0].text
+        texts = (
+            self._context(piece) if piece.kind else piece.text.strip(" \t\r\n") for piece in pieces
+        )
+        return "\n".join(text for text in texts if text)
+
+    def _context(self, piece: Piece) -> str:
+        text = piece.text.strip(" \t\r\n")
+        if not text:
+            return ""
+        is_known = piece.kind in self._kinds
+        room = self._room(piece.kind, is_known=is_known)
+        shown = min(room, len(text))
+        self._masked[piece.kind] = self._masked.get(piece.kind, 0) + len(text) - shown
+        if is_known:
+            self._known -= shown
+        else:
+            self._any -= shown
+        words = text if shown == len(text) else _head_and_tail(text, shown)
+        marker = f"[{piece.kind} {_size_class(len(text))}]" if is_known else ""
+        return "\n".join(part for part in (marker, words) if part)
+
+    def _room(self, kind: str, *, is_known: bool) -> int:
+        if is_known:
+            return 0 if kind in _UNREAD else self._known
+        return 0 if kind in _WORTHLESS_ALONE else self._any
+
+
+def _size_class(length: int) -> int:
+    """Return 1 for fewer than 256 code points, and one more for each doubling."""
+    return max(1, length.bit_length() - 7)
+
+
+def _head_and_tail(text: str, shown: int) -> str:
+    half = shown // 2
+    return f"{text[:half]}\n{text[len(text) - half :]}" if half else ""
+
+
+def role_of(role: object) -> str:
+    """Return which of the four roles a message has."""
+    if role in ("system", "developer"):
+        return "system"
+    if role in ("tool", "function"):
+        return "tool"
+    return "assistant" if role == "assistant" else "user"

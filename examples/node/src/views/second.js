@@ -1,0 +1,142 @@
+/** Text view 2: the ask of a request, with so much of what stands around it as the model knows (docs/bundle.md, "Text view 2"). */
+import { codePoints, head, tail } from '../text.js';
+import { findAsk } from './asking.js';
+import { findBlocks } from './blocks.js';
+import { sentences, strip } from './boilerplate.js';
+
+const MOST_SCANNED = 65536;
+const KNOWN_CONTEXT = 600;
+const SHORT_ASK = 24;
+const SHORT_CONTEXT = 200;
+const UNREAD = new Set(['reminder', 'blob', 'house']);
+const WORTHLESS_ALONE = new Set([...UNREAD, 'system']);
+const LEAST_LEFT = 12;
+const SAYS = /[0-9A-Za-z\u0080-\u{10ffff}]/gu;
+
+/**
+ * @param {[string, string][]} texts role and text of each message that has some, well formed
+ * @param {LearnedView} learned
+ * @returns {{ front: string, ask: string, masked: Map<string, number> }}
+ */
+export function readMessages(texts, learned) {
+  const masked = new Map();
+  const asking = placeOfAsk(texts);
+  const repeated = repeatedIn(texts.slice(0, Math.max(asking, 0)).filter(([role]) => role === 'user'));
+  const asked = texts.length > 0 ? piecesOf(texts[asking][1], 'user', learned, repeated) : [];
+  const own = asked.reduce((sum, piece) => sum + (piece.kind ? 0 : codePoints(piece.text)), 0);
+  const budget = new Budget(own, learned, masked);
+  const ask = budget.write(asked);
+  const around = [];
+  for (let at = texts.length - 1; at >= 0; at -= 1) {
+    if (at === asking) continue;
+    const [role, text] = texts[at];
+    const kind = role === 'system' || role === 'tool' ? role : 'turns';
+    const pieces = kind === 'system' && learned.kinds.has(kind) ? piecesOf(text, role, learned, repeated) : [{ text, kind }];
+    around.push(budget.write(pieces));
+  }
+  return { front: around.reverse().filter(Boolean).join('\n'), ask, masked };
+}
+
+function placeOfAsk(texts) {
+  const last = texts.findLastIndex(([role]) => role === 'user');
+  return last < 0 ? texts.length - 1 : last;
+}
+
+function repeatedIn(earlier) {
+  const counts = new Map();
+  for (const [, text] of earlier) {
+    const own = new Set();
+    for (const [, , sentence] of sentences(bounded(text))) own.add(sentence);
+    for (const sentence of own) counts.set(sentence, (counts.get(sentence) ?? 0) + 1);
+  }
+  return new Set([...counts].filter(([, count]) => count > 1).map(([sentence]) => sentence));
+}
+
+function bounded(text) {
+  return codePoints(text) <= MOST_SCANNED ? text : `${head(text, MOST_SCANNED / 2)}\n${tail(text, MOST_SCANNED / 2)}`;
+}
+
+function piecesOf(whole, role, learned, repeated) {
+  const text = bounded(whole);
+  let pieces = cut(text, findBlocks(text, role === 'system'));
+  if (role === 'user') pieces = pieces.flatMap(parted);
+  if (learned.hashes.size > 0 || repeated.size > 0) pieces = pieces.flatMap((piece) => withoutBoilerplate(piece, learned, repeated));
+  const isPlain = pieces.every((piece) => !piece.kind);
+  return isPlain || (role === 'user' && !saysEnough(pieces)) ? [{ text, kind: '' }] : pieces;
+}
+
+function cut(text, blocks) {
+  const pieces = [];
+  let at = 0;
+  for (const { start, end, kind } of blocks) {
+    pieces.push({ text: text.slice(at, start), kind: '' }, { text: text.slice(start, end), kind });
+    at = end;
+  }
+  return [...pieces, { text: text.slice(at), kind: '' }];
+}
+
+function parted(piece) {
+  const spans = piece.kind ? null : findAsk(piece.text);
+  if (spans === null) return [piece];
+  const pieces = [];
+  let at = 0;
+  for (const [start, end] of spans) {
+    pieces.push({ text: piece.text.slice(at, start), kind: 'text' }, { text: piece.text.slice(start, end), kind: '' });
+    at = end;
+  }
+  return [...pieces, { text: piece.text.slice(at), kind: 'text' }];
+}
+
+function withoutBoilerplate(piece, learned, repeated) {
+  if (piece.kind) return [piece];
+  const pieces = [];
+  let at = 0;
+  for (const [start, end] of learned.masked(piece.text, repeated)) {
+    pieces.push({ text: piece.text.slice(at, start), kind: '' }, { text: piece.text.slice(start, end), kind: 'house' });
+    at = end;
+  }
+  return [...pieces, { text: piece.text.slice(at), kind: '' }];
+}
+
+function saysEnough(pieces) {
+  const left = pieces.map((piece) => (piece.kind ? '' : piece.text)).join('');
+  return (left.match(SAYS)?.length ?? 0) >= LEAST_LEFT;
+}
+
+/** Writes pieces, and knows how much of context may be written yet. */
+class Budget {
+  constructor(own, learned, masked) {
+    this.kinds = learned.kinds;
+    this.known = Math.max(KNOWN_CONTEXT, own);
+    this.any = own < SHORT_ASK ? SHORT_CONTEXT : 0;
+    this.masked = masked;
+  }
+
+  write(pieces) {
+    if (pieces.length === 1 && !pieces[0].kind) return pieces[0].text;
+    return pieces
+      .map((piece) => (piece.kind ? this.context(piece) : strip(piece.text)))
+      .filter(Boolean)
+      .join('\n');
+  }
+
+  context({ text: whole, kind }) {
+    const text = strip(whole);
+    if (!text) return '';
+    const length = codePoints(text);
+    const isKnown = this.kinds.has(kind);
+    const shown = Math.min(this.room(kind, isKnown), length);
+    this.masked.set(kind, (this.masked.get(kind) ?? 0) + length - shown);
+    if (isKnown) this.known -= shown;
+    else this.any -= shown;
+    const half = Math.floor(shown / 2);
+    const words = shown === length ? text : half > 0 ? `${head(text, half)}\n${tail(text, half)}` : '';
+    const marker = isKnown ? `[${kind} ${Math.max(1, length.toString(2).length - 7)}]` : '';
+    return [marker, words].filter(Boolean).join('\n');
+  }
+
+  room(kind, isKnown) {
+    if (isKnown) return UNREAD.has(kind) ? 0 : this.known;
+    return WORTHLESS_ALONE.has(kind) ? 0 : this.any;
+  }
+}
