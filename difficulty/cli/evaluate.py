@@ -206,7 +206,8 @@ def _look_at_unlabelled(
         print_json(report.as_dict())
         return
     expected = "" if report.expected_share is None else f" (expected {report.expected_share:.3f})"
-    say(f"{report.requests:,} requests without outcomes, by {report.bundle}")
+    requests = "1 request" if report.requests == 1 else f"{report.requests:,} requests"
+    say(f"{requests} without outcomes, by {report.bundle}")
     say(f"  frontier share {as_text(report.frontier_share)}{expected}")
     say(f"  cost per 1,000 {as_text(report.cost)} USD")
     for name, quantiles in (("scores", report.scores), ("familiarity", report.familiarity)):

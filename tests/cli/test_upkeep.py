@@ -69,5 +69,5 @@ def test_retrain_refuses_bad_input(run, journey, tmp_path):
     run("ingest", write_rows(tmp_path / "new.jsonl", rows), "-o", "new.parquet", code=0)
     command = ["retrain", journey.traffic, "new.parquet", "--bundle", journey.bundle]
     assert "'none'" in run(*command, "--half-lives", "x", "-o", "run", code=2).err
-    assert "timestamp" in run(*command, "-o", "run", code=2).err
+    assert "the old traffic does not have" in run(*command, "-o", "run", code=2).err
     assert not (tmp_path / "run").exists()

@@ -37,6 +37,8 @@ _LEVEL = 0.95
 _CRITICAL = 1.358
 """Of the distance of Kolmogorov and Smirnov at 95 %, times the root of (n + m) / (n m)."""
 _MOST_TASKS = 20
+_LEAST_COMPARED = 30
+"""Requests of either file below which nothing is said of how far they are apart."""
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -138,6 +140,12 @@ def look_at(
             raise TooFewSamplesError(
                 f"a comparison needs requests that training did not see: all {len(whole):,} of"
                 f" {str(against)!r} were. Pass other traffic."
+            )
+        if min(len(served.traffic), len(unseen)) < _LEAST_COMPARED:
+            raise TooFewSamplesError(
+                f"a comparison needs {_LEAST_COMPARED} requests of either file: got"
+                f" {len(served.traffic):,}, and {len(unseen):,} of {str(against)!r} that training"
+                " did not see. Wait for more traffic, or leave --against out."
             )
         other = _served(bundle, scorer, unseen, prices)
     report = _report(bundle, served, other, resampling)

@@ -259,8 +259,13 @@ def _mixture(old_path: Path, new_path: Path, bundle: Bundle, newest: float) -> _
     """Read both files as one, so that near-duplicates across them are tied, and set the newest
     slice apart.
     """
-    new_ids = {*Traffic.read(new_path).ids}
-    both = {*Traffic.read(old_path).ids} & new_ids
+    new_ids, old_ids = ({*Traffic.read(path).ids} for path in (new_path, old_path))
+    both = old_ids & new_ids
+    if both == new_ids:
+        raise TrafficError(
+            f"retraining needs requests that the old traffic does not have: all {len(both):,} of"
+            f" {str(new_path)!r} are in {str(old_path)!r} too. Pass the traffic that came since."
+        )
     with TemporaryDirectory(prefix="difficulty-") as scratch:
         joined = Path(scratch) / "joined.parquet"
         ingest([old_path, new_path], joined, allow_rejects=True)
@@ -272,6 +277,13 @@ def _mixture(old_path: Path, new_path: Path, bundle: Bundle, newest: float) -> _
         raise TrafficError(
             "retraining judges by the newest requests: none of the new ones has a timestamp. Add"
             " the column timestamp to the new traffic."
+        )
+    before = times[~is_new & ~np.isnat(times)]
+    if len(before) and before.max() > times[dated].max():
+        raise TrafficError(
+            f"the new traffic must be newer than the old: {str(new_path)!r} ends"
+            f" {times[dated].max().astype('datetime64[s]')}, and {str(old_path)!r}"
+            f" {before.max().astype('datetime64[s]')}. Name the old one first, then the new one."
         )
     cut = np.sort(times[dated])[int((1.0 - newest) * dated.sum())]
     late = dated & (times >= cut)

@@ -8,7 +8,7 @@ import pytest
 from difficulty.bundle import read_bundle
 from difficulty.economics import load_price_list
 from difficulty.economics.usage import Volume
-from difficulty.errors import BundleError, NoSignalError
+from difficulty.errors import BundleError, NoSignalError, TooFewSamplesError
 from difficulty.metrics import Resampling
 from difficulty.request import read_requests
 from difficulty.stages.economics import Question, weigh_up
@@ -104,6 +104,15 @@ def test_shares_and_drift_of_unlabelled_requests(journey, unlabelled, tmp_path):
     )
     # Not 0: a few that look like what training saw are left out of the others.
     assert not any(drift.moved for drift in same.drift)
+
+
+def test_few_requests_are_compared_with_nothing(journey, unlabelled, tmp_path):
+    """Of one request the task has always "moved"."""
+    one = write_rows(tmp_path / "one.jsonl", [{"prompt": "Is it due?"}])
+    for requests, against in ((one, unlabelled), (unlabelled, one)):
+        with pytest.raises(TooFewSamplesError, match="comparison needs 30 requests"):
+            look_at(journey.bundle, requests, tmp_path / "out", against=against, resampling=FEW)
+    assert not (tmp_path / "out").exists()
 
 
 def test_other_requests_have_moved_and_json_lines_are_read(journey, unlabelled, tmp_path):

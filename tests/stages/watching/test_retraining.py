@@ -33,8 +33,8 @@ def again(journey, files, out, **changes):
         "encoder": StaticEncoder.load(journey.encoder),
         "resampling": FEW,
     } | changes
-    new = given.pop("new", files / "new.parquet")
-    return retrain(files / "old.parquet", new, journey.bundle, out, **given)
+    old, new = (given.pop(name, files / f"{name}.parquet") for name in ("old", "new"))
+    return retrain(old, new, journey.bundle, out, **given)
 
 
 def test_the_newest_judge_and_are_not_learned(journey, files, tmp_path):
@@ -114,6 +114,11 @@ def test_bad_input_writes_nothing(journey, files, tmp_path):
     ingest([write_rows(tmp_path / "undated.jsonl", rows)], undated)
     with pytest.raises(TrafficError, match="none of the new ones has a timestamp"):
         again(journey, files, tmp_path / "run", new=undated)
+    old, new = (files / f"{name}.parquet" for name in ("old", "new"))
+    with pytest.raises(TrafficError, match="new traffic must be newer than the old"):
+        again(journey, files, tmp_path / "run", old=new, new=old)
+    with pytest.raises(TrafficError, match="requests that the old traffic does not have: all"):
+        again(journey, files, tmp_path / "run", old=new)
     assert not (tmp_path / "run").exists()
     assert not (tmp_path / "run-material").exists()
     (tmp_path / "run-material").mkdir()
