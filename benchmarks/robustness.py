@@ -321,8 +321,8 @@ def _set_lines(title: str, part: Mapping[str, Any]) -> list[str]:
         lines += [
             (
                 f"{part['n']:,} test requests, {view}: {100 * plain['frontier_share']:.1f} % go to"
-                f" the frontier model, standard deviation of the scores {plain['spread']:.3f}; bound"
-                f" on familiarity {found['bound']:g} ({what}), which flags"
+                f" the frontier model, standard deviation of the scores {plain['spread']:.3f};"
+                f" bound on familiarity {found['bound']:g} ({what}), which flags"
                 f" {100 * plain['unfamiliar']:.1f} % of the requests as they are; APGR as they"
                 f" are {as_change(plain['apgr']).replace('+', '')}."
             ),
