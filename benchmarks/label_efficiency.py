@@ -34,12 +34,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import t as student
-from sklearn.linear_model import LogisticRegression
 
-from benchmarks.coverage import GOAL, judged
+from benchmarks.coverage import judged
 from benchmarks.learning_curves import Labelled
+from benchmarks.lib.label_page import as_markdown
+from benchmarks.lib.label_rivals import TAKING, TELLING, Heads, LightSet, Rows, Situation
 from benchmarks.lib.protocol import FOLDS, BenchmarkSet, FloatArray, apgr, read_traffic
 from benchmarks.lib.recipes import Trainer
 from benchmarks.lib.results import write_results
@@ -52,7 +52,7 @@ from difficulty.labelling.inclusion import (
     weights_over_rounds,
 )
 from difficulty.labelling.selection import RANDOM_SHARE, choose_requests
-from difficulty.labelling.telling import Sides, clusters_of, embed, telling_sizes
+from difficulty.labelling.telling import Sides, clusters_of, embed
 from difficulty.traffic.chosen import weigh_chosen
 from difficulty.traffic.table import Traffic
 from difficulty.training.shipped import find_encoder, find_recipe
@@ -61,9 +61,6 @@ LARGE, SMALL = (300, 1000, 3000), (150, 300)
 """Numbers of labels, of MMLU and of sets of about a thousand requests."""
 MORE = 1.3
 SHARE = 0.3
-Rows = NDArray[np.intp]
-Heads = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
-"""From embeddings to the probabilities that the cheap and that the frontier model fail."""
 
 
 def main() -> None:
@@ -243,136 +240,6 @@ def paired(differences: list[float]) -> list[float]:
 # Light heads, for what the literature goes by.
 
 
-@dataclass(frozen=True, eq=False)
-class LightSet:
-    """A set as light heads read it."""
-
-    data: BenchmarkSet
-    vectors: FloatArray
-
-    @classmethod
-    def of(cls, source: Path) -> LightSet:
-        """Read and embed a set."""
-        traffic = read_traffic(source)
-        encoder = find_encoder(find_recipe("fast").features)
-        return cls(BenchmarkSet.of(traffic), embed(traffic, encoder))
-
-    def fit(self, rows: Rows, weight: FloatArray | None = None) -> Heads:
-        """Return heads that learned from some requests."""
-        heads = [
-            _head(self.vectors[rows], quality[rows] < 0.5, weight)
-            for quality in (self.data.cheap, self.data.frontier)
-        ]
-        return lambda vectors: (heads[0](vectors), heads[1](vectors))
-
-    def apgr(self, heads: Heads, asked: Rows) -> float:
-        """Return APGR on some requests."""
-        whole = np.zeros(len(self.data))
-        whole[asked] = np.subtract(*heads(self.vectors[asked]))
-        return float(apgr(whole, self.data, asked)(np.ones(len(self.data))))
-
-
-def _head(
-    vectors: FloatArray, failed: NDArray[np.bool_], weight: FloatArray | None
-) -> Callable[[FloatArray], FloatArray]:
-    if failed.all() or not failed.any():
-        return lambda asked: np.full(len(asked), float(failed[0]))
-    head = LogisticRegression(max_iter=200).fit(vectors, failed, sample_weight=weight)
-    return lambda asked: np.asarray(head.predict_proba(asked)[:, 1])
-
-
-@dataclass(frozen=True, eq=False)
-class Situation:
-    """What a method may look at: requests without a label, those with one, and heads."""
-
-    vectors: FloatArray
-    labelled: LightSet
-    rows: Rows
-    heads: Heads | None
-    clusters: NDArray[np.intp]
-    rng: np.random.Generator
-
-    @property
-    def unsure(self) -> FloatArray:
-        """Standard deviation of the gain by the heads; alike for all without them."""
-        return np.ones(len(self.vectors)) if self.heads is None else self.sides.unsure
-
-    @property
-    def sides(self) -> Sides:
-        """What the heads say."""
-        assert self.heads
-        cheap, frontier = self.heads(self.vectors)
-        return Sides((1.0 + cheap - frontier) / 2.0, cheap, frontier)
-
-    @property
-    def away(self) -> FloatArray:
-        """Cosine distance to the nearest request with a label."""
-        if not len(self.rows):
-            return np.ones(len(self.vectors))
-        near = (self.vectors @ self.labelled.vectors[self.rows].T).max(axis=1)
-        return np.maximum(1.0 - near, 1e-3)
-
-
-def committee(now: Situation) -> FloatArray:
-    """Return how far six heads on resampled labels disagree about the gain."""
-    if not len(now.rows):
-        return np.ones(len(now.vectors))
-    drawn = [now.rng.choice(now.rows, len(now.rows)) for _ in range(6)]
-    gains = [np.subtract(*now.labelled.fit(rows)(now.vectors)) for rows in drawn]
-    return np.asarray(np.std(gains, axis=0) + 1e-3)
-
-
-def shipped(now: Situation) -> FloatArray:
-    """Return what ``difficulty label`` goes by, without a threshold."""
-    sides = None if now.heads is None else now.sides
-    return telling_sizes(np.ones(len(now.vectors)), now.clusters, sides, None)
-
-
-TELLING: dict[str, Callable[[Situation], FloatArray]] = {
-    "kinds and unsure (shipped)": shipped,
-    "kinds": lambda now: 1.0 / np.sqrt(np.bincount(now.clusters)[now.clusters]),
-    "unsure": lambda now: np.maximum(now.unsure, 0.2 * now.unsure.mean()),
-    "committee": committee,
-    "dense and unsure": lambda now: (
-        now.unsure * np.maximum(now.vectors @ now.vectors.mean(axis=0), 0.05)
-    ),
-    "far from labels": lambda now: now.away,
-}
-"""Sizes of the telling part, with known probabilities."""
-
-
-def most_unsure(now: Situation, n: int) -> Rows:
-    """Return the most uncertain requests."""
-    return np.asarray(np.argsort(-now.unsure, kind="stable")[:n])
-
-
-def k_center(now: Situation, n: int) -> Rows:
-    """Return a greedy cover: always the request that is farthest from all that were taken."""
-    distance, taken = now.away.copy(), []
-    for _ in range(n):
-        taken.append(int(np.argmax(distance)))
-        distance = np.minimum(distance, 1.0 - now.vectors @ now.vectors[taken[-1]])
-        distance[taken[-1]] = -1.0
-    return np.array(taken)
-
-
-def badge(now: Situation, n: int) -> Rows:
-    """Return the k-means++ seeding on the gradients of both heads at their likelier outcome."""
-    assert now.heads
-    gradients = np.hstack([np.minimum(p, 1 - p)[:, None] * now.vectors for p in now.sides[1:]])
-    taken = [int(np.argmax((gradients**2).sum(axis=1)))]
-    distance = ((gradients - gradients[taken[0]]) ** 2).sum(axis=1)
-    while len(taken) < n:
-        distance[taken] = 0.0
-        taken.append(int(now.rng.choice(len(distance), p=distance / distance.sum())))
-        distance = np.minimum(distance, ((gradients - gradients[taken[-1]]) ** 2).sum(axis=1))
-    return np.array(taken)
-
-
-TAKING = {"most unsure": most_unsure, "k-center": k_center, "BADGE": badge}
-"""Methods whose choice has no known probabilities."""
-
-
 def light_set(name: str, source: Path, seeds: int, cache: Path) -> dict[str, Any]:
     """Return the differences from a random draw, by number of labels and method."""
     whole: list[LightSet] = []
@@ -530,94 +397,6 @@ def replayed(of: Replayed, seed: int | None, *, n_draws: int) -> dict[str, list[
         for name, each in figures.items()
         if each.value is not None
     }
-
-
-# The page.
-
-
-def as_markdown(results: dict[str, Any]) -> str:
-    """Return the page."""
-    lines = [
-        "# What labels are worth that are chosen",
-        "",
-        "`benchmarks/label_efficiency.py` says what was done. Brackets are 95 % intervals of the"
-        " mean over seeds, each of which judges another fold.",
-    ]
-    if left_out := [part for part in ("fast", "light", "replays") if part not in results]:
-        lines += ["", f"Parts that this run left out: {', '.join(left_out)}."]
-    if "fast" in results:
-        lines += ["", *_fast_tables(results["fast"], results["seeds"])]
-    if "light" in results:
-        lines += ["", *_light_tables(results["light"], results["light_seeds"])]
-    if "replays" in results:
-        lines += ["", *_replay_table(results["replays"])]
-    return "\n".join(lines) + "\n"
-
-
-def _fast_tables(sets: dict[str, Any], seeds: int) -> list[str]:
-    lines = [f"## Recipe `fast`, {seeds} seeds: APGR"]
-    for kind in ("text only", "task told"):
-        columns = list(next(iter(sets.values()))[0][kind])
-        lines += ["", f"{kind.capitalize()}:", "", _header("set", "labels", *columns)]
-        lines += [
-            f"| {name} | {row['labels']:,} | " + " | ".join(map(_cell, row[kind].values())) + " |"
-            for name, of_set in sets.items()
-            for row in of_set
-        ]
-    return lines
-
-
-def _light_tables(sets: dict[str, Any], seeds: int) -> list[str]:
-    lines = [f"## Light heads, {seeds} seeds: APGR, and the difference from a random draw"]
-    methods = list(next(iter(next(iter(sets.values())).values())))
-    for large, title in ((True, "MMLU"), (False, "Sets of about a thousand requests")):
-        named = {
-            f"{name[:34]}, {n}": by
-            for name, of_set in sets.items()
-            if (name == "mmlu") is large
-            for n, by in of_set.items()
-        }
-        if not named:
-            continue
-        lines += ["", f"{title}:", "", _header("method", *named, "mean difference")]
-        for method in methods:
-            cells = [
-                f"{by[method][0]:.3f}" if method == "random" else _cell(by[method][1:])
-                for by in named.values()
-            ]
-            mean = np.mean([by[method][1] for by in named.values()])
-            lines.append(f"| {method} | " + " | ".join([*cells, f"{mean:+.4f}"]) + " |")
-    return lines
-
-
-def _replay_table(figures: dict[str, Any]) -> list[str]:
-    shares = [each["held"] for each in figures.values()]
-    n = max(each["replays"] for each in figures.values())
-    inside = sum(GOAL[0] <= share <= GOAL[1] for share in shares)
-    low = sum(share < GOAL[0] for share in shares)
-    return [
-        f"## Figures of 300 labels that were chosen, {n} replays",
-        "",
-        f"In {inside} of {len(shares)} figures the interval holds the truth in 93 to 97 % of the"
-        f" replays, in {len(shares) - inside - low} more often, in {low} less often, the least"
-        f" {min(shares):.3f}. Chance alone moves a share by {1.96 * (0.0475 / n) ** 0.5:.3f}.",
-        "",
-        _header("figure", "truth", "mean of the replays", "held"),
-        *(
-            f"| `{name}` | {each['truth']:.4f} | {each['mean']:.4f} | {each['held']:.3f} |"
-            for name, each in figures.items()
-        ),
-    ]
-
-
-def _header(*columns: str) -> str:
-    return "| " + " | ".join(columns) + " |\n" + "| --- " * len(columns) + "|"
-
-
-def _cell(value: float | list[float]) -> str:
-    if isinstance(value, list):
-        return "{:+.3f} [{:+.3f}, {:+.3f}]".format(*value)
-    return f"{value:.3f}"
 
 
 if __name__ == "__main__":

@@ -1,19 +1,9 @@
 import numpy as np
 import pytest
 
-from benchmarks.label_efficiency import (
-    TAKING,
-    TELLING,
-    LightSet,
-    Situation,
-    as_markdown,
-    k_center,
-    kept,
-    light_curves,
-    paired,
-    sizes_of,
-    told_draw,
-)
+from benchmarks.label_efficiency import kept, light_curves, paired, sizes_of, told_draw
+from benchmarks.lib.label_page import as_markdown
+from benchmarks.lib.label_rivals import TAKING, TELLING, LightSet, Situation, k_center
 from benchmarks.lib.protocol import BenchmarkSet
 
 
