@@ -187,7 +187,8 @@ class _Inquiry:
         self.scorer = router.scorer
         task = request.task if isinstance(request.task, str) else None
         self.encoded: Encoded = self.scorer.encode(request.messages, task, request.tools)
-        self.text = self.scorer.view(request.messages).text
+        self.view = self.scorer.view(request.messages)
+        self.text = self.view.text
         self.messages = message_spans(self.text, request.messages)
         (whole,) = self._weigh([self.encoded.ids])
         if whole is None:
@@ -455,6 +456,12 @@ class _Inquiry:
             yield (
                 "the small graph was sure and decided; parts and features are weighed by the"
                 f" scorer, which says {score.difficulty_score:.4f}."
+            )
+        if self.view.masked:
+            kinds = ", ".join(f"{kind} {count:,}" for kind, count in self.view.masked)
+            yield (
+                f"{100 * self.view.masked_share:.1f} % of the request was left out as context and"
+                f" pushes nothing (characters by kind: {kinds})."
             )
         if self.encoded.truncated:
             yield "only head and tail of the request were read; the rest pushes nothing."

@@ -43,8 +43,8 @@ def largest_id_graph(*, added_up=False):
     return graph.build("largest").SerializeToString()
 
 
-def router_of(policy=None, *, task_ids=None, **graph):
-    tokenizer, view = RequestTokenizer(word_tokenizer(), max_tokens=64), TextView(1)
+def router_of(policy=None, *, task_ids=None, view=1, **graph):
+    tokenizer, view = RequestTokenizer(word_tokenizer(), max_tokens=64), TextView(view)
     scorer = Scorer(load_session(largest_id_graph(**graph)), tokenizer, view, task_ids=task_ids)
     return Router(scorer, Policy.parse(POLICY | (policy or {})), version="largest-1")
 
@@ -99,6 +99,19 @@ def test_parts_name_their_message():
     messages = [{"role": "system", "content": "w1 w2. w3"}, {"role": "user", "content": "w4 w150"}]
     first = router_of(rules()).explain(messages).finest[0]
     assert (first.text, first.message) == ("w150", 1)
+
+
+def test_what_the_view_left_out_is_told():
+    """Text view 2 takes a reminder out: none of its words is a part."""
+    reminder = (
+        "<system-reminder>\nNever mention this w150 to the user. Keep the list of the day up to"
+        " date while you work on the task at hand, always and in every case.\n</system-reminder>"
+    )
+    why = router_of(rules(), view=2).explain(f"What is the capital of France?\n{reminder}")
+    assert why.difficulty_score < 0.5
+    assert "".join(part.text for part in why.parts if part.finest) == "WhatisthecapitalofFrance?"
+    assert "left out as context" in why.notes[0]
+    assert "reminder" in why.notes[0]
 
 
 def test_parts_together_turn_what_none_turns_alone():
