@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from difficulty.cli.console import BundlePath, JsonFlag, KeyPath, print_json, say
 from difficulty.cli.signing import open_key
+from difficulty.routes import Stick
 from difficulty.text import one_line
+
+if TYPE_CHECKING:
+    from difficulty.thresholds.sticking_margins import MarginChoice
 
 
 def policy(
@@ -29,6 +33,18 @@ def policy(
             "--out", "-o", help="Where to write, as <name>-<version>.", show_default=False
         ),
     ] = None,
+    stick_from: Annotated[
+        Path | None,
+        typer.Option(
+            help="Labelled traffic with sessions (group, timestamp) that chooses the margins by"
+            " which a session keeps its model; needs --prices with cached_input.",
+            show_default=False,
+        ),
+    ] = None,
+    prices_path: Annotated[
+        Path | None,
+        typer.Option("--prices", help="Price list, for --stick-from.", show_default=False),
+    ] = None,
     sign_key: KeyPath = None,
     json: JsonFlag = False,
 ) -> None:
@@ -40,7 +56,7 @@ def policy(
     from difficulty.bundle import read_bundle
     from difficulty.stages.deploying.deployed_policy import SETTINGS, change_policy, flat_policy
 
-    if not settings:
+    if not settings and stick_from is None:
         if out_path is not None:
             raise typer.BadParameter("write it with --set KEY=VALUE", param_hint="'--out'")
         held = read_bundle(bundle).policy
@@ -53,10 +69,30 @@ def policy(
         return
     if out_path is None:
         raise typer.BadParameter("name the new bundle: <name>-<version>", param_hint="'--out'")
-    change = change_policy(bundle, settings, out_path, sign_with=open_key(sign_key))
+    asked, said = list(settings or ()), []
+    if stick_from is not None:
+        chosen = _choose_margins(bundle, stick_from, prices_path, asked)
+        asked += [f"stick.margin={chosen.stick.margin}", f"stick.margin_back={chosen.stick.back}"]
+        said = [chosen.sentence]
+    change = change_policy(bundle, asked, out_path, said=said, sign_with=open_key(sign_key))
     if json:
         content = {"bundle": str(out_path), "diff": list(change.diff), "notes": list(change.notes)}
         print_json(content)
         return
     for line in (*change.diff, *change.notes, f"wrote {out_path}"):
         say(one_line(line))
+
+
+def _choose_margins(
+    bundle: Path, traffic: Path, prices: Path | None, settings: list[str]
+) -> MarginChoice:
+    """Choose the margins of sessions within what the other settings say of them."""
+    from difficulty.bundle import read_bundle
+    from difficulty.economics import load_prices
+    from difficulty.stages.deploying.deployed_policy import set_policy
+    from difficulty.stages.deploying.session_steps import margins_from
+
+    if prices is None:
+        raise typer.BadParameter("needed to weigh a switch", param_hint="'--prices'")
+    like = set_policy(read_bundle(bundle).policy, settings).stick or Stick()
+    return margins_from(bundle, traffic, load_prices(prices), like=like)

@@ -27,6 +27,7 @@ from difficulty.metrics.routing import sent_at_share
 from difficulty.recipe import LabelSettings
 from difficulty.runtime.answer_checker import AnswerChecker
 from difficulty.runtime.scorer import Scorer
+from difficulty.stages.deploying.session_steps import tell_switches
 from difficulty.stages.judging import Picked, catch_rate, pick_unseen, serve, weighed
 from difficulty.stages.overlap import threshold_rows
 from difficulty.storage import whole_file
@@ -135,7 +136,8 @@ def _ranked(
     served = serve(scorer, picked.traffic, target=target, checker=checker)
     table = served.under_policy(bundle.policy)
     economics = economics_of(table, picked.traffic, traffic, bundle.policy, prices, question)
-    notes = (*_which(picked, traffic, bundle), *picked.notes, *economics.notes)
+    switches = tell_switches(served, bundle.policy, prices.per_token)
+    notes = (*_which(picked, traffic, bundle), *picked.notes, *economics.notes, *switches)
     return replace(economics, notes=notes)
 
 

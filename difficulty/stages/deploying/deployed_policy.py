@@ -80,6 +80,7 @@ def change_policy(
     settings: Sequence[str],
     out: Path,
     *,
+    said: Sequence[str] = (),
     sign_with: SigningKey | None = None,
     today: date | None = None,
 ) -> PolicyChange:
@@ -93,6 +94,8 @@ def change_policy(
     ----------
     settings : sequence of str
         Each ``name=value``, the value in TOML; a plain word needs no quotes.
+    said : sequence of str
+        How settings were chosen, for ``chosen.assumed`` and the card.
 
     Raises
     ------
@@ -106,8 +109,7 @@ def change_policy(
     name, version = bundle_name(out)
     key = opened(sign_with) if sign_with else None
     old = read_bundle(bundle_path)
-    asked = read_settings(settings)
-    policy = _with_settings(old.policy, asked)
+    asked, policy = read_settings(settings), set_policy(old.policy, settings)
     _refuse_validators_that_cannot_be_built(policy)
     before, after = flat_policy(old.policy), flat_policy(policy)
     changed = [setting for setting in asked if _part(before, setting) != _part(after, setting)]
@@ -116,6 +118,9 @@ def change_policy(
             "--set", ", ".join(settings), rule="change something", hint="The bundle is so already."
         )
     policy, notes = _without_promises(policy, changed, today or datetime.now(UTC).date())
+    assumed = (*policy.chosen.assumed, *said)
+    policy = replace(policy, chosen=replace(policy.chosen, assumed=assumed))
+    notes = (*said, *notes)
     scorer, small = Scorer.from_bundle(old), EarlyScorer.from_bundle(old)
     diff = tuple(_diff(before, flat_policy(policy)))
     if old.signature is not None and sign_with is None:
@@ -146,6 +151,11 @@ def read_settings(settings: Sequence[str]) -> dict[str, Any]:
             raise InvalidValueError("--set", text, rule="name each setting once")
         values[setting] = _read_value(setting, value.strip())
     return values
+
+
+def set_policy(policy: Policy, settings: Sequence[str]) -> Policy:
+    """Return a policy with other settings, each ``name=value``."""
+    return _with_settings(policy, read_settings(settings))
 
 
 def flat_policy(policy: Policy) -> dict[str, str]:

@@ -1,0 +1,149 @@
+"""Sessions in labelled traffic, step by step, and the margins that they choose."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from difficulty.bundle import Bundle, Policy, read_bundle
+from difficulty.metrics.arrays import FloatArray
+from difficulty.records import Prices
+from difficulty.request import continues_loop
+from difficulty.routes import Stick
+from difficulty.runtime.rule import threshold_of
+from difficulty.runtime.scorer import Scorer
+from difficulty.stages.judging import Served, label_settings, serve, weighed
+from difficulty.stages.thresholds import usable_samples
+from difficulty.thresholds.sticking_margins import (
+    LONGEST,
+    MarginChoice,
+    SessionSteps,
+    bill_sessions,
+    choose_margins,
+    session_routes,
+)
+from difficulty.traffic.table import Traffic
+
+
+def margins_from(
+    bundle_path: Path, traffic_path: Path, prices: Prices, *, like: Stick
+) -> MarginChoice:
+    """Return the margins that sessions of labelled traffic choose for a bundle's threshold: of the
+    traffic of its training the calibration split, of other traffic what training has not seen.
+    Groups are sessions, whole ones, in the order of their timestamps.
+
+    Raises
+    ------
+    SeenTrafficError
+        If the scorer learned from all of the traffic.
+    NotAttainableError
+        If there are too few sessions, too little is known of them, or no margin saves.
+    """
+    bundle = read_bundle(bundle_path)
+    unseen, _ = usable_samples(Traffic.read(traffic_path), bundle)
+    return choose_margins(steps_of(bundle, unseen), prices, like=like)
+
+
+def tell_switches(served: Served, policy: Policy, prices: Prices | None) -> tuple[str, ...]:
+    """Return what switches inside sessions cost, in words; nothing where the traffic has none."""
+    if prices is None:
+        return ()
+    steps = steps_served(served, policy)
+    further = len(steps) - steps.n_sessions
+    if further <= 0:
+        return ()
+    sticks = [] if policy.stick is None else [policy.stick]
+    minutes = Stick().cold_after_minutes if policy.stick is None else sticks[0].cold_after_minutes
+    routes = np.concatenate([steps.sent_alone[None], session_routes(steps, sticks)])
+    bill = bill_sessions(steps, routes, prices, cache_minutes=minutes)
+    switched = bill.switched.sum(axis=1) / further
+    parts = [f"{switched[0]:.1%} of them switch the model where each is decided alone"]
+    if policy.stick is not None:
+        parts.append(f"{switched[1]:.1%} where sessions keep it ('stick')")
+    text = f"Sessions: {further:,} requests go on with one; {', '.join(parts)}."
+    if None in (prices.cheap_cached_input, prices.frontier_cached_input):
+        return (
+            f"{text} What that costs in cold caches is not known without cached_input in [cheap]"
+            " and [frontier].".replace("%", " %"),
+        )
+    cost, cold = bill.cost.mean(axis=1) * 1000.0, bill.cold.mean(axis=1) * 1000.0
+    text += (
+        f" Cold caches make USD {cold[0]:.3g} of the USD {cost[0]:.3g} that 1,000 requests cost"
+        " decided alone"
+    )
+    if policy.stick is not None:
+        text += f", USD {cold[1]:.3g} of {cost[1]:.3g} as they are decided"
+    else:
+        text += ": 'difficulty policy --stick-from' chooses margins for sessions"
+    assumed = (
+        " (caches reckoned from the prompts' growth, whatever the file says of cached tokens)."
+    )
+    return ((text + assumed).replace("%", " %"),)
+
+
+def steps_of(bundle: Bundle, traffic: Traffic) -> SessionSteps:
+    """Return the sessions of traffic as a bundle's policy would decide each step alone."""
+    picked, _ = weighed(traffic, label_settings(bundle))
+    served = serve(Scorer.from_bundle(bundle), picked, target=bundle.manifest.target)
+    return steps_served(served, bundle.policy)
+
+
+def steps_served(served: Served, policy: Policy) -> SessionSteps:
+    """Return the sessions of traffic that is scored: rows with a group, a time and all token
+    counts.
+
+    A session with a row of which a count is not known is left out whole: what the next step would
+    find in a cache hangs on it.
+    """
+    traffic, n = served.traffic, len(served.traffic)
+    groups, times = traffic.column("group"), _seconds(traffic)
+    tokens = traffic.tokens
+    counts = np.stack([served.rule_tokens(), tokens.cheap, tokens.frontier])
+    placed = np.array([group is not None for group in groups]) & ~np.isnan(times)
+    names, of_group = np.unique(
+        np.array([group or "" for group in groups], dtype=object).astype(str), return_inverse=True
+    )
+    broken = np.zeros(len(names), dtype=bool)
+    broken[of_group[~placed | np.isnan(counts).any(axis=0)]] = True
+    keep = np.flatnonzero(placed & ~broken[of_group])
+    order = keep[np.lexsort((keep, times[keep], of_group[keep]))]
+    scored = served.scored
+    outcomes = scored.outcomes
+    looping = np.fromiter(map(continues_loop, traffic.each_messages()), dtype=bool, count=n)
+    thresholds = np.array([threshold_of(policy, task) for task in traffic.tasks], dtype=np.float64)
+    fixed = served.fixed(policy, served.scores.outputs.get("familiarity"))
+    # What cannot be read is not scored, and goes where errors go.
+    fixed = np.where(np.isnan(fixed) & ~served.scores.readable, 1.0, fixed)
+    return SessionSteps(
+        session=_number(of_group[order]),
+        score=scored.difficulty_score[order],
+        threshold=thresholds[order],
+        fixed=fixed[order],
+        at_s=times[order],
+        in_loop=looping[order],
+        prompt=counts[0][order],
+        cheap_tokens=counts[1][order],
+        frontier_tokens=counts[2][order],
+        cheap_quality=outcomes.cheap_quality[order],
+        frontier_quality=outcomes.frontier_quality[order],
+    )
+
+
+def _number(groups: np.ndarray) -> np.ndarray:
+    """Return sessions numbered from 0; what goes on for too long begins another one."""
+    if not len(groups):
+        return np.zeros(0, dtype=np.int64)
+    begins = np.r_[True, groups[1:] != groups[:-1]]
+    place = np.arange(len(groups)) - np.maximum.accumulate(
+        np.where(begins, np.arange(len(groups)), 0)
+    )
+    return np.cumsum(begins | (place % LONGEST == 0)) - 1
+
+
+def _seconds(traffic: Traffic) -> FloatArray:
+    """Return the times of requests in seconds, NaN where unknown."""
+    return np.array(
+        [np.nan if time is None else time.timestamp() for time in traffic.column("timestamp")],
+        dtype=np.float64,
+    )
