@@ -267,8 +267,8 @@ def page_of(results: Mapping[str, Mapping[str, dict[str, dict[str, float]]]], se
             f"## {name}",
             "",
             "| correlation, cached tokens cost | margin 0.05 | margins chosen | whole session |"
-            " always one | chosen as shipped: cost | change of quality | switches, alone and chosen |"
-            " cold caches, alone and chosen |",
+            " always one | chosen as shipped: cost | change of quality | switches, alone and"
+            " chosen | cold caches, alone and chosen |",
             "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
         ]
         for case, told in cases.items():
