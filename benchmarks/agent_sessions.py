@@ -327,7 +327,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--normalised", type=Path, required=True)
     parser.add_argument("--scores", type=Path, required=True, help="folder where scores are kept")
-    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("-o", "--out", type=Path, required=True)
     given = parser.parse_args()
     sets = {name: score_set(given.normalised / f"{name}.jsonl.gz", given.scores) for name in SETS}
