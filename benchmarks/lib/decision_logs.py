@@ -244,7 +244,7 @@ def _line(
         f'"difficulty_score":{score},"p_cheap_fails":{p_cheap},"p_frontier_fails":{p_frontier},'
         f'"familiarity":{familiarity},"threshold":{threshold},"propensity":{propensity},'
         f'"task":"{task}","tokens":{tokens},"tokens_source":"scorer","truncated":false,'
-        f'"scored_by":"scorer","held_on":null,"switch_cost_usd":null,'
+        f'"masked_share":0.0,"scored_by":"scorer","held_on":null,"switch_cost_usd":null,'
         f'"decision_error":null,"calls":[{",".join(filter(None, both))}],'
         f'"fallback":{json.dumps(fallback or None)},"escalation":null,"outcome":"answered",'
         f'"streamed":false,"latency_ms":{latency},"decision_ms":{decision},'
