@@ -166,6 +166,10 @@ class DecisionEvent:
     """
     decision_error: str | None = None
     """Why the request could not be scored, with reason ``scorer_error``."""
+    ineligible: tuple[str, ...] = ()
+    """Why one of the models cannot take the request, with reason ``ineligible``: ``cheap.image``,
+    ...; where rules of both stand there, neither can. Left out where there is nothing.
+    """
     calls: tuple[Call, ...] = ()
     fallback: FallbackCause | None = None
     """Why the frontier model was called after the cheap one; ``None`` when it was not."""
@@ -236,6 +240,10 @@ class DecisionEvent:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         if not values["tools"]:
             del values["tools"]
+        if self.ineligible:
+            values["ineligible"] = list(self.ineligible)
+        else:
+            del values["ineligible"]
         return (
             {"format": EVENT_FORMAT}
             | values
@@ -276,6 +284,7 @@ class DecisionEvent:
                 "messages": None if messages is None else tuple(messages),
                 "tools": tuple(tools) if tools else None,
                 "notes": tuple(values.get("notes") or ()),
+                "ineligible": tuple(map(str, values.get("ineligible") or ())),
             }
             return cls(**values | parsed)
         except (KeyError, TypeError, ValueError, AttributeError) as error:

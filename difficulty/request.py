@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple, get_args
 
-from difficulty.errors import InvalidValueError, TrafficNotFoundError
+from difficulty.errors import InvalidValueError, RequestError, TrafficNotFoundError
 from difficulty.kinds import PACKINGS, PathKind, damage_errors, kind_of, plain_name, unpacked
+from difficulty.needs.request_needs import BODY_FIELDS, Needs
 from difficulty.routes import Held, Route
 
 Messages = str | Sequence[Mapping[str, Any]]
@@ -34,6 +35,8 @@ class Request(NamedTuple):
     """The functions that it offers, as in an OpenAI body; what is malformed offers none."""
     held: Held | None = None
     """The session that it goes on with; ``None``: none is known."""
+    needs: Needs | None = None
+    """What it needs of a model; ``None``: what messages and tools say."""
 
 
 class RequestRow(NamedTuple):
@@ -55,7 +58,8 @@ def read_requests(path: Path) -> Iterator[RequestRow]:
 
     A line is an object with ``messages`` or ``prompt``, and optionally ``id`` (default: the line
     number), ``task``, ``prompt_tokens``, ``tools``, ``checked``, ``held``, and ``answer`` or
-    ``cheap_answer``. Labelled traffic in JSON lines fits.
+    ``cheap_answer``; ``max_tokens``, ``response_format``, ``languages`` and ``residency`` say what
+    a model has to take. Labelled traffic in JSON lines fits.
 
     Raises
     ------
@@ -108,9 +112,13 @@ def request_row(form: object, number: int) -> RequestRow:
     task = form.get("task")
     task = task if isinstance(task, str) and task else None
     tokens, checked = read_count(form.get("prompt_tokens")), form.get("checked") is not False
+    says_more = any(name in form for name in BODY_FIELDS)
+    needs = Needs.of({**form, "messages": messages}) if says_more else None
     return RequestRow(
         name,
-        Request(messages, task, tokens, checked, form.get("tools"), read_held(form.get("held"))),
+        Request(
+            messages, task, tokens, checked, form.get("tools"), read_held(form.get("held")), needs
+        ),
         answer=form.get("answer"),
         cheap_answer=form.get("cheap_answer"),
     )
@@ -190,3 +198,17 @@ def _row(line: bytes, number: int) -> RequestRow:
 
 def _unreadable(name: str, number: int, problem: str) -> RequestRow:
     return RequestRow(name, Request([]), f"line {number} {problem}")
+
+
+def check_tokens(tokens: int) -> int:
+    """Return a caller's count of tokens.
+
+    Raises
+    ------
+    RequestError
+        If it is none.
+    """
+    count = read_count(tokens)  # a gateway may pass on what a client sent
+    if count is None:
+        raise RequestError("tokens", tokens, rule="be 0 or more, and fit into 64 bits")
+    return count

@@ -21,6 +21,7 @@ from difficulty.form import (
     matching,
     non_empty,
 )
+from difficulty.needs import Eligibility
 from difficulty.routes import Stick, ValidatorRule, check_tasks
 
 
@@ -136,7 +137,7 @@ class AnswerRule(Form):
     """
 
 
-_LEFT_OUT = ("answer", "stick")
+_LEFT_OUT = ("answer", "stick", "eligibility")
 """Keys of a policy that are written only where they are set: readers from before know none."""
 
 
@@ -164,6 +165,8 @@ class Policy(Form):
     """That sessions keep their model; ``None``: each request is decided alone, and the key is left
     out.
     """
+    eligibility: Eligibility | None = None
+    """What the two models take; ``None``: nothing is stated, and the key is left out."""
     fallback: Fallback = Fallback()
     exploration: Exploration = Exploration()
     on_error: Literal["frontier"] = "frontier"

@@ -9,7 +9,7 @@ import typer
 
 from difficulty.cli.console import BundlePath, JsonFlag, KeyPath, print_json, say
 from difficulty.cli.signing import open_key
-from difficulty.routes import Stick
+from difficulty.routes import Route, Stick
 from difficulty.text import one_line
 
 if TYPE_CHECKING:
@@ -26,6 +26,20 @@ def policy(
             help="A setting and its value in TOML, repeated: epsilon=0.05, streaming=buffer,"
             " 'validators=[{check=\"json\"}]'. Without any the policy is printed.",
         ),
+    ] = None,
+    eligibility_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="litellm",
+            help="State what the models take by litellm's information on those of --cheap-as and"
+            " --frontier-as; what it does not know stays unstated.",
+        ),
+    ] = None,
+    cheap_as: Annotated[
+        str | None, typer.Option(help="Cheap model as litellm names it: mistral/mistral-small.")
+    ] = None,
+    frontier_as: Annotated[
+        str | None, typer.Option(help="Frontier model as litellm names it: openai/gpt-5.")
     ] = None,
     out_path: Annotated[
         Path | None,
@@ -49,13 +63,17 @@ def policy(
     json: JsonFlag = False,
 ) -> None:
     """Change settings of the deployment in a bundle's policy (validators, exploration, streaming,
-    easy and hard tasks, review date, ...), without training, and write the next version.
+    easy and hard tasks, what the models take, review date, ...), without training, and write the
+    next version.
 
     Example: difficulty policy bundles/support-1 --set shadow=0.05 -o bundles/support-2
     """
     from difficulty.bundle import read_bundle
     from difficulty.stages.deploying.deployed_policy import SETTINGS, change_policy, flat_policy
 
+    if eligibility_from is not None:
+        stated = _state_limits(eligibility_from, {"cheap": cheap_as, "frontier": frontier_as})
+        settings = [*stated, *(settings or ())]
     if not settings and stick_from is None:
         if out_path is not None:
             raise typer.BadParameter("write it with --set KEY=VALUE", param_hint="'--out'")
@@ -96,3 +114,18 @@ def _choose_margins(
         raise typer.BadParameter("needed to weigh a switch", param_hint="'--prices'")
     like = set_policy(read_bundle(bundle).policy, settings).stick or Stick()
     return margins_from(bundle, traffic, load_prices(prices), like=like)
+
+
+def _state_limits(source: str, models: dict[Route, str | None]) -> tuple[str, ...]:
+    """Return settings for what is known of the models."""
+    from difficulty.stages.deploying.deployed_policy import stated_by_litellm
+
+    if source != "litellm":
+        raise typer.BadParameter("only litellm is known", param_hint="'--eligibility-from'")
+    stated = stated_by_litellm(models)
+    if not stated:
+        raise typer.BadParameter(
+            "litellm says nothing of these models that the policy could state",
+            param_hint="'--eligibility-from'",
+        )
+    return stated

@@ -36,6 +36,7 @@ TaskName = Annotated[
 ]
 # In the order in which they are counted up for people.
 _REASONS = (
+    "ineligible",
     "easy_task",
     "hard_task",
     "above_threshold",
@@ -277,6 +278,8 @@ def print_decision(row: dict[str, Any], policy: Policy) -> None:
     cut = "; only head and tail were read" if row["truncated"] else ""
     if row.get("masked_share"):
         cut += f"; {row['masked_share']:.1%} was context and not read"
+    if row["ineligible"]:
+        why = f"{row['can_take']} can take it: {', '.join(row['ineligible'])}"
     told = f"{row['route']} -> {row['model']}  ({row['reason']}: {why}"
     told += f"{_familiarity(row.get('familiarity'), policy)}){fallback}{cut}"
     say(one_line(told))

@@ -9,7 +9,15 @@ from typing import Annotated, Any, cast, get_args
 
 import typer
 
-from difficulty.cli.console import BundlePath, JsonFlag, OutPath, print_json, print_result, say
+from difficulty.cli.console import (
+    BundlePath,
+    JsonFlag,
+    OutPath,
+    print_json,
+    print_result,
+    say,
+    warn,
+)
 from difficulty.cli.signing import TrustPath, build_trust
 from difficulty.errors import InvalidValueError
 from difficulty.gateway.clients import ClientField
@@ -153,14 +161,8 @@ def litellm_config(
     Example: difficulty litellm-config bundles/support-1 --cheap hosted_vllm/hermes-8b --frontier
     openai/gpt-5 --log decisions > proxy.yaml
     """
-    from difficulty.bundle import read_bundle
     from difficulty.economics import load_prices
-    from difficulty.integrations.litellm_config import (
-        Upstream,
-        observing_config,
-        proxy_config,
-        to_yaml,
-    )
+    from difficulty.integrations.litellm_config import Upstream, to_yaml
 
     models = {
         "cheap": cheap
@@ -170,40 +172,72 @@ def litellm_config(
         "frontier": frontier
         and Upstream(model=frontier, api_base=frontier_api_base, api_key=frontier_api_key),
     }
-    price_list = load_prices(prices) if prices else None
+    shared: dict[str, Any] = {
+        "name": name,
+        "log_answers": log_answers,
+        "prices": load_prices(prices) if prices else None,
+    }
     if observe:
-        if bundle is not None:
-            raise InvalidValueError("--observe", str(bundle), rule="stand without a bundle")
-        side = cast(Route, to)
-        if to not in get_args(Route):
-            raise InvalidValueError("--to", to, rule="be frontier or cheap")
-        config = observing_config(
-            _stated(models[to], f"--{to}"),
-            to=side,
-            name=name,
-            log=(log or Path("decisions")).resolve(),
-            log_answers=log_answers,
-            prices=price_list,
+        config = _observing(bundle, models, to, log=log, **shared)
+    else:
+        config = _routing(
+            _stated(bundle, "BUNDLE"),
+            models,
+            mode="hook" if hook else "auto_router",
+            log=log,
+            log_texts=log_texts,
+            follow=follow,
+            client_may_set=_read_fields(client_may_set or ["task"]),
+            **shared,
         )
-        print_json(config) if json else say(to_yaml(config), end="")
-        return
-    folder = _stated(bundle, "BUNDLE")
+    print_json(config) if json else say(to_yaml(config), end="")
+
+
+def _observing(
+    bundle: Path | None, models: dict[str, Any], to: str, *, log: Path | None, **shared: Any
+) -> dict[str, Any]:
+    """Return the configuration that routes nothing."""
+    from difficulty.integrations.litellm_config import observing_config
+
+    if bundle is not None:
+        raise InvalidValueError("--observe", str(bundle), rule="stand without a bundle")
+    if to not in get_args(Route):
+        raise InvalidValueError("--to", to, rule="be frontier or cheap")
+    return observing_config(
+        _stated(models[to], f"--{to}"),
+        to=cast(Route, to),
+        log=(log or Path("decisions")).resolve(),
+        **shared,
+    )
+
+
+def _routing(
+    folder: Path, models: dict[str, Any], *, log: Path | None, follow: bool, **shared: Any
+) -> dict[str, Any]:
+    """Return the configuration that routes by a bundle."""
+    from difficulty.bundle import read_bundle
+    from difficulty.integrations.litellm_config import proxy_config
+
+    policy = read_bundle(folder).policy
+    cheap, frontier = (_stated(models[side], f"--{side}") for side in ("cheap", "frontier"))
     config = proxy_config(
         folder.absolute() if follow else folder.resolve(),  # a link that is followed stays a link
-        read_bundle(folder).policy,
-        cheap=_stated(models["cheap"], "--cheap"),
-        frontier=_stated(models["frontier"], "--frontier"),
-        name=name,
-        mode="hook" if hook else "auto_router",
+        policy,
+        cheap=cheap,
+        frontier=frontier,
         # Absolute, as the proxy may be started in another folder.
         log=log.resolve() if log else None,
-        log_texts=log_texts,
-        log_answers=log_answers,
         follow=follow,
-        prices=price_list,
-        client_may_set=_read_fields(client_may_set or ["task"]),
+        **shared,
     )
-    print_json(config) if json else say(to_yaml(config), end="")
+    if policy.eligibility is None:
+        warn(
+            "the policy does not say what the models take: images and requests of more than 32,768"
+            f" tokens go to the frontier model. State it: difficulty policy {folder}"
+            f" --eligibility-from litellm --cheap-as {cheap.model} --frontier-as {frontier.model}"
+            " -o NEW"
+        )
+    return config
 
 
 def _stated(value: Any, option: str) -> Any:

@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from difficulty.evaluation.scored import ScoredTraffic
+from difficulty.evaluation.scored import INELIGIBLE, ScoredTraffic
 from difficulty.metrics.arrays import FloatArray, IntArray, Ratio
 from difficulty.plugins import known_names, resolve
 
@@ -106,6 +106,14 @@ def risk(scored: ScoredTraffic) -> Columns:
     return Columns.of(known=failure, kept=(stays * failure, stays), sent=(0.0, 0.0))
 
 
+def ineligible_share(scored: ScoredTraffic) -> Columns:
+    """Share of the requests that not both models can take, so that no score decides them."""
+    requests = scored.outcomes.per_request
+    rules = scored.labels.get(INELIGIBLE) or [None] * len(scored)
+    taken = requests * np.array([rule is not None for rule in rules], dtype=np.float64)
+    return Columns.of(known=requests, kept=(taken, requests), sent=(taken, requests))
+
+
 def frontier_share(scored: ScoredTraffic) -> Columns:
     """Share of the requests that are sent, at once or after the check of their answer; fallbacks
     are no part of it.
@@ -177,6 +185,8 @@ FIGURES: Final = {
 }
 OF_CHECKS: Final = {"escalated_share": f"{__name__}:escalated_share"}
 """Figures of a policy that checks answers: without one, files have no name for them."""
+OF_LIMITS: Final = {"ineligible_share": f"{__name__}:ineligible_share"}
+"""Figures of requests that not both models can take: without any, files have no name for them."""
 
 
 def figure_names() -> tuple[str, ...]:
@@ -189,8 +199,12 @@ def columns_of(scored: ScoredTraffic, names: Iterable[str] | None = None) -> Map
     has zeros throughout.
     """
     if names is None:
-        names = (*figure_names(), *(() if scored.escalated is None else OF_CHECKS))
-    every = {**FIGURES, **OF_CHECKS}
+        names = (
+            *figure_names(),
+            *(() if scored.escalated is None else OF_CHECKS),
+            *(OF_LIMITS if INELIGIBLE in scored.labels else ()),
+        )
+    every = {**FIGURES, **OF_CHECKS, **OF_LIMITS}
     return {name: resolve(name, every, kind="figure")(scored) for name in names}
 
 
@@ -256,6 +270,7 @@ _NOTHING_KNOWN = {
         " policy's fallback)"
     ),
     "escalated_share": "answers are not checked",
+    "ineligible_share": "there is no request",
     "gap": _GAIN,
     "quality": _BOTH,
     "cost": _PRICES,

@@ -70,6 +70,10 @@ class Thresholds(NamedTuple):
     answer: Escalates | None = None
 
 
+INELIGIBLE = "ineligible"
+"""Kind of slice: the rule by which one of the models cannot take a request."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ScoredTraffic:
     """Scores of n requests with their outcomes.

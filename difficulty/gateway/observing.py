@@ -6,6 +6,7 @@ from datetime import date
 from typing import cast
 
 from difficulty.bundle.policy import Chosen, Fallback, Policy
+from difficulty.needs import Needs
 from difficulty.request import Messages
 from difficulty.routes import Held, Route
 from difficulty.runtime.answer_checker import AnswerChecker
@@ -61,6 +62,7 @@ class Observer:
         tools: object = None,
         checked: bool = True,
         held: Held | None = None,
+        needs: Needs | None = None,
     ) -> Decision:
         """Return the same route for every request; arguments as those of ``Router.decide``."""
         return Decision(

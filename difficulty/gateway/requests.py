@@ -37,6 +37,7 @@ from difficulty.gateway.log import DecisionLog
 from difficulty.gateway.sessions import Sessions, price_switch
 from difficulty.gateway.validators import Checker
 from difficulty.gateway.visits import SessionAsked, Usage, Visit, explore
+from difficulty.needs import Needs
 from difficulty.records import Prices
 from difficulty.request import Messages
 from difficulty.routes import Held, Route
@@ -69,6 +70,7 @@ class Deciding(Protocol):
         tools: object = None,
         checked: bool = True,
         held: Held | None = None,
+        needs: Needs | None = None,
     ) -> Decision:
         """Return the decision for one request."""
 
@@ -159,7 +161,13 @@ class Gateway:
         checked = not streamed or router.policy.fallback.streaming == "buffer"
         stepping, held = self._find_session(router.policy, messages, session, client)
         decision = router.decide(
-            asked_messages, task, tokens=tokens, tools=tools, checked=checked, held=held
+            asked_messages,
+            task,
+            tokens=tokens,
+            tools=tools,
+            checked=checked,
+            held=held,
+            needs=_read_needs(body),
         )
         lot = id if lot is None else lot
         return Visit(
@@ -251,6 +259,10 @@ class Gateway:
         if call.side != "cheap" or call.role != "answer" or call.error is not None:
             return visit.fallback == "validation"
         escalation = visit.escalation
+        if not visit.may_fall_back:
+            if escalation is not None:
+                visit.escalation = replace(escalation, escalated=False, propensity=1.0)
+            return False
         if call.passed is False and visit.policy.fallback.on_validation_failure:
             visit.fallback = "validation"
             if escalation is not None:  # it had nothing left to say
@@ -373,6 +385,13 @@ class Gateway:
                 type(error).__name__,
             )
             return None
+
+
+def _read_needs(body: Mapping[str, Any]) -> Needs | None:
+    try:
+        return Needs.of(body)
+    except Exception:  # of a class of the caller's: the router says what it cannot read
+        return None
 
 
 class _Validators(NamedTuple):

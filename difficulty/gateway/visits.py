@@ -42,6 +42,8 @@ def explore(
     """Return the route that the request ``id`` takes, given the one that the rule named; without
     the ``secret`` nobody can tell it from the id.
     """
+    if reason == "ineligible":  # the other model cannot take it
+        return Routed(route, 1.0, False)
     epsilon = settings.epsilon if reason in EXPLORED else 0.0
     shadow = chance("shadow", settings.seed, id, secret=secret) < settings.shadow
     # A hash, not a generator: the same request takes the same route in every process, and chance
@@ -127,6 +129,13 @@ class Visit:
         return self.routed.route
 
     @property
+    def may_fall_back(self) -> bool:
+        """Whether the frontier model may be asked after the cheap one: not about what it cannot
+        take.
+        """
+        return self.decision.can_take != "cheap"
+
+    @property
     def is_checked(self) -> bool:
         """Whether the client gets a cheap answer only after the learned check."""
         return not self.streamed or self.policy.fallback.streaming == "buffer"
@@ -171,6 +180,7 @@ class Visit:
             held_on=decision.held_on,
             switch_cost_usd=decision.switch_cost_usd,
             decision_error=decision.error,
+            ineligible=decision.ineligible,
             calls=tuple(self.calls),
             fallback=self.fallback,
             escalation=self.escalation,

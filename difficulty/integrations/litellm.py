@@ -171,7 +171,7 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         if self.settings.mode == "hook":
             data["model"] = self._groups[visit.route]
         # For this request: a bundle that is followed may say another thing than the configuration.
-        if not visit.policy.fallback.on_call_failure:
+        if not (visit.policy.fallback.on_call_failure and visit.may_fall_back):
             data["disable_fallbacks"] = True
         return data
 
@@ -345,7 +345,8 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         """Note that the cheap model's stream broke; return whether the frontier model is to answer,
         as nothing was sent yet. LiteLLM goes on by itself only where nothing had come.
         """
-        if visit.fallback is not None or not visit.policy.fallback.on_call_failure:
+        may_fall_back = visit.policy.fallback.on_call_failure and visit.may_fall_back
+        if visit.fallback is not None or not may_fall_back:
             return False
         visit.fallback = _find_cause(error)
         self.gateway.note(

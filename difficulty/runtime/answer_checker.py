@@ -175,6 +175,18 @@ class AnswerChecker:
         """
         return self._note(self._judge(None, error=error, advisory=advisory))
 
+    def leave(self, reason: AnswerReason) -> AnswerVerdict:
+        """Return that an answer stays, whatever it says, without counting it."""
+        rule = self.rule
+        return AnswerVerdict(
+            escalate=False,
+            reason=reason,
+            answer_score=None,
+            p_answer_fails=None,
+            threshold=rule.threshold if rule else None,
+            bundle_version=self.version,
+        )
+
     def read(self, asked: Asked, messages: Messages, answer: Answering) -> AnswerInputs:
         """Return what the check reads.
 

@@ -32,9 +32,10 @@ from difficulty.tokens import pad
 logger = logging.getLogger("difficulty.runtime")
 
 AnswerReason = Literal[
-    "above_threshold", "within_threshold", "unknown", "stale", "advisory", "no_check"
+    "above_threshold", "within_threshold", "unknown", "stale", "advisory", "no_check", "ineligible"
 ]
-"""``advisory``: the answer was streamed past the check; ``no_check``: the policy has none."""
+"""``ineligible``: the frontier model cannot take the request, so nothing is sent on;
+``advisory``: the answer was streamed past the check; ``no_check``: the policy has none."""
 
 _INPUTS = ("input_ids", "attention_mask", "answer_ids", "answer_mask", "features")
 _OUTPUTS = ("p_answer_fails", "answer_score")

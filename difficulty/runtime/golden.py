@@ -45,7 +45,7 @@ def golden_rows(router: Router, requests: list[dict[str, Any]]) -> Iterator[dict
         messages, task, tools = request["messages"], request.get("task"), request.get("tools")
         held = read_held(request.get("held"))
         asked = Request(messages, task, request.get("given_tokens"), tools=tools, held=held)
-        decision = router.consider(asked, early=False).as_dict()
+        decision = router.consider(asked, early=False, eligible=False).as_dict()
         is_read = decision["reason"] != "scorer_error"
         ids = router.scorer.encode(messages, task, tools).ids if is_read else None
         row = {**request, "input_ids": ids}

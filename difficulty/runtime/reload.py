@@ -20,14 +20,16 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from difficulty.bundle import Bundle, Policy
 from difficulty.bundle.store import Trust
+from difficulty.bundle.trusted import read_trusted
 from difficulty.errors import BundleError, BundleNotFoundError, InvalidValueError
+from difficulty.needs import Needs
 from difficulty.request import Messages, Request
 from difficulty.routes import Held
 from difficulty.runtime.answer_checker import Answering, Asking
 from difficulty.runtime.answers import AnswerVerdict
 from difficulty.runtime.golden import checked_router
 from difficulty.runtime.probe import Limits, try_out
-from difficulty.runtime.router import Decision, Router, read_trusted
+from difficulty.runtime.router import Decision, Router
 from difficulty.text import one_line
 
 if TYPE_CHECKING:
@@ -134,10 +136,11 @@ class ReloadingRouter:
         tools: object = None,
         checked: bool = True,
         held: Held | None = None,
+        needs: Needs | None = None,
     ) -> Decision:
         """Return the decision for one request, see :meth:`Router.decide`."""
         return self._router.decide(
-            messages, task, tokens=tokens, tools=tools, checked=checked, held=held
+            messages, task, tokens=tokens, tools=tools, checked=checked, held=held, needs=needs
         )
 
     def decide_many(self, requests: Iterable[Request]) -> list[Decision]:
@@ -153,10 +156,11 @@ class ReloadingRouter:
         tools: object = None,
         checked: bool = True,
         held: Held | None = None,
+        needs: Needs | None = None,
     ) -> Decision:
         """Return a decision without blocking the event loop, see :meth:`Router.adecide`."""
         return await self._router.adecide(
-            messages, task, tokens=tokens, tools=tools, checked=checked, held=held
+            messages, task, tokens=tokens, tools=tools, checked=checked, held=held, needs=needs
         )
 
     def explain(

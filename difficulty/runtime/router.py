@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from difficulty.bundle import Bundle, Policy
-from difficulty.bundle.store import Trust, read_bundle
+from difficulty.bundle.store import Trust
+from difficulty.bundle.trusted import read_trusted
 from difficulty.errors import RequestError, ScoringError
 from difficulty.form import Record
-from difficulty.request import Messages, Request, read_count, read_held
+from difficulty.needs import NOTHING, Needs
+from difficulty.needs.takers import BOTH, Takers, Taking, find_takers, needs_of
+from difficulty.request import Messages, Request, check_tokens, read_count
 from difficulty.routes import Held, Route
 from difficulty.runtime.answer_checker import (
     AnswerChecker,
@@ -25,9 +28,17 @@ from difficulty.runtime.answer_checker import (
     read_asking,
 )
 from difficulty.runtime.answers import AnswerVerdict
-from difficulty.runtime.rule import Reason, Ruling, after_scoring, before_scoring, threshold_of
+from difficulty.runtime.rule import (
+    UNFAMILIAR,
+    Reason,
+    Ruling,
+    after_scoring,
+    before_scoring,
+    threshold_of,
+    without_check,
+)
 from difficulty.runtime.scorer import EarlyScorer, Score, Scorer, describe, exit_early, exits, kept
-from difficulty.runtime.sticking import hold, is_held
+from difficulty.runtime.sticking import find_held, hold
 from difficulty.text import one_line
 
 if TYPE_CHECKING:
@@ -79,6 +90,10 @@ class Decision(Record):
     """What leaving that route costs in cold prompt caches: paid where ``route`` is the other one,
     spared with reason ``stick``; ``None``: not known, or nothing was held.
     """
+    can_take: Takers = "both"
+    """Which models can take the request; ``neither`` is told in the log and counted."""
+    ineligible: tuple[str, ...] = ()
+    """Why one of them cannot, with reason ``ineligible``: ``cheap.image``, ..."""
     error: str | None = None
     """Why the request could not be scored, with reason ``scorer_error``."""
 
@@ -87,7 +102,8 @@ class Router:
     """Decide between the cheap and the frontier model.
 
     ``decide`` always answers: a request that cannot be scored takes the route of the policy's
-    ``on_error`` with reason ``scorer_error``, and is counted in ``scorer_errors``. ``check`` always
+    ``on_error`` with reason ``scorer_error``, and is counted in ``scorer_errors``; so does one that
+    neither model can take, with reason ``ineligible``, counted in ``untaken``. ``check`` always
     answers too: what cannot be checked passes or escalates as the policy says. Safe to use from
     several threads.
 
@@ -115,10 +131,11 @@ class Router:
         """The learned check of answers; ``None`` where the bundle has none."""
         self.kinds = kinds
         """Kinds of the training traffic; ``None`` where the bundle does not tell."""
-        self._policy_unchecked = _without_check(policy)
+        self._policy_unchecked = without_check(policy)
         self._exits = exits(policy) if early else None  # once: neither ever changes
         self.version = version
         self.scorer_errors = 0
+        self.untaken = 0
         self._unasked = 0
         self._lock = threading.Lock()
 
@@ -176,6 +193,7 @@ class Router:
         tools: object = None,
         checked: bool = True,
         held: Held | None = None,
+        needs: Needs | None = None,
     ) -> Decision:
         """Return the decision for one request.
 
@@ -197,8 +215,12 @@ class Router:
         held : Held, optional
             The session that the request goes on with, and the route that it is on. A policy without
             ``stick`` decides as if there were none; what is malformed is none.
+        needs : Needs, optional
+            Of the whole body, ``Needs.of(body)``, or what the caller knows beside.
         """
-        return self._note(self.consider(Request(messages, task, tokens, checked, tools, held)))
+        return self._note(
+            self.consider(Request(messages, task, tokens, checked, tools, held, needs))
+        )
 
     def decide_many(self, requests: Iterable[Request]) -> list[Decision]:
         """Return the decisions for many requests, in order; much faster than one at a time."""
@@ -213,13 +235,14 @@ class Router:
         tools: object = None,
         checked: bool = True,
         held: Held | None = None,
+        needs: Needs | None = None,
     ) -> Decision:
         """Return the decision for one request without blocking the event loop; arguments as in
         :meth:`decide`.
 
         A thread decides. Requests that come while it is busy are decided together.
         """
-        request = Request(messages, task, tokens, checked, tools, held)
+        request = Request(messages, task, tokens, checked, tools, held, needs)
         try:
             return await self._waiting.ask(request)
         except (OSError, RuntimeError, ImportError) as error:
@@ -261,6 +284,8 @@ class Router:
         """
         if self.answers is None:
             return no_verdict(self.version)
+        if decision is not None and decision.can_take == "cheap":
+            return self.answers.leave("ineligible")
         if problem is not None:
             return self.answers.give_up(problem)
         named = decision.task if task is None and decision else task
@@ -290,13 +315,14 @@ class Router:
         is_stale = self.answers is not None and self.answers.watch.is_stale
         return self.policy if request.checked and not is_stale else self._policy_unchecked
 
-    def consider(self, request: Request, *, early: bool = True) -> Decision:
+    def consider(self, request: Request, *, early: bool = True, eligible: bool = True) -> Decision:
         """Return the decision without counting or logging it: for tests of a bundle, not for
         traffic.
 
-        With ``early=False`` the scorer decides whatever needs a score.
+        With ``early=False`` the scorer decides whatever needs a score; with ``eligible=False`` what
+        the models take is not looked at.
         """
-        look = self._look_at(request)
+        look = self._look_at(request, eligible=eligible)
         if early and look.is_open:
             self._exit_early([look])
         if look.is_open:
@@ -399,30 +425,57 @@ class Router:
             except ScoringError as error:
                 look.error = error
 
-    def _look_at(self, request: Request) -> _Look:
+    def _look_at(self, request: Request, *, eligible: bool = True) -> _Look:
         """Count, tokenize, apply the rules that need no score; keep errors for the conclusion."""
         look = _Look(request, self._policy_for(request))
         try:
-            if request.held is not None and look.policy.stick is not None:
-                held = read_held(request.held)
-                look.held = held if is_held(look.policy.stick, held) else None
-            if request.task is not None and not isinstance(request.task, str):
-                raise RequestError("task", request.task, rule="be a string or None")
-            if request.tokens is not None:
-                look.tokens, look.source = _check_tokens(request.tokens), "request"
-                look.verdict = before_scoring(look.policy, task=request.task, tokens=look.tokens)
-                if look.verdict:
-                    return look  # without tokenizing: the caller has counted
-            encoded = self.scorer.encode(request.messages, request.task, request.tools)
-            look.ids, look.with_task = encoded.ids, encoded.with_task
-            look.truncated, look.masked_share = encoded.truncated, encoded.masked_share
-            if look.tokens is None:
-                look.tokens = encoded.tokens
-                look.source = "estimate" if encoded.estimated else "tokenizer"
-                look.verdict = before_scoring(look.policy, task=request.task, tokens=look.tokens)
+            if eligible:
+                look.needs = needs_of(request)
+                self._find_takers(look, given=read_count(request.tokens))
+            if look.verdict is None:
+                self._read(look)
         except BaseException as error:  # the tokenizer's panics are no Exceptions
-            look.error = kept(error)
+            if isinstance(error, ScoringError) and look.needs.ask_in_media:
+                look.verdict = UNFAMILIAR  # no text at all is hardly any
+            else:
+                look.error = kept(error)
         return look
+
+    def _read(self, look: _Look) -> None:
+        request = look.request
+        if request.held is not None:
+            look.held = find_held(look.policy.stick, request.held)
+        if request.task is not None and not isinstance(request.task, str):
+            raise RequestError("task", request.task, rule="be a string or None")
+        if request.tokens is not None:
+            look.tokens, look.source = check_tokens(request.tokens), "request"
+            look.verdict = before_scoring(
+                look.policy, task=look.task, tokens=look.tokens, needs=look.needs
+            )
+            if look.verdict:
+                return  # without tokenizing: the caller has counted
+        encoded = self.scorer.encode(request.messages, request.task, request.tools)
+        look.ids, look.with_task = encoded.ids, encoded.with_task
+        look.truncated, look.masked_share = encoded.truncated, encoded.masked_share
+        if look.tokens is None:
+            look.tokens = encoded.tokens
+            look.source = "estimate" if encoded.estimated else "tokenizer"
+            if look.needs.is_read:
+                self._find_takers(look, counted=look.tokens)
+            look.verdict = look.verdict or before_scoring(
+                look.policy, task=look.task, tokens=look.tokens, needs=look.needs
+            )
+
+    def _find_takers(
+        self, look: _Look, *, given: int | None = None, counted: int | None = None
+    ) -> None:
+        """Decide a request that not both models can take."""
+        look.taking = find_takers(look.policy.eligibility, look.needs, given=given, counted=counted)
+        if look.taking.takers == "both":
+            return
+        look.verdict = Ruling(look.taking.route or look.policy.on_error, "ineligible")
+        if look.tokens is None:
+            look.tokens, look.source = given, None if given is None else "request"
 
     def _conclude(self, look: _Look) -> Decision:
         score = look.score
@@ -455,6 +508,10 @@ class Router:
             logger.warning(
                 "request not scored, sent to %s: %s", one_line(decision.model), decision.error
             )
+        elif decision.can_take == "neither":
+            with self._lock:
+                self.untaken += 1
+            logger.warning("neither model can take a request (%s)", ", ".join(decision.ineligible))
         elif self.answers and decision.route == "cheap" and not self.answers.watch.checked:
             self._note_unasked(decision)
         return decision
@@ -483,7 +540,8 @@ class Router:
             "scorer" if score else None if look.early_score is None else "early"
         )
         policy = look.policy
-        falls_back = cheap and (policy.fallback.on_validation_failure or policy.answer is not None)
+        falls_back = policy.fallback.on_validation_failure or policy.answer is not None
+        falls_back = falls_back and cheap and look.taking.takers == "both"
         return Decision(
             route=verdict.route,
             model=policy.cheap_model if cheap else policy.frontier_model,
@@ -503,6 +561,8 @@ class Router:
             scored_by=scored_by,
             held_on=look.held.route if look.held else None,
             switch_cost_usd=look.held.switch_cost_usd if look.held else None,
+            can_take=look.taking.takers,
+            ineligible=look.taking.rules,
             error=None if look.error is None else describe(look.error),
         )
 
@@ -515,6 +575,8 @@ class _Look:
     policy: Policy
     ids: Sequence[int] = field(default_factory=list)
     held: Held | None = None  # the session, where the policy keeps its model.
+    needs: Needs = NOTHING
+    taking: Taking = BOTH
     with_task: bool = False  # whether the scorer knows the task.
     tokens: int | None = None
     source: TokensSource | None = None
@@ -536,35 +598,3 @@ class _Look:
         task = self.request.task
         # As a plain string, whatever a class of the caller's makes of itself.
         return str.__str__(task) if isinstance(task, str) else None
-
-
-def _without_check(policy: Policy) -> Policy:
-    """Return the policy that counts where no check can: itself, where that needs no other one."""
-    rule = policy.answer
-    if rule is None or rule.request_threshold is None:
-        return policy
-    return replace(policy, threshold=rule.request_threshold, task_thresholds={}, answer=None)
-
-
-def _check_tokens(tokens: int) -> int:
-    count = read_count(tokens)  # a gateway may pass on what a client sent
-    if count is None:
-        raise RequestError("tokens", tokens, rule="be 0 or more, and fit into 64 bits")
-    return count
-
-
-def read_trusted(folder: Path, trust: Trust | None) -> Bundle:
-    """Read a bundle and check its hashes and, where ``trust`` requires one, its signature.
-
-    Raises
-    ------
-    BundleError
-        If either check fails; ``SignatureError`` if it is the signature's.
-    """
-    bundle = read_bundle(folder)
-    if trust is not None:
-        # Here, so that only those who ask for a signature wait for it.
-        from difficulty.bundle.signature import verify_signature
-
-        verify_signature(bundle, trust)
-    return bundle

@@ -1,22 +1,27 @@
 """The router's rule, as a pure function of the policy and what is known of a request.
 
-    if tokens < max_cheap_tokens and task in easy_tasks:       cheap      easy_task
+    if one of the models cannot take the request:              the other  ineligible
+    elif tokens < max_cheap_tokens and task in easy_tasks:     cheap      easy_task
     elif task in hard_tasks:                                   frontier   hard_task
+    elif the ask lies in media with hardly any text beside:    frontier   unfamiliar
     elif familiarity < min_familiarity:                        frontier   unfamiliar
     elif difficulty_score > threshold:                         frontier   above_threshold
     else:                                                      cheap      within_threshold
 
 In a session the last two lines may keep the model of the step before, reason ``stick``; see
 :mod:`difficulty.runtime.sticking`. A request that cannot be scored takes the route of ``on_error``
-with reason ``scorer_error``. The first two lines need no score.
+with reason ``scorer_error``. The first four lines need no score; the first one stands in
+:mod:`difficulty.needs.takers`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Literal, NamedTuple, Protocol
 
 from difficulty.bundle.policy import Policy
+from difficulty.needs import NOTHING, Needs
 from difficulty.routes import Route
 
 
@@ -41,6 +46,7 @@ class TaskRules(Protocol):
 
 
 Reason = Literal[
+    "ineligible",
     "easy_task",
     "hard_task",
     "unfamiliar",
@@ -65,13 +71,16 @@ ABOVE = Ruling("frontier", "above_threshold")
 WITHIN = Ruling("cheap", "within_threshold")
 
 
-def before_scoring(policy: TaskRules, *, task: str | None, tokens: int) -> Ruling | None:
+def before_scoring(
+    policy: TaskRules, *, task: str | None, tokens: int, needs: Needs = NOTHING
+) -> Ruling | None:
     """Return the verdict of the rules that need no score, or ``None`` when a score is needed."""
-    if task is None:
-        return None
-    if tokens < policy.max_cheap_tokens and task in policy.easy_tasks:
-        return EASY
-    return HARD if task in policy.hard_tasks else None
+    if task is not None:
+        if tokens < policy.max_cheap_tokens and task in policy.easy_tasks:
+            return EASY
+        if task in policy.hard_tasks:
+            return HARD
+    return UNFAMILIAR if needs.ask_in_media else None
 
 
 def after_scoring(
@@ -88,3 +97,11 @@ def threshold_of(policy: Policy, task: str | None) -> float:
     if task is None:
         return policy.threshold
     return policy.task_thresholds.get(task, policy.threshold)
+
+
+def without_check(policy: Policy) -> Policy:
+    """Return the policy that counts where no check can: itself, where that needs no other one."""
+    rule = policy.answer
+    if rule is None or rule.request_threshold is None:
+        return policy
+    return replace(policy, threshold=rule.request_threshold, task_thresholds={}, answer=None)

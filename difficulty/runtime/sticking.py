@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 
+from difficulty.request import read_held
 from difficulty.routes import Held, Stick
 from difficulty.runtime.rule import Ruling
 
@@ -60,3 +61,11 @@ def hold(
         else score <= threshold - stick.back
     )
     return ruling if crosses else _STICK[held.route]
+
+
+def find_held(stick: Stick | None, told: object) -> Held | None:
+    """Return the session that a caller tells of, where the policy keeps its model."""
+    if stick is None:
+        return None
+    held = read_held(told)
+    return held if is_held(stick, held) else None

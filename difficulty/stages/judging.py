@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Literal, NamedTuple
@@ -22,16 +22,19 @@ from difficulty.economics import request_costs
 from difficulty.errors import BundleError, ScoringError, TooFewSamplesError
 from difficulty.evaluation import Evaluation, Target
 from difficulty.evaluation.frontiers import MovedFacts
-from difficulty.evaluation.scored import ScoredTraffic, Thresholds
+from difficulty.evaluation.scored import INELIGIBLE, ScoredTraffic, Thresholds
 from difficulty.evaluation.slices import traffic_labels
 from difficulty.form import read_json
 from difficulty.metrics.arrays import FloatArray
 from difficulty.model.combination import Scores
+from difficulty.needs import Eligibility
+from difficulty.needs.takers import Taking
 from difficulty.recipe import LabelSettings
 from difficulty.records import Prices
 from difficulty.runtime.answer_checker import AnswerChecker
 from difficulty.runtime.rule import TaskRules, before_scoring
 from difficulty.runtime.scorer import EarlyScorer, Encoded, Scorer, exit_early, exits
+from difficulty.stages.deploying.ineligible_rows import find_ineligible, name_rules
 from difficulty.stages.overlap import BundleOverlap, overlap_of
 from difficulty.traffic.logged import LoggedReport, weigh_logged
 from difficulty.traffic.outcomes import measures_form, ungraded_notes
@@ -319,6 +322,9 @@ class Served:
     traffic: Traffic
     scores: TrafficScores
     scored: ScoredTraffic
+    _ineligible: dict[Eligibility | None, dict[int, Taking]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     @classmethod
     def of(
@@ -379,7 +385,12 @@ class Served:
         table = self.under(policy, catch_rate=catch_rate(policy.fallback))
         table = table.unchecked if is_stale else table.under(policy)
         cuts = self.thresholds_of(policy, is_stale=is_stale)
-        return replace(table, threshold=cuts.threshold, task_thresholds=cuts.task_thresholds)
+        table = replace(table, threshold=cuts.threshold, task_thresholds=cuts.task_thresholds)
+        ineligible = self.find_ineligible(policy.eligibility)
+        if not ineligible:
+            return table
+        rules = name_rules(ineligible, len(table))
+        return replace(table, labels={**table.labels, INELIGIBLE: rules})
 
     def thresholds_of(self, policy: Policy, *, is_stale: bool = False) -> Thresholds:
         """Return the thresholds by which a policy routes this table: without a single answer to
@@ -397,7 +408,19 @@ class Served:
         """Return the route that the score does not change: 0 cheap, 1 frontier, NaN where the score
         decides; shape (n,). Without ``familiarity``, that rule decides nothing.
         """
-        return fixed_routes(rules, self.traffic.tasks, self.rule_tokens(), familiarity)
+        fixed = fixed_routes(rules, self.traffic.tasks, self.rule_tokens(), familiarity)
+        # What one model cannot take goes to the other before any rule by task.
+        for row, taking in self.find_ineligible(getattr(rules, "eligibility", None)).items():
+            fixed[row] = _FRONTIER[taking.route or "frontier"]
+        return fixed
+
+    def find_ineligible(self, eligibility: Eligibility | None) -> dict[int, Taking]:
+        """Return the rows that not both models can take, and why."""
+        if eligibility not in self._ineligible:
+            self._ineligible[eligibility] = find_ineligible(
+                self.traffic, self.scores.totals, eligibility
+            )
+        return self._ineligible[eligibility]
 
     def decisions(self, policy: Policy) -> FloatArray:
         """Return 1 where a router with this policy sends the request to the frontier model, else 0:
@@ -417,6 +440,7 @@ class Served:
         # Without text, rules are asked only where the request brings its own token count.
         uncounted = np.isnan(self.traffic.tokens.prompt)
         failed = ~scores.readable & (open_ | uncounted)
+        failed[list(self.find_ineligible(policy.eligibility))] = False
         return np.where(failed, _FRONTIER[policy.on_error], sent)
 
     def rule_tokens(self) -> FloatArray:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from difficulty.bundle import Trust
+from difficulty.bundle.trusted import read_trusted
 from difficulty.integrations.layouts import LAYOUTS, Layout
 from difficulty.plugins import resolve
-from difficulty.runtime.router import read_trusted
 from difficulty.storage import refuse_existing, whole_folder
 
 

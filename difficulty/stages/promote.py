@@ -20,6 +20,7 @@ from difficulty.bundle import Bundle, Trust
 from difficulty.bundle.registry import CHALLENGER, CHAMPION, Registry, Version, tags_of
 from difficulty.bundle.seen import PARTS
 from difficulty.bundle.store import copy_bundle
+from difficulty.bundle.trusted import read_trusted
 from difficulty.errors import BundleError, RegistryError, TooFewSamplesError, TrafficError
 from difficulty.evaluation.comparison import PAIRED, Contender, Paired, compare_pair
 from difficulty.metrics.bootstrap import STANDARD, Resampling
@@ -27,7 +28,6 @@ from difficulty.recipe import PromotionSettings, parse_recipe
 from difficulty.records import Estimate, Prices
 from difficulty.replay.replay_result import ReplayEvidence, read_replay
 from difficulty.runtime.golden import checked_router
-from difficulty.runtime.router import read_trusted
 from difficulty.stages.judging import (
     catch_rate,
     label_settings,

@@ -22,7 +22,7 @@ from tests.answer_checks import hand_made_checker
 from tests.data.make_bundle import POLICY
 from tests.events import event_of
 from tests.gateway.test_requests import PRICES, body
-from tests.runtime.conftest import hand_made
+from tests.runtime.conftest import UNLIMITED, hand_made
 
 
 def gateway_of(rule=None, *, policy=None, **options):
@@ -199,7 +199,7 @@ def test_check_that_takes_too_long_is_unknown():
 
 
 def test_huge_tools_are_not_read():
-    gateway = gateway_of()
+    gateway = gateway_of(policy={"eligibility": UNLIMITED})
     tool = {"type": "function", "function": {"name": "f", "description": "x" * 1_100_000}}
     visit = gateway.open(body(tools=[tool]), id="r")
     gateway.note(visit, "answer", answer=Answer("w1", (ToolCall("f", "{}"),)))

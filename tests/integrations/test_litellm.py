@@ -255,7 +255,7 @@ TOOLS = [{"type": "function", "function": {"name": "unknown", "parameters": {"ty
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ({"messages": IMAGE}, "scorer_error"),
+        ({"messages": IMAGE}, "ineligible"),
         ({"messages": []}, "scorer_error"),
         ({"messages": LONG}, None),
         ({"tools": TOOLS}, None),

@@ -1,11 +1,14 @@
 """Routers of the small bundle, and of graphs made by hand."""
 
 import json
+from copy import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from difficulty.bundle import Policy, read_bundle
+from difficulty.needs import Eligibility
 from difficulty.runtime import Router, Scorer
 from difficulty.runtime.scorer import EarlyScorer
 from difficulty.runtime.session import load_session
@@ -54,6 +57,18 @@ def first_id_graph(
     for name in outputs:
         graph.output(graph("Identity", score), name, ["batch"])
     return graph.build("by-hand").SerializeToString()
+
+
+UNLIMITED = {"cheap": {"context_tokens": 10**12}}
+"""Eligibility of a cheap model that takes a text of any length."""
+
+
+def unlimited(router):
+    """Return a router of the same bundle whose cheap model takes a text of any length."""
+    other = copy(router)
+    other.policy = replace(router.policy, eligibility=Eligibility.parse(UNLIMITED))
+    other._policy_unchecked = other.policy
+    return other
 
 
 def hand_made(policy=None, *, early=None, **graph):

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import pytest
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
+from difficulty.errors import RequestError
 from difficulty.request import request_row
 from difficulty.runtime import Request
 from difficulty.tokens import RequestTokenizer
@@ -58,7 +59,6 @@ HOSTILE = {
     "own object": called({"x": Odd()}),
     "own mapping": [OddMapping()],
     "key of bytes": called({SECRET.encode(): 1}),
-    "circle": called((circle := [SECRET]) and circle.append(circle) or circle),
     "number": called({"x": 10**5_000}),
     "no messages": {SECRET: SECRET},
 }
@@ -147,8 +147,19 @@ def test_shared_parts_cost_what_is_held_not_what_they_stand_for():
         value = [value, value]
     started = time.process_time()
     decision = hand_made().decide(called({"x": value}))
-    assert decision.error.startswith("arguments of a tool call must not repeat one part")
-    assert time.process_time() - started < 1.0
+    assert (decision.reason, decision.ineligible) == ("ineligible", ("cheap.context_window",))
+    with pytest.raises(RequestError, match="must not repeat one part"):
+        hand_made().scorer.encode(called({"x": value}))
+    assert time.process_time() - started < 2.0
+
+
+def test_part_that_holds_itself_is_longer_than_any_window(caplog):
+    """Nothing of it is said."""
+    circle = [SECRET]
+    circle.append(circle)
+    decision = hand_made().decide(called(circle))
+    assert (decision.route, decision.ineligible) == ("frontier", ("cheap.context_window",))
+    assert SECRET not in f"{decision}{caplog.text}"
 
 
 def test_shared_parts_that_do_no_harm_are_read_as_before():

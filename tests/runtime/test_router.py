@@ -10,7 +10,7 @@ import pytest
 
 from difficulty.request import Request
 from difficulty.runtime import Router
-from tests.runtime.conftest import hand_made
+from tests.runtime.conftest import hand_made, unlimited
 
 PLANNING = "multi-step planning"
 
@@ -46,6 +46,8 @@ def test_decision_by_hand():
         "bundle_version": "by-hand-1",
         "scored_by": "scorer",
         "masked_share": 0.0,
+        "can_take": "both",
+        "ineligible": [],
         "held_on": None,
         "switch_cost_usd": None,
         "error": None,
@@ -110,7 +112,7 @@ def test_all_ways_of_asking_agree(router, texts):
         Request("fine", None, 10**9),
     ]
     many = router.decide_many(requests)
-    assert len({decision.reason for decision in many}) == 5
+    assert len({decision.reason for decision in many}) == 6
     for request, decision in zip(requests, many, strict=True):
         single = router.decide(*request[:2], tokens=request.tokens)
         assert single == router.consider(request)
@@ -128,6 +130,7 @@ def test_no_requests_no_decisions(router):
 
 def test_token_count_is_the_callers_where_there_is_one(router):
     """The request's own count decides the rule; the tokenizer's and the estimate only stand in."""
+    router = unlimited(router)
     long = "word " * 200_000
     given, counted, estimated = (
         router.decide(long, tokens=7),
@@ -162,10 +165,6 @@ BAD_MESSAGES = {
     "number content": user(3.5),
     "bytes content": user(b"hello"),
     "mapping content": user({"text": "hello"}),
-    "image only": user(
-        [{"type": "image_url", "image_url": {"url": "https://example.com/cat.png"}}]
-    ),
-    "parts without text": user([None, 3, {}]),
     "message is text": ["hello", "there"],
     "message is none": [None, None],
     "one message, no list": {"role": "user", "content": "hello"},
@@ -233,6 +232,7 @@ def test_odd_request_with_text_is_scored(router, messages):
 @pytest.mark.parametrize("piece", ["word ", "mot é ", "字", "\ud83d", "x", "\x00", " "], ids=ascii)
 def test_huge_request_is_decided_by_its_ends(router, piece):
     """Ten million characters in one message or in many, of any kind."""
+    router = unlimited(router)
     text = piece * (10_000_000 // len(piece))
     whole, ends = router.decide(text), router.decide(f"{text[:4096]}\n{text[-4096:]}")
     assert (whole.difficulty_score, whole.reason) == (ends.difficulty_score, ends.reason)

@@ -20,6 +20,7 @@ from difficulty.runtime.service import MOST_BYTES, DecisionServer, explain_rows,
 from tests.answer_checks import write_with_check
 from tests.bundle.conftest import SAVED
 from tests.conftest import REPOSITORY
+from tests.runtime.conftest import unlimited
 from tests.telemetry.conftest import read_text
 
 FORMS = [
@@ -39,7 +40,7 @@ FORMS = [
 
 @pytest.fixture(scope="module")
 def server(small):
-    with DecisionServer(Router.from_bundle(small), port=0) as server:
+    with DecisionServer(unlimited(Router.from_bundle(small)), port=0) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server

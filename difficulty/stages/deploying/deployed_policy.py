@@ -7,8 +7,9 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -21,12 +22,15 @@ from difficulty.errors import InvalidValueError
 from difficulty.evaluation import metrics_text
 from difficulty.evaluation.result import without_threshold
 from difficulty.gateway.validators import Checker
+from difficulty.needs import ModelLimits
 from difficulty.report.page import escape_but_code
+from difficulty.routes import Route
 from difficulty.runtime.scorer import EarlyScorer, Scorer
 from difficulty.stages.choosing import policy_files
 from difficulty.stages.judging import shipped_figures
 from difficulty.stages.ship import bundle_name
 
+LIMITS = tuple(field.name for field in fields(ModelLimits))
 SETTINGS = (
     "max_cheap_tokens",
     "easy_tasks",
@@ -37,6 +41,8 @@ SETTINGS = (
     "fallback.validators",
     "fallback.streaming",
     "fallback.catch_rate",
+    "eligibility.answer_tokens",
+    *(f"eligibility.{side}.{name}" for side in ("cheap", "frontier") for name in LIMITS),
     "exploration.epsilon",
     "exploration.shadow",
     "exploration.seed",
@@ -48,7 +54,7 @@ SETTINGS = (
     "stick.cold_after_minutes",
     "review_date",
 )
-"""What a deployment may set; every last part of a name is there once, and names it alone."""
+"""What a deployment may set; a last part of a name that is there once names it alone."""
 _CHOSEN = {
     "threshold": "'difficulty thresholds' chooses it on labelled traffic",
     "task_thresholds": "'difficulty thresholds --per-task' chooses them on labelled traffic",
@@ -139,6 +145,33 @@ def change_policy(
     return PolicyChange(write_bundle(out, files, manifest, sign=sign), diff, notes)
 
 
+def stated_by_litellm(models: Mapping[Route, str | None]) -> tuple[str, ...]:
+    """Return settings for what litellm's model information states of the two models.
+
+    Parameters
+    ----------
+    models : mapping of str to str or None
+        Names as litellm has them, by route; ``None``: that one is left alone.
+
+    Raises
+    ------
+    InvalidValueError
+        If litellm does not know a model, or no model is named.
+    """
+    from difficulty.integrations.litellm_limits import read_limits
+
+    named = {side: model for side, model in models.items() if model}
+    if not named:
+        raise InvalidValueError(
+            "--eligibility-from", "litellm", rule="stand with --cheap-as or --frontier-as"
+        )
+    return tuple(
+        f"eligibility.{side}.{name}={json.dumps(value)}"
+        for side, model in named.items()
+        for name, value in read_limits(model, side).items()
+    )
+
+
 def read_settings(settings: Sequence[str]) -> dict[str, Any]:
     """Return values by the whole names of their settings."""
     values: dict[str, Any] = {}
@@ -164,7 +197,10 @@ def flat_policy(policy: Policy) -> dict[str, str]:
 
 
 def _whole_name(written: str) -> str:
-    short = {setting.rpartition(".")[2]: setting for setting in SETTINGS}
+    lasts = Counter(setting.rpartition(".")[2] for setting in SETTINGS)
+    short = {
+        last: setting for setting in SETTINGS if lasts[last := setting.rpartition(".")[2]] == 1
+    }
     if written in SETTINGS or written in short:
         return short.get(written, written)
     why = _CHOSEN.get(written) or _CHOSEN.get(written.partition(".")[0])
@@ -203,7 +239,10 @@ def _with_settings(policy: Policy, values: Mapping[str, Any]) -> Policy:
                 hint="This one has no check, or does not use it.",
             )
         # as_dict made all of this anew, so the bundle's own policy stays.
-        (content.setdefault(section, {}) if section else content)[name] = value
+        holder = content
+        for part in section.split(".") if section else ():
+            holder = holder.setdefault(part, {})
+        holder[name] = value
     return Policy.parse_from("--set", content)
 
 

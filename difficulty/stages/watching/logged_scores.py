@@ -27,7 +27,7 @@ from difficulty.traffic.table import Traffic
 
 _SCORES = ("difficulty_score", "p_cheap_fails", "p_frontier_fails", "familiarity")
 _OF_ANSWERS = ("answer_score", "p_answer_fails")
-_TEXT = ("id", "task", "group", "route", "measured_by", "cheap_role", "frontier_role")
+_TEXT = ("id", "task", "group", "route", "reason", "measured_by", "cheap_role", "frontier_role")
 _NUMBERS = (
     *("tokens", "propensity", "cheap_passed", "cheap_quality", "frontier_quality"),
     *("cheap_completion_tokens", "frontier_completion_tokens", "cheap_cost_usd"),
@@ -80,6 +80,8 @@ def read_logged(source: Path, outcomes: Sequence[Path], bundle: Bundle) -> Fresh
         ],
         dtype=bool,
     )
+    # Which model could take a request is not in a log without texts.
+    by_rule &= columns["reason"].astype(str) != "ineligible"
     rows = np.flatnonzero(own & (scored | by_rule))
     if not len(rows):
         raise TooFewSamplesError(

@@ -12,6 +12,7 @@ from typing import Any
 
 from difficulty.alarms import Watched
 from difficulty.bundle import Bundle, Trust
+from difficulty.bundle.trusted import read_trusted
 from difficulty.decisions import read_decisions
 from difficulty.errors import BundleError
 from difficulty.form import Record
@@ -20,7 +21,6 @@ from difficulty.monitor.log_series import count_log, put_figures
 from difficulty.monitor.monitor_page import figure_text, monitor_markdown
 from difficulty.monitor.monitor_view import monitor_page
 from difficulty.records import Estimate, Prices
-from difficulty.runtime.router import read_trusted
 from difficulty.stages.watching.expecting import Expected, expect_of_latest, expected_section
 from difficulty.stages.watching.standing_alarms import alarm_section, find_alarms, words_of_log
 from difficulty.storage import whole_file

@@ -235,6 +235,8 @@ def _decide(
     threshold: float,
 ) -> float:
     """Return the route of one request; NaN where the log does not hold what it hangs on."""
+    if reason == "ineligible":
+        return _SENT[policy_route]
     if np.isnan(tokens):
         if task in policy.easy_tasks or task in policy.hard_tasks:
             return np.nan

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.bundle import Bundle, Trust
+from difficulty.bundle.trusted import read_trusted
 from difficulty.decisions import LogReading, read_decisions
 from difficulty.errors import InvalidValueError, LogError
 from difficulty.metrics.arrays import FloatArray
@@ -29,7 +30,6 @@ from difficulty.replay.replayed_figures import (
     Replayed,
     replay,
 )
-from difficulty.runtime.router import read_trusted
 from difficulty.stages.watching.replayed_bundle import (
     SCORER_FILES,
     BundleOpinion,

@@ -2,6 +2,7 @@
  * Fields of manifest.json and policy.json: type, range, and whether they may be missing.
  * Unknown fields are refused, because one that a reader left out might be the one that decides.
  */
+import { checkedEligibility, ELIGIBILITY, LIMITS } from './eligibility.js';
 import { BundleError } from './errors.js';
 
 const is = (rule, check, missing) => ({ rule, check, missing });
@@ -62,6 +63,7 @@ const POLICY = {
   min_familiarity: or(share, 0),
   early: is('an object or null', (value) => value === null || isObject(value), null),
   answer: is('an object or null', (value) => value === null || isObject(value), null),
+  eligibility: is('an object or null', (value) => value === null || isObject(value), null),
   stick: is('an object or null', (value) => value === null || isObject(value), null),
   fallback: or(object, {}),
   exploration: or(object, {}),
@@ -103,7 +105,7 @@ const CHOSEN = { objective: text, calibration_data: text, n: count, expected: ob
 
 /** Names of the fields by the record they belong to, for a test that compares them with the specification. */
 export const FIELDS = Object.fromEntries(
-  Object.entries({ MANIFEST, FILE, POLICY, EARLY, CUT_OFFS, ANSWER, STICK, FALLBACK, VALIDATOR, EXPLORATION, CHOSEN }).map(([record, fields]) => [record, Object.keys(fields)]),
+  Object.entries({ MANIFEST, FILE, POLICY, ELIGIBILITY, LIMITS, EARLY, CUT_OFFS, ANSWER, STICK, FALLBACK, VALIDATOR, EXPLORATION, CHOSEN }).map(([record, fields]) => [record, Object.keys(fields)]),
 );
 
 /** Return the fields of a manifest, checked. */
@@ -121,6 +123,7 @@ export function checkedPolicy(form) {
     if (policy.early?.[kind]) checked(policy.early[kind], CUT_OFFS, 'policy.json', `early.${kind}.`);
   }
   if (policy.answer !== null) policy.answer = checkedAnswer(policy);
+  policy.eligibility = checkedEligibility(policy.eligibility);
   if (policy.stick !== null) policy.stick = checked(policy.stick, STICK, 'policy.json', 'stick.');
   policy.fallback = checked(policy.fallback, FALLBACK, 'policy.json', 'fallback.');
   policy.fallback.validators = policy.fallback.validators.map((rule) => checked(rule, VALIDATOR, 'policy.json', 'fallback.validators.'));

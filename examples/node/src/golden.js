@@ -57,7 +57,7 @@ function near(found, expected) {
 }
 
 async function compare(router, expected, tolerance) {
-  const { decision, ids } = await router.consider(expected.messages, { task: expected.task, tokens: expected.given_tokens, tools: expected.tools, held: expected.held, early: false });
+  const { decision, ids } = await router.consider(expected.messages, { task: expected.task, tokens: expected.given_tokens, tools: expected.tools, held: expected.held, early: false, eligible: false });
   const early = router.early && decision.difficulty_score !== null ? await router.early.score(ids) : null;
   const numbers = ids && router.scorer.readsNumbers ? readNumbers(expected.messages, expected.tools) : null;
   const found = { ...decision, input_ids: ids, features: numbers && [...numbers], early_score: early };

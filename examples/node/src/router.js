@@ -1,6 +1,7 @@
 /** One decision a request, by the bundle's policy. Whatever a request holds, there is a decision. */
 import { readBundle } from './bundle.js';
 import { AnswerChecker } from './check.js';
+import { findTakers, joinedNeeds } from './eligibility.js';
 import { EarlyScorer, exitsOf, leaveEarly } from './early.js';
 import { BundleError, ScoringError } from './errors.js';
 import { readNumbers } from './numbers.js';
@@ -9,9 +10,15 @@ import { Scorer } from './scorer.js';
 import { heldSession, hold } from './stick.js';
 import { RequestEncoder } from './tokens.js';
 
+const BOTH = { can_take: 'both', ineligible: [] };
+const UNFAMILIAR = { route: 'frontier', reason: 'unfamiliar' };
+
 export class Router {
   /** Requests that went to the frontier model because they could not be scored; they cost frontier money, so watch it. */
   scorerErrors = 0;
+
+  /** Requests that neither model can take. */
+  untaken = 0;
 
   constructor({ policy, version, encoder, scorer, early, answers = null }) {
     Object.assign(this, { policy, version, encoder, scorer, early, answers, exits: early && exitsOf(policy), unchecked: uncheckedOf(policy) });
@@ -48,13 +55,15 @@ export class Router {
   /**
    * Return the decision for one request; its fields are those of docs/serving.md.
    * @param {string | object[]} messages OpenAI-style messages; a string is one user message
-   * @param {{ task?: string | null, tokens?: number | null, tools?: object[] | null, checked?: boolean, held?: object | null }} [known] task, token count and the
+   * @param {{ task?: string | null, tokens?: number | null, tools?: object[] | null, checked?: boolean, held?: object | null, needs?: object | null }} [known] task, token count and the
    *   tools of the request's body, where the caller knows them; `checked`: whether the answer will be checked before it is sent;
-   *   `held`: the session that the request goes on with, `{ route, in_loop, cached_tokens, idle_s, switch_cost_usd }`
+   *   `held`: the session that the request goes on with, `{ route, in_loop, cached_tokens, idle_s, switch_cost_usd }`;
+   *   `needs`: of the whole body, `needsOf(body)`, or what the caller knows beside, such as `{ residency: ['eu'] }`
    */
   async decide(messages, known = {}) {
     const { decision } = await this.consider(messages, known);
     if (decision.reason === 'scorer_error') this.scorerErrors += 1;
+    if (decision.can_take === 'neither') this.untaken += 1;
     return decision;
   }
 
@@ -84,18 +93,23 @@ export class Router {
    * Return the decision with the ids, which golden vectors name; null where the request cannot be scored.
    * With `early: false` the scorer decides whatever needs a score.
    */
-  async consider(messages, { task = null, tokens = null, tools = null, checked = true, held = null, early = true } = {}) {
+  async consider(messages, { task = null, tokens = null, tools = null, checked = true, held = null, needs = null, early = true, eligible = true } = {}) {
     const policy = checked && !this.answers?.isStale ? this.policy : this.unchecked;
-    const look = { policy, task: typeof task === 'string' ? task : null, tokens: null, source: null, truncated: false, early, tools, held: heldSession(policy.stick, held) };
+    const look = { policy, task: typeof task === 'string' ? task : null, tokens: null, source: null, truncated: false, early, tools, held: heldSession(policy.stick, held), taking: BOTH, needs: null };
     let error = null;
     try {
-      look.verdict = await this.#verdict(look, messages, task, tokens);
+      if (eligible) {
+        // First of all: whatever else is wrong, it goes to a model that can take it.
+        look.needs = joinedNeeds(messages, tools, needs);
+        this.#findTakers(look, { given: Number.isInteger(tokens) && tokens >= 0 ? tokens : null });
+      }
+      look.verdict ??= await this.#verdict(look, messages, task, tokens);
     } catch (caught) {
       error = caught;
       look.verdict = { route: this.policy.on_error, reason: 'scorer_error' };
       look.outputs = null;
     }
-    return { decision: this.#decision(look, error), ids: error ? null : (look.ids ?? this.encoder.encode(messages, task).ids) };
+    return { decision: this.#decision(look, error), ids: error || look.needs?.ask_in_media || look.taking !== BOTH ? (look.ids ?? null) : (look.ids ?? this.encoder.encode(messages, task).ids) };
   }
 
   async #verdict(look, messages, task, tokens) {
@@ -103,14 +117,16 @@ export class Router {
     if (tokens !== null) {
       if (!Number.isInteger(tokens) || tokens < 0) throw new ScoringError('tokens must be an integer of at least 0');
       Object.assign(look, { tokens, source: 'request' });
-      const fixed = beforeScoring(look.policy, task, tokens);
+      const fixed = this.#fixed(look, task, tokens);
       if (fixed) return fixed; // the text is not even looked at
     }
-    const encoded = this.encoder.encode(messages, task);
+    const encoded = this.#encode(look, messages, task);
+    if (encoded === null) return UNFAMILIAR;
     Object.assign(look, { ids: encoded.ids, informed: encoded.informed, truncated: encoded.truncated, maskedShare: encoded.maskedShare });
     if (tokens === null) {
       Object.assign(look, { tokens: encoded.tokens, source: encoded.source });
-      const fixed = beforeScoring(look.policy, task, encoded.tokens);
+      if (look.needs) this.#findTakers(look, { counted: encoded.tokens });
+      const fixed = look.verdict ?? this.#fixed(look, task, encoded.tokens);
       if (fixed) return fixed;
     }
     const left = look.early && this.exits && look.policy === this.policy ? await this.#early(look) : null;
@@ -119,6 +135,31 @@ export class Router {
     look.outputs = await this.scorer.score(look.ids, numbers);
     const alone = afterScoring(look.policy, task, look.outputs);
     return hold(look.policy.stick, look.held, alone, look.outputs.difficulty_score, thresholdOf(look.policy, task));
+  }
+
+  /** Decide a request that not both models can take. */
+  #findTakers(look, tokens) {
+    const taking = findTakers(look.policy.eligibility, look.needs, tokens);
+    if (taking.can_take === 'both') return;
+    const given = tokens.given ?? null;
+    if (given !== null) Object.assign(look, { tokens: given, source: 'request' });
+    const route = taking.can_take === 'neither' ? look.policy.on_error : taking.can_take;
+    Object.assign(look, { taking, verdict: { route, reason: 'ineligible' } });
+  }
+
+  /** The verdict of the other rules that need no score; media with hardly any text are never scored. */
+  #fixed(look, task, tokens) {
+    return beforeScoring(look.policy, task, tokens) ?? (look.needs?.ask_in_media ? UNFAMILIAR : null);
+  }
+
+  /** The ids of a request; null where its ask lies in media and there is no text at all. */
+  #encode(look, messages, task) {
+    try {
+      return this.encoder.encode(messages, task);
+    } catch (error) {
+      if (error instanceof ScoringError && look.needs?.ask_in_media) return null;
+      throw error;
+    }
   }
 
   /** Return the verdict of the small graph; null where the scorer has to be asked, also because that graph failed. */
@@ -130,7 +171,7 @@ export class Router {
     return verdict;
   }
 
-  #decision({ policy, task, tokens, source, truncated, maskedShare = 0, held, verdict, outputs, earlyScore }, error) {
+  #decision({ policy, task, tokens, source, truncated, maskedShare = 0, held, taking, verdict, outputs, earlyScore }, error) {
     const cheap = verdict.route === 'cheap';
     const scoredEarly = earlyScore === undefined ? null : 'early';
     return {
@@ -142,7 +183,7 @@ export class Router {
       p_frontier_fails: outputs?.p_frontier_fails ?? null,
       familiarity: outputs?.familiarity ?? null,
       threshold: thresholdOf(policy, task),
-      fallback: cheap && (policy.fallback.on_validation_failure || policy.answer !== null) ? policy.frontier_model : null,
+      fallback: cheap && taking === BOTH && (policy.fallback.on_validation_failure || policy.answer !== null) ? policy.frontier_model : null,
       task,
       tokens,
       tokens_source: source,
@@ -152,6 +193,7 @@ export class Router {
       scored_by: outputs ? 'scorer' : scoredEarly,
       held_on: held?.route ?? null,
       switch_cost_usd: held?.switch_cost_usd ?? null,
+      ...taking,
       error: error && error.message,
     };
   }

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { messagesOf, toolsOf } from '../src/bodies.js';
+import { findTakers, needsOf } from '../src/eligibility.js';
 import { EarlyScorer } from '../src/early.js';
 import { checkedPolicy } from '../src/fields.js';
 import { Graph } from '../src/graph.js';
@@ -47,7 +48,7 @@ for (const { case: name, messages, max_chars: maxChars, view, ...expected } of v
 
 for (const { case: name, messages, task, text, ...vector } of vectors('requests')) {
   test(`request: ${name}`, async () => {
-    const { decision, ids } = await routerOf(vector).consider(messages, { task });
+    const { decision, ids } = await routerOf(vector).consider(messages, { task, eligible: false });
     const { tokens, tokens_source, truncated } = decision;
     const { input_ids, ...expected } = { max_chars: vector.max_chars, ...vector };
     assert.equal(textView(messages, vector.max_chars).text, text);
@@ -85,6 +86,20 @@ for (const { case: name, policy, informed, early_score: score, route, reason } o
     const left = decision.scored_by === 'early';
     assert.deepEqual([left ? decision.route : null, left ? decision.reason : null], [route, reason]);
     assert.equal(decision.difficulty_score, left ? Math.fround(score) : 0.5);
+  });
+}
+
+for (const { case: name, eligibility, body, given, counted, needs, can_take, ineligible, route, reason } of vectors('eligibility')) {
+  test(`eligibility: ${name}`, async () => {
+    assert.deepEqual(needsOf(body), needs);
+    const policy = { ...POLICY, eligibility };
+    assert.deepEqual(findTakers(checkedPolicy(policy).eligibility, needs, { given, counted }), { can_take, ineligible });
+    if (counted !== null) return;
+    const router = routerOf({}, policy);
+    const decision = await router.decide(body.messages ?? body.input ?? [], { tokens: given, tools: body.tools, needs: needsOf(body) });
+    assert.deepEqual(pick(decision, ['route', 'reason', 'can_take', 'ineligible']), { route, reason, can_take, ineligible });
+    assert.equal(decision.fallback === null || can_take === 'both', true);
+    assert.equal(router.untaken, can_take === 'neither' ? 1 : 0);
   });
 }
 
