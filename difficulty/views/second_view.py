@@ -12,10 +12,10 @@
 5. If next to nothing would be left, the message stays as it is.
 
 So the text of a wrapped request is byte for byte that of the plain one, where the model was trained
-without wrappers: of 1,000 MMLU requests behind reminders, passages, mail and earlier turns that were
-written without knowing these rules, 99.9 to 100 % keep their decision, with view 1 93.6 to 96.5 %
-(``benchmarks/robustness.py``). The numbers below bound how much of known context is read: no public set has
-context, so they are a choice, not a measurement.
+without wrappers: of 1,000 MMLU requests behind reminders, passages, mail and earlier turns that
+were written without knowing these rules, 99.9 to 100 % keep their decision; with view 1 it is 93.6
+to 96.5 % (``benchmarks/robustness.py``). The numbers below bound how much of known context is read:
+no public set has context, so they are a choice, not a measurement.
 """
 
 from __future__ import annotations
