@@ -15,7 +15,7 @@ REQUESTS = [
     [{"role": "system", "content": ASK}],
 ]
 IDS = ["a", "b", "c"]
-KEEPS_WORDS = [*PERTURBATIONS.keys() - {"typos", "option_letters"}]
+KEEPS_WORDS = [name for name in PERTURBATIONS if name not in ("typos", "option_letters")]
 
 
 @pytest.mark.parametrize("name", PERTURBATIONS)
