@@ -128,6 +128,7 @@ class Gateway:
         client: str | None = None,
         lot: str | None = None,
         notes: Sequence[str] = (),
+        can_hold: bool = True,
     ) -> Visit:
         """Decide on a request.
 
@@ -152,13 +153,16 @@ class Gateway:
             or it would choose its luck too.
         notes : sequence of str
             What came and was left out, for the log.
+        can_hold : bool, default True
+            Whether the gateway can hold back this request's answer where it is streamed.
         """
         when, started = datetime.now(UTC), time.perf_counter()
         # Decision and policy come from one bundle, whatever is exchanged meanwhile.
         router, messages, tools = self.router.current, messages_of(body), tools_of(body)
         asked_messages, streamed = [] if messages is None else messages, bool(body.get("stream"))
         # What is streamed past the check is decided by the request alone.
-        checked = not streamed or router.policy.fallback.streaming == "buffer"
+        is_held = can_hold and router.policy.fallback.streaming == "buffer"
+        checked = not streamed or is_held
         stepping, held = self._find_session(router.policy, messages, session, client)
         decision = router.decide(
             asked_messages,
@@ -193,6 +197,7 @@ class Gateway:
             messages=self._loggable(messages),
             tools=self._loggable_tools(tools),
             streamed=streamed,
+            can_hold=can_hold,
             notes=tuple(notes),
             session=stepping,
         )

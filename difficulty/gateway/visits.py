@@ -107,6 +107,8 @@ class Visit:
     messages: tuple[Mapping[str, Any], ...] | None
     tools: tuple[Mapping[str, Any], ...] | None = None
     streamed: bool = False
+    can_hold: bool = True
+    """Whether a stream may be held back until it is checked."""
     calls: list[Call] = field(default_factory=list)
     fallback: FallbackCause | None = None
     escalation: Escalation | None = None
@@ -138,7 +140,8 @@ class Visit:
     @property
     def is_checked(self) -> bool:
         """Whether the client gets a cheap answer only after the learned check."""
-        return not self.streamed or self.policy.fallback.streaming == "buffer"
+        is_held = self.can_hold and self.policy.fallback.streaming == "buffer"
+        return not self.streamed or is_held
 
     @property
     def session_route(self) -> Route:

@@ -32,11 +32,13 @@ from difficulty.gateway.clients import read_said
 from difficulty.gateway.requests import Gateway, Visits
 from difficulty.gateway.settings import GatewaySettings, build_gateway, parse_settings
 from difficulty.gateway.visits import Routed, Visit, other
+from difficulty.integrations.litellm_forms import CALL_FORMS
 from difficulty.integrations.litellm_reply import Reply, count_chars
 from difficulty.integrations.litellm_request import (
     MARK,
     Mark,
     as_mapping,
+    find_metadata,
     headers_of,
     read_client,
     read_mark,
@@ -61,7 +63,6 @@ _TRUTH = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(
     ("0", "false", "no", "off"), False
 )
 """What a variable may spell for a setting that is true or false."""
-_ROUTED_CALLS = {"completion", "acompletion"}
 # What the call says itself, and what must not make it retry or fall back once more.
 _NOT_PASSED_ON = {
     "model",
@@ -141,11 +142,12 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         self, user_api_key_dict: Any, cache: Any, data: dict[str, Any], call_type: str
     ) -> dict[str, Any] | None:
         """Decide on a request for a routed model; in the mode ``hook`` name the model."""
-        if call_type not in _ROUTED_CALLS or data.get("model") not in self.settings.models:
+        form = CALL_FORMS.get(call_type)
+        if form is None or data.get("model") not in self.settings.models:
             return None
-        if not isinstance(data.get("metadata"), dict):
-            data["metadata"] = {}
-        metadata = data["metadata"]
+        if not isinstance(data.get(form.metadata), dict):
+            data[form.metadata] = {}
+        metadata = data[form.metadata]
         call_id, sent_id = data.get("litellm_call_id"), read_sent_id(data)
         said = read_said(metadata | {"id": sent_id}, allowed=self.settings.client_may_set)
         # The proxy's own, that its other logs have too, unless a client made it.
@@ -160,6 +162,7 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             client=read_client(user_api_key_dict, data),
             lot=own_id,
             notes=said.notes,
+            can_hold=form.is_chat,
         )
         metadata[MARK] = Mark(
             visit=self.visits.add(visit),
@@ -167,6 +170,7 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             bundle=visit.decision.bundle_version,
             route=visit.route,
             reason=visit.decision.reason,
+            form=call_type,
         )
         if self.settings.mode == "hook":
             data["model"] = self._groups[visit.route]
@@ -194,7 +198,7 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         self, data: dict[str, Any], user_api_key_dict: Any, response: Any
     ) -> Any:
         """Check an answer, call the frontier model when it fails, and log."""
-        visit = self._find_visit(data.get("metadata"))
+        visit = self._find_visit(find_metadata(data))
         if visit is None:
             return None
         try:
@@ -216,7 +220,7 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         traceback_str: str | None = None,
     ) -> None:
         """Log a request that got no answer."""
-        visit = self._find_visit(request_data.get("metadata"))
+        visit = self._find_visit(find_metadata(request_data))
         if visit is not None:
             self.gateway.note(visit, _find_role(visit), error=_name_error(original_exception))
             visit.ended = time.perf_counter()
@@ -226,7 +230,7 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         self, user_api_key_dict: Any, response: Any, request_data: dict[str, Any]
     ) -> AsyncGenerator[Any, None]:
         """Send a stream on, or hold it back until it is checked; log at its end."""
-        visit = self._find_visit(request_data.get("metadata"))
+        visit = self._find_visit(find_metadata(request_data))
         if visit is None:
             async for chunk in response:
                 yield chunk
@@ -236,7 +240,7 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         is_checked = visit.route == "cheap" and visit.fallback is None
         chunks = (
             self._hold_back(visit, response, request_data)
-            if is_checked and visit.policy.fallback.streaming == "buffer"
+            if is_checked and visit.can_hold and visit.policy.fallback.streaming == "buffer"
             else self._pass_on(visit, response, aiter(response), [])
         )
         try:
@@ -261,7 +265,7 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         litellm_call_info: Any = None,
     ) -> dict[str, str] | None:
         """Tell the client what was decided."""
-        return headers_of(read_mark(data.get("metadata"))) or None
+        return headers_of(read_mark(find_metadata(data))) or None
 
     async def _pass_on(
         self, visit: Visit, response: Any, stream: AsyncIterator[Any], held: list[Any]
@@ -399,21 +403,23 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             raise RuntimeError("the proxy has no models")
         # By the names of the client's body: LiteLLM has put more into ``data`` by now.
         body = (data.get("proxy_server_request") or {}).get("body") or {}
+        known = find_metadata(data)
+        form = CALL_FORMS[read_mark(known).get("form", "acompletion")]
         options = {
             name: data[name]
             for name in ("messages", *body)
-            if name in data and name not in _NOT_PASSED_ON
+            if name in data and name not in (*_NOT_PASSED_ON, form.metadata)
         }
         metadata = {
             name: value
-            for name, value in data["metadata"].items()
+            for name, value in known.items()
             if name not in (MARK, "user_api_key_budget_reservation")
         }
         if stream:
             options["stream_options"] = data.get("stream_options")
-        return await llm_router.acompletion(
-            model=self._groups[side], metadata=metadata, stream=stream, **options
-        )
+        call = getattr(llm_router, form.method)
+        options |= {"stream": stream, form.metadata: metadata}
+        return await call(model=self._groups[side], **options)
 
     async def _note(
         self, visit: Visit, role: CallRole, reply: Reply, *, since: float, advisory: bool = False
@@ -433,7 +439,7 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
     def _end(self, visit: Visit, data: dict[str, Any]) -> None:
         """Log a request that was answered, after its shadow call where it has one."""
         visit.ended = visit.ended or time.perf_counter()
-        mark = read_mark(data.get("metadata"))
+        mark = read_mark(find_metadata(data))
         mark |= {"route": visit.route, "reason": visit.reason, "fallback": visit.fallback or ""}
         if visit.escalation is not None:
             mark["check"] = visit.escalation.reason
@@ -457,7 +463,7 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             visit.reason = "gateway"
 
     def _note_failure(self, kwargs: Mapping[str, Any], error: Exception) -> None:
-        visit = self._find_visit(kwargs.get("metadata"))
+        visit = self._find_visit(find_metadata(kwargs))
         if visit is not None and visit.route == "cheap" and visit.fallback is None:
             visit.fallback = _find_cause(error)
             self.gateway.note(

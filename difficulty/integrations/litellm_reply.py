@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, cast
 
 from difficulty.answers.answer import Answer
 from difficulty.gateway.visits import Usage
+from difficulty.integrations.litellm_forms import as_completion, read_events
 from difficulty.integrations.litellm_request import as_mapping
 from difficulty.request import read_count
 
@@ -23,7 +24,7 @@ class Reply(NamedTuple):
     @classmethod
     def of(cls, response: Any) -> Reply:
         """Read a whole response."""
-        return cls(_dump(response), _is_hit(response))
+        return cls(as_completion(_dump(response)), _is_hit(response))
 
     @classmethod
     def of_stream(
@@ -31,6 +32,8 @@ class Reply(NamedTuple):
     ) -> Reply:
         """Put together what a stream's chunks make up; ``build`` makes a response of them."""
         try:
+            if (events := read_events(chunks)) is not None:
+                return cls(as_completion(events), _is_hit(stream))
             body = dict(_dump(build(chunks) if chunks else None))
         except Exception:  # of chunks that make no answer
             body = {}

@@ -26,6 +26,14 @@ def read_mark(metadata: Any) -> dict[str, Any]:
     return mark if isinstance(mark, Mark) else {}
 
 
+def find_metadata(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the metadata of a request that have its mark; LiteLLM keeps its own under two names,
+    by the API. Where neither has one, those of a chat.
+    """
+    both = (as_mapping(data.get(name)) for name in ("metadata", "litellm_metadata"))
+    return next(filter(read_mark, both), as_mapping(data.get("metadata")))
+
+
 def headers_of(mark: Mapping[str, Any]) -> dict[str, str]:
     """Return what the client is told of a decision, as headers can hold it: printable ASCII."""
     return {
@@ -48,7 +56,7 @@ def read_session(data: Mapping[str, Any]) -> str | None:
     """Return the client's id of the session that a request belongs to: ``metadata.session_id``, or
     what LiteLLM read from its headers. An id that LiteLLM made up for this one request is none.
     """
-    metadata = as_mapping(data.get("metadata"))
+    metadata = as_mapping(data.get("metadata")) | as_mapping(data.get("litellm_metadata"))
     if metadata.get(_GENERATED):
         return None
     return read_text(metadata.get("session_id")) or read_text(data.get("litellm_session_id"))

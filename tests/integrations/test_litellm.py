@@ -214,26 +214,26 @@ OTHER_FORMS = {
 
 
 @pytest.mark.parametrize("path", OTHER_FORMS)
-@pytest.mark.parametrize(("mode", "routed"), [("auto_router", "cheap"), ("hook", "frontier")])
-def test_other_forms_are_routed_by_the_auto_router_alone_and_not_logged(
-    running, mode, routed, path
-):
-    """The gateway's part is chat completions. The hook leaves the model that stands for the
-    frontier one.
-    """
+@pytest.mark.parametrize("mode", ["auto_router", "hook"])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_other_forms_are_decided_checked_and_logged_as_a_chat(running, mode, path, stream):
+    """The hook is handed the body as the client sent it: the route is that of its text."""
     proxy, before = running[mode].proxy, running[mode].ids()
-    body = {"model": "auto", **OTHER_FORMS[path]}
     reply = httpx.post(
         f"{proxy.url}{path}",
-        json=body,
+        json={"model": "auto", "stream": stream, **OTHER_FORMS[path]},
         headers={"authorization": f"Bearer {proxy.key}"},
         timeout=60,
         trust_env=False,
     )
-    assert (reply.status_code, f"An answer of the {routed} model." in reply.text) == (200, True)
-    assert not [name for name in reply.headers if name.startswith("x-difficulty")]
-    _, event = running[mode].ask()
-    assert running[mode].ids() - before == {event.id}
+    assert reply.status_code == 200
+    (name,) = {reply.headers["x-difficulty-id"]}
+    (event,) = running[mode].events([name])
+    assert running[mode].ids() - before == {name}
+    assert (event.policy_route, event.reason, event.outcome) == ("cheap", "easy_task", "answered")
+    assert [message["content"] for message in event.messages] == ["Hello"]
+    (call,) = (call for call in event.calls if call.role == "answer")
+    assert (call.error, call.passed) == (None, True)
 
 
 IMAGE = [
