@@ -56,7 +56,7 @@ def read_session(data: Mapping[str, Any]) -> str | None:
     """Return the client's id of the session that a request belongs to: ``metadata.session_id``, or
     what LiteLLM read from its headers. An id that LiteLLM made up for this one request is none.
     """
-    metadata = as_mapping(data.get("metadata")) | as_mapping(data.get("litellm_metadata"))
+    metadata = {**as_mapping(data.get("metadata")), **as_mapping(data.get("litellm_metadata"))}
     if metadata.get(_GENERATED):
         return None
     return read_text(metadata.get("session_id")) or read_text(data.get("litellm_session_id"))

@@ -102,12 +102,14 @@ def app(known: dict[str, tuple[dict[str, Any], Known]]) -> Starlette:
 
 
 async def _respond(request: Request) -> Response:
-    """Answer in the form of the Responses API, which LiteLLM may call for other forms too; always
-    well.
+    """Answer in the form of the Responses API, which LiteLLM may call for other forms too; well,
+    unless the cheap model is told to refuse.
     """
+    side, body = request.path_params["side"], await request.json()
+    is_refused = side == "cheap" and "Please refuse." in json.dumps(body.get("input"))
     said = {
         "type": "output_text",
-        "text": f"An answer of the {request.path_params['side']} model.",
+        "text": "I cannot help with that." if is_refused else f"An answer of the {side} model.",
         "annotations": [],
     }
     message = {
@@ -121,10 +123,34 @@ async def _respond(request: Request) -> Response:
         "id": "resp-1",
         "object": "response",
         "created_at": int(time.time()),
-        "model": (await request.json()).get("model"),
+        "model": body.get("model"),
     }
     usage = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
-    return JSONResponse(form | {"status": "completed", "output": [message], "usage": usage})
+    whole = form | {"status": "completed", "output": [message], "usage": usage}
+    if body.get("stream"):
+        return StreamingResponse(_events(whole), media_type="text/event-stream")
+    return JSONResponse(whole)
+
+
+async def _events(whole: dict[str, Any]) -> AsyncIterator[str]:
+    """Yield the events of a response with one text."""
+    (message,) = whole["output"]
+    (said,) = message["content"]
+    place = {"output_index": 0, "item_id": message["id"]}
+    part = place | {"content_index": 0}
+    begun = message | {"status": "in_progress", "content": []}
+    events = [
+        {"type": "response.created", "response": whole | {"status": "in_progress", "output": []}},
+        {"type": "response.output_item.added", "output_index": 0, "item": begun},
+        {"type": "response.content_part.added", **part, "part": said | {"text": ""}},
+        {"type": "response.output_text.delta", **part, "delta": said["text"]},
+        {"type": "response.output_text.done", **part, "text": said["text"]},
+        {"type": "response.content_part.done", **part, "part": said},
+        {"type": "response.output_item.done", "output_index": 0, "item": message},
+        {"type": "response.completed", "response": whole},
+    ]
+    for number, event in enumerate(events):
+        yield f"event: {event['type']}\ndata: {json.dumps(event | {'sequence_number': number})}\n\n"
 
 
 def _answer(

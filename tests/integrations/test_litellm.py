@@ -236,6 +236,28 @@ def test_other_forms_are_decided_checked_and_logged_as_a_chat(running, mode, pat
     assert (call.error, call.passed) == (None, True)
 
 
+@pytest.mark.parametrize("path", OTHER_FORMS)
+def test_answer_that_fails_falls_back_in_the_form_of_its_api(auto, path):
+    asked = OTHER_FORMS[path]
+    said = {"input": "Please refuse."} if "input" in asked else {}
+    said = said or {"messages": [{"role": "user", "content": "Please refuse."}]}
+    reply = httpx.post(
+        f"{auto.proxy.url}{path}",
+        json={"model": "auto", **asked, **said},
+        headers={"authorization": f"Bearer {auto.proxy.key}"},
+        timeout=60,
+        trust_env=False,
+    )
+    (event,) = auto.events([reply.headers["x-difficulty-id"]])
+    assert (reply.status_code, event.fallback) == (200, "validation")
+    assert [(call.role, call.passed) for call in event.calls] == [
+        ("answer", False),
+        ("fallback", True),
+    ]
+    assert "An answer of the frontier model." in reply.text
+    assert ("content" if path == "/v1/messages" else "output") in reply.json()
+
+
 IMAGE = [
     {
         "role": "user",
