@@ -49,7 +49,6 @@ const BAD = {
   'nothing': null,
   'an empty text': '',
   'white space': ' \n\t\u3000',
-  'an image only': [{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'https://example.com/a.png' } }] }],
   'a message that is no object': ['Hi'],
   'content that is a number': [{ role: 'user', content: 7 }],
   'tool calls that are a number': [{ role: 'user', content: 'Hi', tool_calls: 5 }],
@@ -75,9 +74,11 @@ test('a graph that fails at run time sends the request to the frontier model', a
 
 test('odd and long requests are decided', async () => {
   for (const text of ['a\u0000b', '\ud83d', '\ud83d\ude00'.repeat(3), 'word '.repeat(2_000_000)]) {
-    const decision = await router.decide(text);
+    const { decision } = await router.consider(text, { eligible: false });
     assert.notEqual(decision.difficulty_score, null);
   }
+  const long = await router.decide('word '.repeat(2_000_000));
+  assert.deepEqual([long.route, long.reason, long.ineligible], ['frontier', 'ineligible', ['cheap.context_window']]);
 });
 
 test('decisions side by side are those one by one', async () => {
