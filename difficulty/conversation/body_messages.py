@@ -48,6 +48,8 @@ def tools_of(body: Mapping[str, Any]) -> Any:
         tools = body["toolConfig"].get("tools")
     if not tools and body.get("functions"):
         tools = body["functions"]
+    if not tools:
+        return None
     if not is_list(tools) or all(map(_is_usual, tools)):
         return tools
     return [usual for tool in tools for usual in _usual(tool)]

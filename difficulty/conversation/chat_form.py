@@ -102,7 +102,8 @@ def _call(block: Message) -> Message:
         "name": block.get("name"),
         "arguments": block.get("input") if arguments is None else arguments,
     }
-    identity = block.get("call_id") or block.get("id")
+    named = (block.get(name) for name in ("call_id", "id"))
+    identity = next((each for each in named if isinstance(each, str) and each), None)
     return {"id": identity, "type": "function", "function": function}
 
 

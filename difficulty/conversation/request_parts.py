@@ -125,7 +125,7 @@ def read_parts(messages: str | Sequence[Mapping[str, Any]]) -> tuple[RequestPart
 
 def _parts_of(message: Mapping[str, Any], names: dict[str, str]) -> Iterator[RequestPart]:
     kind, said = message.get("type"), message.get("role")
-    if said is None and isinstance(kind, str) and kind != "message":
+    if said is None and isinstance(kind, str) and kind not in ("", "message"):
         yield from _block(message, "user", names)  # an item of its own
         return
     role: Role = _ROLES.get(said, "user") if isinstance(said, str) else "user"
@@ -210,7 +210,7 @@ def _call(call: object, names: dict[str, str]) -> Iterator[RequestPart]:
         yield RequestPart("unknown", "assistant", 0)
         return
     identity = form.get("call_id") or form.get("id")
-    if name and isinstance(identity, str):
+    if name and identity and isinstance(identity, str):
         names[identity] = name
     yield RequestPart("call", "assistant", 0, f"{name}({_written(arguments)})", name)
 

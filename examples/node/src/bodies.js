@@ -24,11 +24,11 @@ export function messagesOf(body) {
  * @returns {unknown} the tools that it offers, each with a `name` or a `function`; what is no list as it came
  */
 export function toolsOf(body) {
-  const tools = [body.tools, isObject(body.toolConfig) ? body.toolConfig.tools : null, body.functions].find(offers) ?? body.tools ?? null;
+  const tools = [body.tools, isObject(body.toolConfig) ? body.toolConfig.tools : null, body.functions].find(offers) ?? null;
   return Array.isArray(tools) ? tools.flatMap(usual) : tools;
 }
 
-const offers = (tools) => (Array.isArray(tools) ? tools.length > 0 : Boolean(tools));
+const offers = (tools) => (typeof tools === 'object' && tools !== null ? Object.keys(tools).length > 0 : Boolean(tools));
 const kindOf = (form) => (isObject(form) && typeof form.type === 'string' ? form.type : '');
 const isCall = (block) => CALLS.has(kindOf(block));
 const isResult = (block) => RESULTS.has(kindOf(block));
@@ -68,7 +68,8 @@ function ofBlocks({ tool_calls: own = null, ...beside }, blocks) {
 
 function callOf(block) {
   const called = { name: block.name ?? null, arguments: block.arguments ?? block.input ?? null };
-  return { id: block.call_id || block.id || null, type: 'function', function: called };
+  const id = [block.call_id, block.id].find((each) => typeof each === 'string' && each !== '') ?? null;
+  return { id, type: 'function', function: called };
 }
 
 function resultOf(block) {
