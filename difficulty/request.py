@@ -137,11 +137,14 @@ def read_held(value: object) -> Held | None:
     its fields. Without a route it says nothing; of the rest, what is no such value is not known.
     """
     if isinstance(value, Held):
-        form: Mapping[str, Any] = value._asdict()
-    elif isinstance(value, Mapping):
-        form = value
-    else:
+        return _held_of(value._asdict())
+    try:
+        return _held_of(value) if isinstance(value, Mapping) else None
+    except Exception:  # of a class of the caller's
         return None
+
+
+def _held_of(form: Mapping[str, Any]) -> Held | None:
     route = form.get("route")
     if not isinstance(route, str) or route not in get_args(Route):
         return None

@@ -180,7 +180,8 @@ def ship(
     print_shipped(shipped)
     for sentence in (*exit_sentences(shipped.evaluation.early, judged="test"), *shipped.notes):
         say(sentence)
-    if advice:
+    # That nothing is set is not said where the user or the recipe did.
+    if advice and (advice.recommended or not shipped.bundle.policy.min_familiarity):
         say(advice.sentence)
     say(f"wrote {out_path}")
     say_published(out_path)

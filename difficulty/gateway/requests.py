@@ -291,11 +291,14 @@ class Gateway:
         """Return the session of a request, and what is known of it."""
         if policy.stick is None:
             return None, None
-        key = self.sessions.key(messages, session=session, client=client)
-        held = self.sessions.find(key, policy, messages)
-        if held is not None:
-            held = held._replace(switch_cost_usd=price_switch(self.prices, held))
-        return SessionAsked(key, client), held
+        for key, stays in self.sessions.keys(messages, session=session, client=client):
+            held = self.sessions.find(key, policy, messages)
+            if held is not None:
+                held = held._replace(switch_cost_usd=price_switch(self.prices, held))
+                asked = SessionAsked(key, client) if stays else SessionAsked(None, client, key)
+                return asked, held
+        named = self.sessions.key(messages, session=session, client=client)
+        return SessionAsked(named, client), None
 
     def _note_step(self, visit: Visit, asked: SessionAsked) -> None:
         """Remember where a session is after a step that was answered."""
@@ -310,10 +313,10 @@ class Gateway:
         call = calls[-1] if calls else None
         # What the gateway's own cache answered, the provider has not read.
         if call is None or call.cache_hit:
-            self.sessions.note(key, visit.policy, route)
+            self.sessions.note(key, visit.policy, route, after=asked.after)
         else:
             tokens = {"prompt": call.prompt_tokens, "cached": call.cached_tokens}
-            self.sessions.note(key, visit.policy, route, **tokens)
+            self.sessions.note(key, visit.policy, route, **tokens, after=asked.after)
 
     def _find_checker(self, policy: Policy) -> Checker:
         """Return a policy's validators, built with the first request after a bundle's change."""

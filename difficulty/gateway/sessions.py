@@ -1,11 +1,12 @@
 """What a gateway remembers of sessions: the route that each was on last, for as long as a provider
 may have its prompt in a cache.
 
-A session is found by the id that the client names it by, and else by how its conversation began:
-all messages up to the model's first answer, which is that of one conversation alone where the model
-called a tool or said more than a word. A request without an id and without an answer in it begins a
-session; one whose first answer comes back changed (cut, trimmed) is not found, so it is decided
-alone.
+A session is found by the id that the client names it by, and else by an answer that went out
+through here: by all messages up to the first one of the conversation, and where that is none of
+ours (examples in the prompt, a greeting, which all conversations of an application begin with), by
+all messages up to the last. Each is that of one conversation alone where the model called a tool or
+said more than a word. A request without an id of which neither is known begins a session; one whose
+answers come back changed (cut, trimmed) is not found, so it is decided alone.
 
 Keys are keyed hashes of the client and of that, so that an id that another client sends too is
 another session, and nothing that clients sent is kept. Each process remembers its own, at most
@@ -18,7 +19,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -82,7 +83,8 @@ class Sessions:
         client: str | None,
         answer: Answer | None = None,
     ) -> bytes | None:
-        """Return what a session is kept under; ``None`` where nothing tells it from others yet.
+        """Return what a session is kept under from this request on; ``None`` where nothing tells
+        it from others.
 
         Parameters
         ----------
@@ -93,15 +95,34 @@ class Sessions:
         client : str, optional
             Whose it is: whatever the server knows the client by.
         answer : Answer, optional
-            What the model said to these messages, once it has.
+            What the model said to these messages; without an id nothing is told before.
         """
         if session:
             return self._hash("id", client or "", session)
         try:
-            beginning = _read_beginning(messages, answer)
+            said = None if answer is None else _read_answered(messages, answer)
         except Exception:  # of what a client sent
             return None
-        return None if beginning is None else self._hash("began", client or "", beginning)
+        return None if said is None else self._hash("said", client or "", said)
+
+    def keys(
+        self, messages: object, *, session: str | None, client: str | None
+    ) -> Iterator[tuple[bytes, bool]]:
+        """Yield what the session of a request may be kept under, the likeliest first, and whether
+        its next steps are found by the same; arguments as in :meth:`key`.
+        """
+        if session:
+            yield self._hash("id", client or "", session), True
+            return
+        try:
+            roles = _roles(messages)
+            places = [place for place, role in enumerate(roles) if role == "assistant"]
+            # Of a long conversation the first answer is quick to hash, so the last comes after it.
+            for place in dict.fromkeys((*places[:1], *places[-1:])):
+                if (said := _joined(messages[: place + 1])) is not None:  # type: ignore[index]
+                    yield self._hash("said", client or "", said), place == places[0]
+        except Exception:  # of what a client sent
+            return
 
     def find(self, key: bytes | None, policy: Policy, messages: object) -> Held | None:
         """Return what is known of the session of a request; ``None`` where there is none, or its
@@ -128,6 +149,7 @@ class Sessions:
         *,
         prompt: int | None = None,
         cached: int | None = None,
+        after: bytes | None = None,
     ) -> None:
         """Note a step that was answered.
 
@@ -141,10 +163,14 @@ class Sessions:
         prompt, cached : int, optional
             Tokens of the prompt of that route's call, and those that the provider read from its
             cache, where it says so.
+        after : bytes, optional
+            What the step before was kept under, where that is another.
         """
         model, now = _name_model(policy, route), self._clock()
         with self._lock:
             before = self._states.pop(key, None)
+            if before is None and after is not None:  # which stays: it may be answered again
+                before = self._states.get(after)
             stays = before is not None and (before.route, before.model) == (route, model)
             if prompt is None:  # that model was not called in this step, or did not say
                 tokens = before.cached_tokens if before is not None and stays else None
@@ -190,19 +216,23 @@ def _expect_cached(prompt: int, cached: int | None, *, is_first: bool) -> int | 
     return prompt if is_first or cached > 0 else 0
 
 
-def _read_beginning(messages: object, answer: Answer | None) -> str | None:
-    """Return a conversation up to the model's first answer; ``None`` where there is none."""
+def _roles(messages: object) -> list[object]:
+    """Return the roles of messages; none where one is no message."""
     if not isinstance(messages, Sequence) or isinstance(messages, str | bytes):
-        return None
+        return []
     roles = [message.get("role") for message in messages if isinstance(message, Mapping)]
-    if len(roles) < len(messages):
+    return roles if len(roles) == len(messages) else []
+
+
+def _read_answered(messages: object, answer: Answer) -> str | None:
+    """Return messages with what the model said to them; ``None`` where that tells nothing."""
+    if not _roles(messages):
         return None
-    if "assistant" in roles:
-        begun: list[Mapping[str, Any]] = [*messages[: roles.index("assistant") + 1]]
-    elif answer is None:
-        return None
-    else:
-        begun = [*messages, answer.as_message()]
-    first = render([begun[-1]])
+    return _joined([*messages, answer.as_message()])  # type: ignore[misc]
+
+
+def _joined(messages: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return a conversation that ends with an answer; ``None`` where that one is empty."""
+    last = render([messages[-1]])
     # Apart, so that an answer is not taken for the end of a question.
-    return f"{render(begun[:-1])}\0{first}" if first.strip() else None
+    return f"{render(messages[:-1])}\0{last}" if last.strip() else None

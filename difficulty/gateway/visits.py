@@ -80,8 +80,10 @@ class SessionAsked(NamedTuple):
     """By what a session is found."""
 
     key: bytes | None
-    """``None``: by its first answer, which is still to come."""
+    """``None``: by its answer, which is still to come."""
     client: str | None
+    after: bytes | None = None
+    """By what its last step was found, where that is another."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

@@ -119,13 +119,15 @@ class _Drawing:
         return self._estimate(value, np.zeros(0), support)
 
     def mean(self, values: FloatArray) -> Estimate:
-        """Return a mean."""
+        """Return the mean of a change of shares."""
 
         def statistic(weight: FloatArray) -> FloatArray:
             return np.asarray((weight @ values) / weight.sum(axis=-1))
 
         value = float(statistic(self.weight[None, :])[0])
-        return self._estimate(value, self.draw(statistic), self._support(values, value))
+        support = self._support(values, value)
+        bounded = replace(support, bounds=(-1.0, 1.0)) if support else None
+        return self._estimate(value, self.draw(statistic), bounded)
 
     def draw(self, statistic: _Statistic) -> FloatArray:
         """Return a statistic of weights in each draw."""

@@ -16,15 +16,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import ceil, floor, nextafter
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
 from difficulty.form import Record
-from difficulty.request import Request
+from difficulty.request import Request, read_held
 from difficulty.request_numbers import NUMBERS, NumberedIds, numbered, with_first
 from difficulty.routes import Route
+from difficulty.runtime.rule import Ruling
 from difficulty.runtime.scorer import Encoded, Score, describe, kept
+from difficulty.runtime.sticking import hold, is_held
 from difficulty.runtime.text_spans import Span, by_message, message_spans, split, without
 from difficulty.text import one_line
 
@@ -44,6 +47,8 @@ _MOST_TASKS = 64
 _LONGEST_QUOTE = 160
 _BY_RULE = ("easy_task", "hard_task", "ineligible")
 _DIGITS = 7  # those that float32 has
+_STEPS = 10_000
+"""Thresholds are named in steps of a ten-thousandth."""
 
 Lever = Literal["threshold", "part", "parts", "task", "tokens", "familiarity", "session", "text"]
 
@@ -338,13 +343,15 @@ class _Inquiry:
             yield from self._change_of_rule()
         elif decision.reason == "unfamiliar":
             bound = self.router.policy.min_familiarity
-            if score.difficulty_score <= decision.threshold:
+            if self._route_at(decision.threshold) == "cheap":
+                # Rounded down, or the bound that is named would still be above it.
+                most = floor((score.familiarity or 0.0) * _STEPS) / _STEPS
                 yield DecisionChange(
                     by="familiarity",
                     route="cheap",
-                    sentence=f"a familiarity of {bound:.3f} or more, or a min_familiarity of at"
-                    f" most {score.familiarity or 0:.3f}: the score of"
-                    f" {score.difficulty_score:.4f} is within the threshold",
+                    sentence=f"a familiarity of {bound:g} or more, or a min_familiarity of at"
+                    f" most {most:g}: the score of"
+                    f" {score.difficulty_score:.4f} would keep it cheap",
                 )
         elif decision.reason == "stick":
             yield DecisionChange(
@@ -353,41 +360,66 @@ class _Inquiry:
                 sentence=f"no session that goes on: the score of {score.difficulty_score:.4f}"
                 f" against the threshold of {decision.threshold:.4f} decides",
             )
-        else:
-            yield self._change_of_threshold()
+        if not self.by_rule and decision.reason != "unfamiliar":
+            yield from self._change_of_threshold()
         yield from self._change_of_parts(parts)
         yield from self._change_of_task()
 
-    def _change_of_threshold(self) -> DecisionChange:
+    def _route_at(self, threshold: float) -> Route:
+        """Return the route that the score and the session would have by another threshold."""
+        score, stick = self.whole.score.difficulty_score, self.router.policy.stick
+        alone = (
+            Ruling("frontier", "above_threshold")
+            if score > threshold
+            else Ruling("cheap", "within_threshold")
+        )
+        held = read_held(self.request.held)
+        return hold(stick, held, alone, score=score, threshold=threshold).route
+
+    def _session_shift(self) -> float:
+        """Return how far from the score the threshold turns the route, for its session's sake."""
+        stick, held = self.router.policy.stick, read_held(self.request.held)
+        if stick is None or held is None or not is_held(stick, held):
+            return 0.0
+        return stick.back if held.route == "frontier" else -stick.margin
+
+    def _change_of_threshold(self) -> Iterator[DecisionChange]:
         score, cut = self.whole.score.difficulty_score, self.decision.threshold
-        if (score > cut) != (self.decision.route == "frontier"):
-            # Only where the small graph decided, and the scorer would not have.
-            return DecisionChange(
-                by="threshold",
-                route=_other(self.decision.route),
-                sentence=f"no early exit: the scorer says {score:.4f}, on the other side of the"
-                f" threshold of {cut:.4f}",
-            )
-        way = (
-            f"a threshold of {score:.4f} or more"
-            if self.decision.route == "frontier"
-            else f"a threshold below {score:.4f}"
-        )
-        return DecisionChange(
-            by="threshold",
-            route=_other(self.decision.route),
-            sentence=f"{way}, {abs(score - cut):.4f} from the present {cut:.4f}",
-        )
+        route, other = self.decision.route, _other(self.decision.route)
+        if self.decision.scored_by == "early" and (score > cut) != (route == "frontier"):
+            # The small graph decided, and the scorer would not have.
+            if self._route_at(cut) == other:
+                yield DecisionChange(
+                    by="threshold",
+                    route=other,
+                    sentence=f"no early exit: the scorer says {score:.4f}, on the other side of the"
+                    f" threshold of {cut:.4f}",
+                )
+            return
+        turns = score + self._session_shift()
+        # Rounded so that what is said holds of each threshold that it names.
+        steps = ceil(turns * _STEPS) if route == "frontier" else floor(turns * _STEPS)
+        for step in (steps, steps + (1 if route == "frontier" else -1)):  # of float64's last digit
+            named = step / _STEPS
+            asked = named if route == "frontier" else nextafter(named, 0.0)
+            if 0.0 < named <= 1.0 and self._route_at(asked) == other:
+                way = f"of {named:.4f} or more" if route == "frontier" else f"below {named:.4f}"
+                far = f"{abs(named - cut):.4f} from the present {cut:.4f}"
+                yield DecisionChange(
+                    by="threshold", route=other, sentence=f"a threshold {way}, {far}"
+                )
+                return
 
     def _change_of_rule(self) -> Iterator[DecisionChange]:
         """What the score would decide, were the rule not there or the request a longer one."""
         policy, score = self.router.policy, self.whole.score.difficulty_score
-        if self.decision.reason == "easy_task" and score > self.decision.threshold:
+        at_length = self._route_at(self.decision.threshold)
+        if self.decision.reason == "easy_task" and at_length == "frontier":
             yield DecisionChange(
                 by="tokens",
                 route="frontier",
                 sentence=f"{policy.max_cheap_tokens:,} tokens or more: then the score decides, and"
-                f" {score:.4f} is above the threshold of {self.decision.threshold:.4f}",
+                f" {score:.4f} against the threshold of {self.decision.threshold:.4f} sends it on",
             )
 
     def _change_of_parts(self, parts: Sequence[PartPush]) -> Iterator[DecisionChange]:

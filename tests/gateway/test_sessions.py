@@ -100,6 +100,26 @@ def test_session_without_an_id_is_found_by_how_it_began():
     assert len(gateway.sessions) == 1
 
 
+def test_conversations_that_begin_with_the_same_answer_do_not_mix():
+    """A greeting, or examples in the prompt: all conversations of an application have them."""
+    gateway, known = gateway_of(), {"client": "c"}
+    greeting = [{"role": "system", "content": "s"}, {"role": "assistant", "content": "Hello!"}]
+    first = [*greeting, {"role": "user", "content": "w100"}]
+    assert step(gateway, "w100", messages=first, answer="w4 w5", **known).held_on is None
+    other = [*greeting, {"role": "user", "content": "w130"}]
+    assert step(gateway, "w130", messages=other, **known).held_on is None
+    # Each step finds the one before by that one's answer.
+    said = {"role": "assistant", "content": "w4 w5"}
+    second = [*first, said, {"role": "user", "content": "w130"}]
+    event = step(gateway, "x", messages=second, answer="w6 w7", **known)
+    assert event.held_on == "cheap"
+    third = [*second, {"role": "assistant", "content": "w6 w7"}, {"role": "user", "content": "w8"}]
+    found = gateway.open({"messages": third}, id="x", **known)
+    assert found.decision.held_on == "cheap"
+    # And the second may be asked again.
+    assert gateway.open({"messages": second}, id="x", **known).decision.held_on == "cheap"
+
+
 def test_first_answer_that_calls_a_tool_finds_the_loop_again():
     gateway = gateway_of({"stick": {"within": "loop", "margin": 0.5}})
     asked = [{"role": "user", "content": "w100"}]

@@ -1,6 +1,7 @@
 """Explanations: occlusion agrees with scores by hand, and says what would change a decision."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -181,6 +182,28 @@ def test_session_that_is_held_is_named():
     why = router.explain(TEXT, held=Held("cheap"))
     assert why.decision.reason == "stick"
     assert changes_by(why)["session"].route == "frontier"
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.03, 0.1, 1.0])
+@pytest.mark.parametrize("held", [None, "cheap", "frontier"])
+def test_threshold_that_is_named_does_turn_the_route(margin, held):
+    """At its end and far from it, whatever the session is on, and rounded on the safe side."""
+    session = held and Held(held)
+    for text in ("w1", "w30 w73", "w100", "w119 w60", "w150", "w199"):
+        rules_now = rules(stick={"margin": margin}, threshold=0.37)
+        router = router_of(rules_now)
+        why = router.explain(text, held=session)
+        change = next((each for each in why.changes if each.by == "threshold"), None)
+        if change is None:  # no threshold does
+            assert margin == 1.0 or why.difficulty_score < margin + 1e-4 or held == "frontier"
+            tried = [0.0, 0.25, 0.5, 0.75, 1.0]
+        else:
+            named = float(re.search(r"[01]\.\d{4}", change.sentence)[0])
+            tried = [named, 1.0] if "or more" in change.sentence else [named - 1e-9, 0.0]
+        for threshold in tried:
+            other = router_of(rules_now | {"threshold": threshold})
+            route = other.decide(text, held=session).route
+            assert (route == why.decision.route) == (change is None), (text, threshold)
 
 
 def test_early_exit_decides_and_the_scorer_explains():

@@ -27,6 +27,8 @@ from difficulty.traffic.table import Traffic
 
 SCORER_FILES = ("scorer.onnx", "tokenizer.json")
 _SENT = {"cheap": 0.0, "frontier": 1.0}
+_SCORABLE = (*BY_SCORE, IN_SESSION, "unfamiliar", "easy_task", "hard_task")
+"""Reasons of requests that another policy may decide by their score."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -203,7 +205,13 @@ def within_sessions(
     """
     if policy.stick is None:
         return opinion  # each request is decided alone, whatever the log's policy did
-    unknown = in_session(columns) & np.isin(columns["reason"].astype(str), (*BY_SCORE, IN_SESSION))
+    ruled = [
+        not np.isnan(tokens) and before_scoring(policy, task=task, tokens=int(tokens)) is not None
+        for task, tokens in zip(columns["task"].tolist(), columns["tokens"].tolist(), strict=True)
+    ]
+    # Those too that the log's policy decided by a rule that this one does not have.
+    unknown = in_session(columns) & np.isin(columns["reason"].astype(str), _SCORABLE)
+    unknown &= ~np.array(ruled, dtype=bool)
     note = (
         "The bundle keeps sessions on their model: requests are taken to begin one where the log"
         " says of no session."
@@ -242,7 +250,7 @@ def _decide(
             return np.nan
     elif verdict := before_scoring(policy, task=task, tokens=int(tokens)):
         return _SENT[verdict.route]
-    if reason not in (*BY_SCORE, IN_SESSION, "unfamiliar", "easy_task", "hard_task"):
+    if reason not in _SCORABLE:
         return _SENT[policy_route]  # no score, or a rule of the gateway's own
     if np.isnan(score):
         return np.nan

@@ -122,7 +122,7 @@ class NearProcess:
             If the other process ended before.
         """
         line = self._told.get()
-        if not line:
+        if not line.endswith(b"\n"):  # nothing, or what it was writing when it ended
             raise self._lost()
         found: Found = json.loads(line)
         return found

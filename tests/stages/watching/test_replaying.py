@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 
 from benchmarks.lib.decision_logs import Service, feedback_rows, write_log
-from difficulty.bundle import read_bundle
+from difficulty.bundle import Policy, read_bundle
 from difficulty.bundle.policy import Exploration
 from difficulty.errors import BundleError, InvalidValueError, LogError
 from difficulty.gateway.visits import explore
 from difficulty.replay.replay_result import read_replay, write_replay
 from difficulty.runtime import Router
 from difficulty.stages.deploying.deployed_policy import change_policy
+from difficulty.stages.watching.replayed_bundle import BundleOpinion, within_sessions
 from difficulty.stages.watching.replaying import OtherCuts, replay_log
 from tests.answer_checks import write_with_check
+from tests.data.make_bundle import POLICY
 from tests.events import WHEN, answer, event_of
 from tests.journey import sample_rows, write_rows
 from tests.versions import SAVED, make_version
@@ -275,6 +277,29 @@ def test_bundle_without_stick_decides_the_steps_of_sessions_alone(journey, tmp_p
     assert replayed["small-3"].overall["frontier_share"].value == 1.0
     unsure = replayed["small-2"].overall["frontier_share"]
     assert (unsure.value, unsure.low, unsure.high) == (None, 0.5, 1.0)
+
+
+def test_step_of_a_session_that_a_rule_decided_hangs_on_the_session_where_no_rule_is_left():
+    reasons = ["hard_task", "hard_task", "unfamiliar", "scorer_error", "hard_task"]
+    columns = {
+        "reason": np.array(reasons),
+        "held_on": np.array(["cheap"] * 4 + [None], dtype=object),
+        "task": np.array(["code", "proofs", None, None, "code"], dtype=object),
+        "tokens": np.full(5, 300.0),
+    }
+    none = np.zeros(5, dtype=bool)
+    opinion = BundleOpinion(
+        sent=np.ones(5),
+        p_cheap_fails=np.full(5, 0.5),
+        p_frontier_fails=np.full(5, 0.5),
+        answer_score=None,
+        seen=none,
+        without_text=none,
+        notes=(),
+    )
+    rules = {"easy_tasks": [], "hard_tasks": ["proofs"], "stick": {"margin": 0.1}}
+    sent = within_sessions(opinion, Policy.parse(POLICY | rules), columns).sent
+    assert np.isnan(sent).tolist() == [True, False, True, False, False]
 
 
 @pytest.fixture(scope="module")
