@@ -343,7 +343,9 @@ class _Inquiry:
             yield from self._change_of_rule()
         elif decision.reason == "unfamiliar":
             bound = self.router.policy.min_familiarity
-            if self._route_at(decision.threshold) == "cheap":
+            # An ask in a medium is unfamiliar too, whatever the bound.
+            is_below = score.familiarity is not None and score.familiarity < bound
+            if is_below and self._route_at(decision.threshold) == "cheap":
                 # Rounded down, or the bound that is named would still be above it.
                 most = floor((score.familiarity or 0.0) * _STEPS) / _STEPS
                 yield DecisionChange(
