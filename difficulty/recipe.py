@@ -34,7 +34,7 @@ _Positive: TypeAlias = Annotated[float, finite, above(0)]
 class TextSettings(Form):
     """From messages to token ids."""
 
-    view: int = 1
+    view: int = 2
     max_chars: Annotated[int, at_least(2)] = 8192
     """Longest text in characters; of longer ones head and tail are kept."""
     max_tokens: Annotated[int, between(2, 16_384)] = 512

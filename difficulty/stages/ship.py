@@ -58,6 +58,10 @@ from difficulty.thresholds.ways import BY_COST, WayWanted
 from difficulty.training.diagnosis import with_suspicion
 from difficulty.training.run import CARRIED_OVER, Run, library_versions
 
+MOST_SET_UNASKED = 0.1
+"""Of ``min_familiarity``: more than a tenth of traffic like the training's is not sent away unless
+somebody wants that.
+"""
 # A version has no dash, so ``support-eu-1`` is version 1 of ``support-eu``.
 _NAME = re.compile(r"^(?P<name>.+?)-(?P<version>\d[\w.]*)$")
 
@@ -403,11 +407,13 @@ def _bounded(
         return replace(rules, min_familiarity=0.0), (f"{note}.",)
     if not bound:
         return replace(rules, min_familiarity=0.0), ()
+    used = min(bound, MOST_SET_UNASKED)
+    more = f"; up to {bound:g} that is so: --min-familiarity {bound:g}" if bound > used else ""
     note = (
-        f"min_familiarity {bound:g} is set: on less familiar requests of tasks that were left out"
-        " of training the score routes no better than chance (--min-familiarity 0: off)"
+        f"min_familiarity {used:g} is set: on less familiar requests of tasks that were left out"
+        f" of training the score routes no better than chance (--min-familiarity 0: off{more})"
     )
-    return replace(rules, min_familiarity=bound), (f"{note}.",)
+    return replace(rules, min_familiarity=used), (f"{note}.",)
 
 
 def _with_stale_shift(policy: Policy, check: ExportedCheck | None) -> Policy:

@@ -32,9 +32,10 @@ def threshold_for_share(curve: PolicyCurve, share: float) -> float:
     if not len(allowed):
         least = np.ceil(1000.0 * reached[0]) / 1000.0  # rounded up, so that it can be reached
         raise NotAttainableError(
-            f"a frontier share of at most {share:g} cannot be reached: tasks that always go to the"
-            f" frontier model are {least:.3f} of the requests. Nearest: share={least:.3f}. Ask for"
-            " that, or take tasks out of hard_tasks."
+            f"a frontier share of at most {share:g} cannot be reached: what goes to the frontier"
+            f" model whatever its score (hard tasks, unfamiliar requests) is {least:.3f} of the"
+            f" requests. Nearest: share={least:.3f}. Ask for that, take tasks out of hard_tasks, or"
+            " lower min_familiarity."
         )
     return float(curve.thresholds[allowed[-1]])
 

@@ -27,7 +27,7 @@ LEAST_SENTENCE = 16
 """A shorter piece is never boilerplate: ``Answer:`` is part of many asks."""
 
 # Kept to ASCII ends of sentences: a line of another script is one piece.
-_SENTENCE = re.compile(r"[^\n]*?(?:[.!?:][ ]+|\n|\Z)")
+_END = re.compile(r"[.!?:] +|\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +124,13 @@ def sentences(text: str) -> Iterator[tuple[int, int, str]]:
     """Yield the pieces of a text that may be boilerplate: begin, end, and the piece without the
     white space around it.
     """
-    for match in _SENTENCE.finditer(text):
-        piece = match.group().strip(" \t\r\n")
+    begin = 0
+    for end in (*(match.end() for match in _END.finditer(text)), len(text)):
+        tail = text[begin:end].rstrip(" \t\r\n")
+        piece = tail.lstrip(" \t\r\n")
         if len(piece) >= LEAST_SENTENCE:
-            start = match.start() + match.group().index(piece)
-            yield start, start + len(piece), piece
+            yield begin + len(tail) - len(piece), begin + len(tail), piece
+        begin = end
 
 
 def salt_of(text: str) -> bytes:

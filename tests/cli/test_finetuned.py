@@ -56,7 +56,7 @@ def test_tuned_recipe_from_traffic_to_verified_bundle(run, journey, sentence_enc
     traffic = Traffic.read(journey.traffic)
     assert made.out_of_fold.ids == traffic.select(traffic.splits() == "fit").ids
     run("ship", "run", "-o", "tuned-1", "--allow-no-signal", code=0)
-    assert "9 files match their hashes" in run("verify", "tuned-1", code=0).out
+    assert "10 files match their hashes" in run("verify", "tuned-1", code=0).out
     assert read_bundle(tmp_path / "tuned-1").manifest.outputs[-1] == "familiarity"
     again = run("train", journey.traffic, "-o", "again", *options, code=0)
     assert again.out == trained.out.replace("wrote run", "wrote again")

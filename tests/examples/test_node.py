@@ -24,6 +24,7 @@ from difficulty.bundle import (
 )
 from difficulty.bundle.policy import AnswerRule, CutOffs, Early
 from difficulty.export.parity import golden_requests
+from difficulty.needs.limits import Eligibility, ModelLimits
 from difficulty.recipe import FeatureSettings, parse_recipe
 from difficulty.request import Request
 from difficulty.request_numbers import read_numbers
@@ -157,6 +158,8 @@ def test_fields_are_those_that_python_reads():
         "CUT_OFFS": CutOffs,
         "ANSWER": AnswerRule,
         "STICK": Stick,
+        "ELIGIBILITY": Eligibility,
+        "LIMITS": ModelLimits,
     }
     assert json.loads(done.stdout) == {
         name: list(model.__dataclass_fields__) for name, model in models.items()
