@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from difficulty.form import Form, at_least, matching
@@ -66,3 +67,10 @@ class Eligibility(Form):
     frontier: ModelLimits = ModelLimits()
     answer_tokens: Annotated[int, at_least(0)] = ANSWER_TOKENS
     """Room for the answer where the request names no ``max_tokens``."""
+
+    @cached_property
+    def least_room(self) -> int:
+        """Tokens that the smaller of the windows leaves for a prompt."""
+        cheap, frontier = self.cheap.context_tokens, self.frontier.context_tokens
+        windows = (UNSTATED_CONTEXT if cheap is None else cheap, frontier)
+        return min(each for each in windows if each is not None) - self.answer_tokens

@@ -16,12 +16,14 @@ from typing import Literal, NamedTuple
 from difficulty.errors import RequestError
 from difficulty.needs import Eligibility, ModelLimits, Needs
 from difficulty.needs.limits import UNSTATED_CONTEXT
-from difficulty.needs.request_needs import MEDIA
+from difficulty.needs.request_needs import MEDIA, MESSAGE_TOKENS
 from difficulty.request import Request
 from difficulty.routes import Route
 
 Takers = Literal["both", "cheap", "frontier", "neither"]
 NOT_STATED = Eligibility()
+_FEW = 64
+_SPEAKERS = ("system", "developer", "user", "assistant")
 
 
 class Taking(NamedTuple):
@@ -38,6 +40,32 @@ class Taking(NamedTuple):
 
 
 BOTH = Taking()
+
+
+def is_plain(eligibility: Eligibility | None, request: Request) -> bool:
+    """Return whether both models take a request by a look at its lengths: a few short messages of
+    text, which most are. Says nothing of others.
+    """
+    messages, given = request.messages, request.tokens
+    if request.tools or request.needs is not None:
+        return False
+    chars = 0
+    if type(messages) is str:
+        chars = len(messages)
+    elif type(messages) is list and len(messages) <= _FEW:
+        for message in messages:
+            # As the usual class alone: what a caller's own does is not known.
+            if type(message) is not dict or len(message) != 2 or "role" not in message:
+                return False
+            content = message.get("content")
+            if type(content) is not str or message["role"] not in _SPEAKERS:
+                return False
+            chars += MESSAGE_TOKENS + len(content)
+    else:
+        return False
+    left = (eligibility or NOT_STATED).least_room
+    # No character has more tokens than four, by either count.
+    return 4 * chars <= left and (given is None or (type(given) is int and 0 <= given <= left))
 
 
 def needs_of(request: Request) -> Needs:

@@ -17,7 +17,7 @@ from difficulty.bundle.trusted import read_trusted
 from difficulty.errors import RequestError, ScoringError
 from difficulty.form import Record
 from difficulty.needs import NOTHING, Needs
-from difficulty.needs.takers import BOTH, Takers, Taking, find_takers, needs_of
+from difficulty.needs.takers import BOTH, Takers, Taking, find_takers, is_plain, needs_of
 from difficulty.request import Messages, Request, check_tokens, read_count
 from difficulty.routes import Held, Route
 from difficulty.runtime.answer_checker import (
@@ -429,7 +429,7 @@ class Router:
         """Count, tokenize, apply the rules that need no score; keep errors for the conclusion."""
         look = _Look(request, self._policy_for(request))
         try:
-            if eligible:
+            if eligible and not is_plain(look.policy.eligibility, request):
                 look.needs = needs_of(request)
                 self._find_takers(look, given=read_count(request.tokens))
             if look.verdict is None:

@@ -7,7 +7,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from difficulty.needs import Eligibility, Needs
-from difficulty.needs.takers import BOTH, find_takers
+from difficulty.needs.takers import BOTH, find_takers, is_plain, needs_of
 from difficulty.request import Request
 from tests.conftest import REPOSITORY
 from tests.needs.bodies import IMAGE_TOKENS_AT_LEAST, WORDS, make_body
@@ -160,6 +160,27 @@ def test_batches_and_golden_vectors():
     requests = [Request("w7"), Request(user(text("w7"), IMAGE)), Request("w199")]
     assert router.decide_many(requests) == [router.consider(request) for request in requests]
     assert router.consider(requests[1], eligible=False).reason == "within_threshold"
+
+
+def test_look_at_lengths_says_what_the_whole_look_says():
+    """Of texts of all lengths about the window, with and without a caller's count."""
+    rng, plain = np.random.default_rng(7), 0
+    for _ in range(3_000):
+        room = int(rng.integers(0, 60))
+        stated = Eligibility.parse({"cheap": {"context_tokens": 100}, "answer_tokens": room})
+        content = "".join(rng.choice(["a", " ", "5", "{", "字", "😀"], int(rng.integers(0, 40))))
+        messages = content if rng.random() < 0.5 else [{"role": "user", "content": content}]
+        tokens = [None, 3, 100 - room, 101 - room, -1, "x"][int(rng.integers(0, 6))]
+        request = Request(messages, tokens=tokens)
+        if is_plain(stated, request):
+            plain += 1
+            needs = needs_of(request)
+            assert not needs.ask_in_media
+            assert find_takers(stated, needs, given=tokens, counted=len(content)) == BOTH
+    assert plain > 300
+    for odd in ([{"role": "user", "content": "x", "tool_calls": []}], [{"role": "tool"}], None, 5):
+        assert not is_plain(None, Request(odd))
+    assert not is_plain(None, Request("x", tools=[{"name": "f"}]))
 
 
 LIMITS = [
