@@ -25,9 +25,9 @@ from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 from typing import NamedTuple
 
-from difficulty.views.asking import find_ask
+from difficulty.views.asking import LEAST_LABELLED, find_ask
 from difficulty.views.boilerplate import LearnedView, sentences
-from difficulty.views.text_blocks import LEAST_SCANNED, Block, find_blocks
+from difficulty.views.text_blocks import Block, find_blocks
 
 MOST_SCANNED = 65_536
 """Code points of a message that are looked at; of longer ones head and tail."""
@@ -70,7 +70,8 @@ class Reading2(NamedTuple):
 
 def is_plain(role: str, text: str, learned: LearnedView) -> bool:
     """Return whether a lone message stays as it is, at a glance."""
-    return role == "user" and len(text) < LEAST_SCANNED and not learned.hashes and "</" not in text
+    is_short = len(text) < LEAST_LABELLED  # of the sizes from which anything is looked for
+    return role == "user" and is_short and not learned.hashes and "</" not in text
 
 
 def read_messages(texts: Sequence[tuple[str, str]], learned: LearnedView) -> Reading2:

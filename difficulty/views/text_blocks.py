@@ -11,6 +11,7 @@ The least sizes keep plain requests as they are: no public request has such a bl
 from __future__ import annotations
 
 import re
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -48,6 +49,7 @@ MOST_UNCLOSED = 32
 """Names of tags that never close, after which no more are looked for."""
 
 _TAG = re.compile(r"<([A-Za-z][0-9A-Za-z_.:-]{0,39})(?:[ \n][^<>]{0,200})?>")
+_CLOSE = re.compile(r"</([A-Za-z][0-9A-Za-z_.:-]{0,39})>")
 _ASKS = re.compile(
     r"ask|goal|input|instruction|instructions|message|problem|prompt|query|question|request|task"
     r"|text|(?:user|human|current|final|my)[-_.:]?[0-9a-z_.:-]*",
@@ -112,16 +114,23 @@ def _between(text: str, blocks: Sequence[Block]) -> list[tuple[int, int]]:
 
 
 def _tagged(text: str) -> Iterator[Block]:
+    # Looked for once: a search from each tag would read a text of nothing but tags over and over.
+    closes: dict[str, deque[int]] = defaultdict(deque)
+    for found in _CLOSE.finditer(text):
+        closes[found[1]].append(found.start())
     unclosed: set[str] = set()
     at = 0
     while len(unclosed) < MOST_UNCLOSED and (tag := _TAG.search(text, at)):
         name, at = tag[1], tag.end()
         if name in unclosed:
             continue
-        close = text.find(f"</{name}>", at)
-        if close < 0:
+        ahead = closes[name]
+        while ahead and ahead[0] < at:
+            ahead.popleft()
+        if not ahead:
             unclosed.add(name)
             continue
+        close = ahead[0]
         kind = _kind_of(name.lower())
         if close - at < LEAST_TAGGED or kind is None:
             continue  # what stands between may hold others

@@ -45,6 +45,16 @@ def test_wrapped_ask_is_read_as_the_plain_one(wrapped):
     assert view.masked_share == pytest.approx(1 - len(ASK) / len(wrapped), abs=0.05)
 
 
+def test_lone_message_is_read_as_one_beside_another():
+    """What is told at a glance of a lone message is what a closer look tells of it."""
+    asked = f"Context: {PROSE[:310]}\n\nQuestion: {ASK}"
+    for text in (asked, *(each[-1]["content"] for each in odd_conversations(300, seed=2))):
+        beside = TextView(2)([{"role": "assistant", "content": "Yes."}, user(text)])
+        masked = {kind: n for kind, n in beside.masked if kind != "turns"}
+        assert dict(TextView(2)([user(text)]).masked) == masked
+    assert TextView(2)(asked).text == f"Question: {ASK}"
+
+
 def test_two_asks_behind_the_same_wrapper_stay_different():
     first, second = (
         TextView(2)(f"{PROSE}\n\n{PROSE}\n\n{PROSE}\n\n{ask}") for ask in (ASK, "Why?")

@@ -14,7 +14,7 @@ const GAP = /\n[ \t\r]*\n[ \t\r\n]*/g;
 const ASK_LABEL =
   /^(?:(?:#{1,4} |\*\*)?(?:(?:user|my|the|final|current)[ _])?(?:question|query|task|instruction|instructions|request|problem|ask|q)(?: [0-9]{1,3})?(?:\*\*)?[ ]?:)/i;
 const CONTEXT_LABEL =
-  /^(?:(?:#{1,4} |\*\*|\[|\()?(?:context|document|documents|passage|passages|source|sources|reference|references|background|excerpt|excerpts|snippet|article|text|search results?|retrieved|knowledge|evidence|result|chunk|page|information|notes?)\b[^\n:]{0,60}[:\]\)]|\[[0-9]{1,3}\]|\([0-9]{1,3}\) |[0-9]{1,3}[.)] )/i;
+  /^(?:(?:#{1,4} |\*\*|\[|\()?(?:context|document|documents|passage|passages|source|sources|reference|references|background|excerpt|excerpts|snippet|article|text|search results?|retrieved|knowledge|evidence|result|chunk|page|information|notes?)\b(?:[^\n:\ud800-\udfff]|[\ud800-\udbff][\udc00-\udfff]){0,60}[:\]\)]|\[[0-9]{1,3}\]|\([0-9]{1,3}\) |[0-9]{1,3}[.)] )/i;
 const OPTION = /(?:^|\n)[ \t]*\(?[A-Ja-j1-9][.):][ \t]/g;
 const OPTION_FIRST = /^(?:^|\n)[ \t]*\(?[A-Ja-j1-9][.):][ \t]/;
 const MARK = /[?\uff1f\u061f](?=[ \t\n\r"')*\]\u201d\u2019]|$)|\uff1f/;

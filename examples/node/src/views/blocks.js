@@ -13,6 +13,7 @@ const LEAST_FRAMES = 3;
 const MOST_UNCLOSED = 32;
 
 const TAG = /<([A-Za-z][0-9A-Za-z_.:-]{0,39})(?:[ \n][^<>]{0,200})?>/gu;
+const CLOSE = /<\/([A-Za-z][0-9A-Za-z_.:-]{0,39})>/g;
 const ASKS = /^(?:ask|goal|input|instruction|instructions|message|problem|prompt|query|question|request|task|text|(?:user|human|current|final|my)[-_.:]?[0-9a-z_.:-]*)$/;
 const REMINDS = /remind|system|note|rule|policy|env|config|setting|memory|guideline|hook/;
 const PASSES = /context|doc|source|passage|retriev|search|file|content|page|article|data|knowledge|result|chunk|snippet|excerpt|reference|evidence|background|quote|attach/;
@@ -45,6 +46,11 @@ export function findBlocks(text, schemas) {
 
 function tagged(text) {
   const blocks = [];
+  const closes = new Map(); // looked for once: a search from each tag would read a text of nothing but tags over and over
+  for (const found of text.matchAll(CLOSE)) {
+    if (!closes.has(found[1])) closes.set(found[1], { places: [], next: 0 });
+    closes.get(found[1]).places.push(found.index);
+  }
   const unclosed = new Set();
   let at = 0;
   while (unclosed.size < MOST_UNCLOSED) {
@@ -54,8 +60,10 @@ function tagged(text) {
     const name = tag[1];
     at = TAG.lastIndex;
     if (unclosed.has(name)) continue;
-    const close = text.indexOf(`</${name}>`, at);
-    if (close < 0) {
+    const ahead = closes.get(name) ?? { places: [], next: 0 };
+    while (ahead.places[ahead.next] < at) ahead.next += 1;
+    const close = ahead.places[ahead.next];
+    if (close === undefined) {
       unclosed.add(name);
       continue;
     }
