@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from difficulty.errors import RequestError
 from difficulty.needs.prompt_size import UNIT, count_units, least_units, most_units
 
 RULES = (
@@ -110,7 +111,14 @@ class Needs:
     def of(cls, body: Mapping[str, Any]) -> Needs:
         """Read the body of a request in any of the three forms; ``languages`` and ``residency``
         stand at its top or in its ``metadata``.
+
+        Raises
+        ------
+        RequestError
+            If it is no object; whatever is malformed further in says nothing, or is ``unknown``.
         """
+        if not isinstance(body, Mapping):
+            raise RequestError("a body", body, rule="be an object")
         messages = body.get("messages")
         if messages is None:
             messages = body.get("input")
@@ -127,7 +135,7 @@ class Needs:
             tools=bool(offered) or reading.calls,
             json_schema=_has_schema(body),
             answer_tokens=_read_room(body),
-            languages=tuple(tag.partition("-")[0] for tag in _read_tags(body, "languages")),
+            languages=tuple(code_of(tag) for tag in _read_tags(body, "languages")),
             residency=_read_tags(body, "residency"),
             ask_in_media=reading.ask_in_media,
             is_read=True,
@@ -165,8 +173,8 @@ class Needs:
             tools=self.tools or other.tools,
             json_schema=self.json_schema or other.json_schema,
             answer_tokens=max(room, default=None),
-            languages=tuple(dict.fromkeys((*self.languages, *other.languages))),
-            residency=tuple(dict.fromkeys((*self.residency, *other.residency))),
+            languages=_joined_tags(self.languages, other.languages),
+            residency=_joined_tags(self.residency, other.residency),
             ask_in_media=self.ask_in_media or other.ask_in_media,
             is_read=self.is_read or other.is_read,
             _texts=(*self._texts, *other._texts),
@@ -374,7 +382,13 @@ def _has_schema(body: Mapping[str, Any]) -> bool:
 
 def _read_room(body: Mapping[str, Any]) -> int | None:
     rooms = (body.get(name) for name in _ANSWER_FIELDS)
-    known = [room for room in rooms if isinstance(room, int) and not isinstance(room, bool)]
+    # JSON may write 1,000 as 1000.0 or 1e3.
+    known = [
+        int(room)
+        for room in rooms
+        if (isinstance(room, int) and not isinstance(room, bool))
+        or (isinstance(room, float) and room.is_integer())
+    ]
     return max((min(room, _LARGEST) for room in known if room >= 0), default=None)
 
 
@@ -383,15 +397,28 @@ def _read_tags(body: Mapping[str, Any], name: str) -> tuple[str, ...]:
     metadata = body.get("metadata")
     tags: dict[str, None] = {}
     for holder in (body, metadata if isinstance(metadata, Mapping) else {}):
-        value = holder.get(name)
-        if value is None:
-            continue
-        listed = [value] if isinstance(value, str) else value
-        if not isinstance(listed, list | tuple | set | frozenset) or len(listed) > _MOST_TAGS:
-            tags[UNREADABLE] = None
-            continue
-        tags |= dict.fromkeys(map(_read_tag, listed))
+        found = tags_of(holder.get(name))
+        tags |= dict.fromkeys(found if len(found) <= _MOST_TAGS else (UNREADABLE,))
     return tuple(tags)
+
+
+def tags_of(value: object) -> tuple[str, ...]:
+    """Return the tags that somebody demands, in lower case; ``None`` demands none."""
+    if value is None:
+        return ()
+    listed = [value] if isinstance(value, str) else value
+    if not isinstance(listed, list | tuple | set | frozenset):
+        return (UNREADABLE,)
+    return tuple(map(_read_tag, listed))
+
+
+def _joined_tags(first: object, second: object) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*tags_of(first), *tags_of(second))))
+
+
+def code_of(tag: str) -> str:
+    """Return the code of a language, without its country."""
+    return tag.partition("-")[0]
 
 
 def _read_tag(tag: object) -> str:

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 from difficulty.errors import RequestError
 from difficulty.needs import Eligibility, ModelLimits, Needs
 from difficulty.needs.limits import UNSTATED_CONTEXT
-from difficulty.needs.request_needs import MEDIA, MESSAGE_TOKENS
+from difficulty.needs.request_needs import MEDIA, MESSAGE_TOKENS, code_of, tags_of
 from difficulty.request import Request
 from difficulty.routes import Route
 
@@ -167,8 +167,10 @@ def _find_broken(limits: ModelLimits, needs: Needs, *, known: tuple[str, ...]) -
         broken.append("tools")
     if needs.json_schema and limits.json_schema is False:
         broken.append("json_schema")
-    if limits.languages is not None and not {*needs.languages} <= {*limits.languages}:
+    # A caller's own Needs may hold them in any case, and what is no tag.
+    codes = {code_of(tag) for tag in tags_of(needs.languages)}
+    if limits.languages is not None and not codes <= {*limits.languages}:
         broken.append("language")
-    if not {*needs.residency} <= {tag.lower() for tag in limits.residency or ()}:
+    if not {*tags_of(needs.residency)} <= {tag.lower() for tag in limits.residency or ()}:
         broken.append("residency")
     return tuple(broken)

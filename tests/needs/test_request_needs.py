@@ -3,9 +3,11 @@ import json
 import numpy as np
 import pytest
 
-from difficulty.needs import Needs
+from difficulty.errors import RequestError
+from difficulty.needs import Eligibility, ModelLimits, Needs
 from difficulty.needs.prompt_size import UNIT, count_units, least_units, most_units
 from difficulty.needs.request_needs import HARDLY_ANY, IMAGE_TOKENS, MESSAGE_TOKENS
+from difficulty.needs.takers import find_takers
 from tests.needs.bodies import ASKS_SCHEMA, FORMS, MEDIA, TOOLS, make_body
 
 IMAGE = {"type": "image_url", "image_url": {"url": "https://example.com/cat.png"}}
@@ -109,7 +111,10 @@ def test_media_count_by_their_size_and_what_is_named_only_has_none():
         ({"max_tokens": True}, None),
         ({"max_tokens": "5"}, None),
         ({"max_tokens": -1}, None),
-        ({"max_tokens": 5.0}, None),
+        ({"max_tokens": 5.0}, 5),
+        ({"max_tokens": 5.5}, None),
+        ({"max_tokens": 1e300}, 2**53 - 1),
+        ({"max_tokens": float("inf")}, None),
     ],
 )
 def test_room_for_the_answer(fields, room):
@@ -204,3 +209,22 @@ def test_joined_needs_are_those_of_both():
         9,
     )
     assert both.prompt_tokens == read.prompt_tokens
+
+
+@pytest.mark.parametrize("told", [("EU",), "eu", [" Eu "], {"eu"}])
+def test_tags_that_a_caller_tells_are_compared_as_those_of_a_body(told):
+    stated = Eligibility(cheap=ModelLimits(residency=("EU",), languages=("de",)))
+    assert find_takers(stated, Needs(residency=told, languages=("DE-at",))).takers == "cheap"
+
+
+@pytest.mark.parametrize("told", [5, [None], ["us"], "?", b"eu", {"eu": 1}])
+def test_tags_that_are_none_are_had_by_no_model(told):
+    """Nor is anything raised by them."""
+    stated = Eligibility(cheap=ModelLimits(residency=("eu",)))
+    assert "cheap.residency" in find_takers(stated, Needs(residency=told)).rules
+
+
+@pytest.mark.parametrize("body", [None, 5, "x", [], [("messages", "x")]])
+def test_what_is_no_body_is_refused(body):
+    with pytest.raises(RequestError, match="must be an object"):
+        Needs.of(body)

@@ -25,6 +25,8 @@ const KINDS = {
   result: 'tool_result function_call_output custom_tool_call_output mcp_tool_result web_search_tool_result code_execution_tool_result',
 };
 const KIND_OF = new Map(Object.entries(KINDS).flatMap(([kind, names]) => names.split(' ').map((name) => [name, kind])));
+const BLANKS_AROUND =
+  /^[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+|[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+$/g;
 const BLANK = /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]/g;
 
 const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -58,7 +60,7 @@ export function needsOf(body) {
     tools: offered.length > 0 || reading.calls,
     json_schema: [body.response_format, body.output_format, body.text?.format, body.output_config?.format].some((form) => isObject(form) && form.type === 'json_schema'),
     answer_tokens: roomOf(body),
-    languages: tagsOf(body, 'languages').map((tag) => tag.split('-')[0]),
+    languages: tagsOf(body, 'languages').map(codeOf),
     residency: tagsOf(body, 'residency'),
     ask_in_media: reading.askInMedia,
     prompt_tokens: reading.isSized ? Math.ceil((reading.units + reading.texts.reduce((sum, text) => sum + countUnits(text), 0)) / UNIT) : null,
@@ -213,19 +215,21 @@ function roomOf(body) {
 }
 
 function tagsOf(body, name) {
-  const tags = new Set();
-  for (const holder of [body, isObject(body.metadata) ? body.metadata : {}]) {
-    const value = holder[name];
-    if (value === null || value === undefined) continue;
-    const listed = isText(value) ? [value] : value;
-    if (!Array.isArray(listed) || listed.length > MOST_TAGS) tags.add(UNREADABLE);
-    else for (const tag of listed) tags.add(tagOf(tag));
-  }
-  return [...tags];
+  const holders = [body, isObject(body.metadata) ? body.metadata : {}];
+  return [...new Set(holders.flatMap((holder) => tagsIn(holder[name])))];
 }
 
+/** The tags that somebody demands, in lower case; null demands none. */
+function tagsIn(value) {
+  if (value === null || value === undefined) return [];
+  const listed = isText(value) ? [value] : value;
+  return Array.isArray(listed) && listed.length <= MOST_TAGS ? listed.map(tagOf) : [UNREADABLE];
+}
+
+const codeOf = (tag) => tag.split('-')[0];
+
 function tagOf(tag) {
-  const bare = isText(tag) ? tag.trim() : '';
+  const bare = isText(tag) ? tag.replace(BLANKS_AROUND, '') : '';
   return bare.length > 0 && [...bare].length <= LONGEST_TAG ? bare.toLowerCase() : UNREADABLE;
 }
 
@@ -269,12 +273,12 @@ export function joinedNeeds(messages, tools, told) {
   if (told === null) return read;
   if (!isObject(told)) throw new ScoringError('needs must be an object or null');
   if ('prompt_tokens' in told) return told; // of needsOf: the body was read
-  const both = (name) => [...new Set([...read[name], ...(told[name] ?? [])])];
+  const both = (name, said) => [...new Set([...read[name], ...said])];
   return {
     ...read,
-    modalities: both('modalities').sort(),
-    languages: both('languages'),
-    residency: both('residency'),
+    modalities: both('modalities', told.modalities ?? []).sort(),
+    languages: both('languages', tagsIn(told.languages).map(codeOf)),
+    residency: both('residency', tagsIn(told.residency)),
     tools: read.tools || told.tools === true,
     json_schema: read.json_schema || told.json_schema === true,
     answer_tokens: told.answer_tokens ?? read.answer_tokens,
