@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple, get_args
 
+from difficulty.conversation import messages_of, tools_of
 from difficulty.errors import InvalidValueError, RequestError, TrafficNotFoundError
 from difficulty.kinds import PACKINGS, PathKind, damage_errors, kind_of, plain_name, unpacked
 from difficulty.needs.request_needs import BODY_FIELDS, Needs
@@ -58,7 +59,8 @@ def read_requests(path: Path) -> Iterator[RequestRow]:
 
     A line is an object with ``messages`` or ``prompt``, and optionally ``id`` (default: the line
     number), ``task``, ``prompt_tokens``, ``tools``, ``checked``, ``held``, and ``answer`` or
-    ``cheap_answer``; ``max_tokens``, ``response_format``, ``languages`` and ``residency`` say what
+    ``cheap_answer``; ``system`` and ``instructions`` stand before the messages, which may be those
+    of any API; ``max_tokens``, ``response_format``, ``languages`` and ``residency`` say what
     a model has to take. Labelled traffic in JSON lines fits.
 
     Raises
@@ -113,11 +115,19 @@ def request_row(form: object, number: int) -> RequestRow:
     task = task if isinstance(task, str) and task else None
     tokens, checked = read_count(form.get("prompt_tokens")), form.get("checked") is not False
     says_more = any(name in form for name in BODY_FIELDS)
-    needs = Needs.of({**form, "messages": messages}) if says_more else None
+    body = {**form, "messages": messages}
+    needs = Needs.of(body) if says_more else None
     return RequestRow(
         name,
+        # As training reads logs: calls and results of any API, instructions that stand beside.
         Request(
-            messages, task, tokens, checked, form.get("tools"), read_held(form.get("held")), needs
+            messages_of(body),
+            task,
+            tokens,
+            checked,
+            tools_of(body),
+            read_held(form.get("held")),
+            needs,
         ),
         answer=form.get("answer"),
         cheap_answer=form.get("cheap_answer"),

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from difficulty.errors import InvalidValueError, TrafficNotFoundError
-from difficulty.request import Request, read_requests
+from difficulty.request import Request, read_requests, request_row
+from difficulty.text import TextView
 
 LINES = [
     b'{"id": "a", "prompt": "Hello", "task": "code", "prompt_tokens": 12}',
@@ -120,3 +121,21 @@ def test_missing_file_is_not_found(tmp_path):
 
 def test_empty_file_holds_no_requests(tmp_path):
     assert rows_of(tmp_path / "in.jsonl", b"") == []
+
+
+def test_row_in_the_form_of_another_api_is_read_as_training_reads_it():
+    """What tools returned, and the instructions beside, are part of the request."""
+    result = {"type": "tool_result", "tool_use_id": "a", "content": "4 degrees"}
+    asked = {"type": "text", "text": "Do I need a coat?"}
+    tool = {"toolSpec": {"name": "weather", "inputSchema": {"json": {}}}}
+    form = {
+        "system": "Be brief.",
+        "messages": [{"role": "user", "content": [result, asked]}],
+        "toolConfig": {"tools": [tool]},
+    }
+    request = request_row(form, 1).request
+    assert TextView(1)(request.messages).text == "Be brief.\n4 degrees\nDo I need a coat?"
+    assert [message["role"] for message in request.messages] == ["system", "tool", "user"]
+    assert [each["name"] for each in request.tools] == ["weather"]
+    plain = [{"role": "user", "content": "Hi"}]
+    assert request_row({"messages": plain}, 1).request.messages is plain

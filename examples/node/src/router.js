@@ -109,7 +109,16 @@ export class Router {
       look.verdict = { route: this.policy.on_error, reason: 'scorer_error' };
       look.outputs = null;
     }
-    return { decision: this.#decision(look, error), ids: error || look.needs?.ask_in_media || look.taking !== BOTH ? (look.ids ?? null) : (look.ids ?? this.encoder.encode(messages, task).ids) };
+    return { decision: this.#decision(look, error), ids: look.ids ?? (error || look.taking !== BOTH ? null : this.#idsOf(messages, task)) };
+  }
+
+  /** The ids of a request that was decided without them; null where it has none. */
+  #idsOf(messages, task) {
+    try {
+      return this.encoder.encode(messages, task).ids;
+    } catch {
+      return null;
+    }
   }
 
   async #verdict(look, messages, task, tokens) {

@@ -53,6 +53,14 @@ const BAD = {
   'content that is a number': [{ role: 'user', content: 7 }],
   'tool calls that are a number': [{ role: 'user', content: 'Hi', tool_calls: 5 }],
 };
+test('a request without text whose task decides is decided', async () => {
+  for (const task of router.policy.hard_tasks) {
+    const decision = await router.decide([], { task, tokens: 5 });
+    assert.deepEqual([decision.route, decision.reason], ['frontier', 'hard_task']);
+  }
+  assert.ok(router.policy.hard_tasks.length > 0);
+});
+
 for (const [name, messages] of Object.entries(BAD)) {
   test(`a request with ${name} goes to the frontier model and is counted`, async () => {
     const counted = router.scorerErrors;
