@@ -39,6 +39,8 @@ from difficulty.metrics.ranking import rank_within
 
 BOUNDS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 EDGE = BOUNDS[0]
+MOST_UNASKED = 0.05
+"""Largest bound that is set without being asked for."""
 WORTHWHILE = 0.5
 _LEAST_REQUESTS = 100
 # Below either an interval from drawing tasks is too narrow to be believed, so there is none.
@@ -113,8 +115,7 @@ class FamiliarityAdvice(SavedForm):
     Attributes
     ----------
     recommended : float
-        0 switches it off. Set when the run is shipped, unless the user or the recipe says
-        otherwise.
+        0 switches it off.
     sentence : str
         The recommendation, or why there is none, for people.
     known_lift : float or None
@@ -134,6 +135,11 @@ class FamiliarityAdvice(SavedForm):
     unseen_share: float | None = None
 
     @property
+    def unasked(self) -> float:
+        """The bound that is set where nobody said anything: at most ``MOST_UNASKED``."""
+        return min(self.recommended, MOST_UNASKED)
+
+    @property
     def at_request(self) -> float:
         """The bound for whoever asks for the recommended one: at the least ``EDGE``."""
         return self.recommended or EDGE
@@ -146,7 +152,7 @@ def no_advice(why: str) -> FamiliarityAdvice:
         sentence=(
             f"No --min-familiarity is set: {why}. Where text or kinds of requests are to be"
             f" expected that training did not have, --min-familiarity {EDGE:g} is recommended: of"
-            f" traffic like training's it sends about {EDGE:.0%} to the frontier model."
+            f" traffic like training's it sends about {EDGE:.1%} to the frontier model."
         ),
     )
 
@@ -260,10 +266,12 @@ def _lifts(rank: FloatArray, outcome: FloatArray, fold: IntArray, weight: FloatA
 
 
 def _recommendation(recommended: float, *, known_share: float, unseen_share: float) -> str:
+    unasked = min(recommended, MOST_UNASKED)
     return (
         f"Requests less familiar than {recommended:g} of tasks that were left out of training are"
-        f" routed no better than chance: min_familiarity {recommended:g} is recommended, and set"
-        " when the run is shipped, unless --min-familiarity says otherwise (0: off). It sends"
+        f" routed no better than chance. Shipping sets min_familiarity {unasked:g} unless"
+        " --min-familiarity says otherwise (0: off). Where many requests of new kinds are to be"
+        f" expected, --min-familiarity recommended sets {recommended:g}: it sends"
         f" {known_share:.1%} of traffic like the calibration samples to the frontier model whatever"
         f" the score, and {unseen_share:.1%} of the requests of left-out tasks."
     )

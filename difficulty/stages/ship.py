@@ -398,7 +398,7 @@ def _bounded(
     if rules.min_familiarity is not None:
         return rules, ()
     advice = run.record.familiarity
-    bound = advice.recommended if advice else 0.0
+    bound = advice.unasked if advice else 0.0
     if bound and early:
         note = (
             f"min_familiarity {bound:g} is not set: early exit was asked for, which does not know"

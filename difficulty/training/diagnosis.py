@@ -352,8 +352,8 @@ def advise_familiarity(
     names, sizes = np.unique(tasks[tasks != ""], return_counts=True)
     if (n_large := int((sizes >= LEAST_SAMPLES).sum())) < LEAST_TASKS:
         return no_advice(
-            f"the traffic names {n_large} tasks with {LEAST_SAMPLES} fit samples or more, and"
-            f" {LEAST_TASKS} are needed to leave some out"
+            f"what it should be is learned by leaving tasks out, which needs {LEAST_TASKS} tasks of"
+            f" at least {LEAST_SAMPLES} fit samples, and the traffic has {n_large}"
         )
     rng = np.random.default_rng(seed)
     of_folds = model.out_of_fold_.first(len(fit))
