@@ -189,7 +189,8 @@ def ingest(
 
 
 def _say_what_follows(summary: Summary, out_path: Path) -> None:
-    if summary.unlabelled < summary.kept:
+    # Outcomes that training refuses are no labels yet.
+    if summary.unlabelled < summary.kept and not summary.unknown_policy:
         say_next(command_text("train", out_path, "-o", "runs/first"))
         return
     models = ("--cheap", "MODEL", "--frontier", "MODEL", "--judge", "MODEL")

@@ -65,6 +65,8 @@ def _print_look(look: FirstLook) -> None:
         say(f"  rows       {look.rows:,}, {look.kept:,} requests{rejected}")
         for reason, n in list(look.rejected.items())[:3]:
             say(f"    rejected {n:,}: {one_line(reason)}")
+        for reason, n in list(look.left_out.items())[:3]:
+            say(f"    left out {n:,}: {one_line(reason)}")
         say(f"  models     {_counts(look.models)}")
         say(f"  outcomes   {look.labelled:,} requests, of both models {look.both:,}")
         say(f"  answers    {_counts(look.answers)}")

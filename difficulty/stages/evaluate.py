@@ -231,7 +231,8 @@ def _in_other_clothes(
         )
     note = (
         f"Robustness: {len(asked):,} of {whole:,} requests, drawn at random, decided {at};"
-        f" unfamiliar is less familiar than {bound:g}."
+        f" unfamiliar is less familiar than {bound:g}. The figures stand in the report, under"
+        ' "In other clothes", and in metrics.json, under "robustness".'
     )
     return replace(evaluation.noting([note]), robustness=figures)
 

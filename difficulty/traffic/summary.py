@@ -107,6 +107,8 @@ class Summary(Record):
     """Sums of those bills."""
     unlabelled: int = 0
     """Kept rows of which no outcome is known."""
+    unknown_policy: int = 0
+    """Kept rows with the outcome of one model that was called for nobody knows what reason."""
     left_out: dict[str, int] = field(default_factory=dict)
     """Why rows are left out on purpose, with their number, most frequent first."""
     dialects: dict[str, int] = field(default_factory=dict)
@@ -310,6 +312,7 @@ class Tally:
             known_costs={name: self.filled[name] for name in COSTS},
             billed_usd={name: self.billed[name] for name in COSTS},
             unlabelled=self.unlabelled,
+            unknown_policy=self.unknown_policy,
             left_out=dict(self.left_out.most_common(_MOST_LISTED)),
             dialects=self.dialects,
             labels=tuple({"source": report.source, **report.counts} for report in labels),

@@ -58,6 +58,8 @@ class FirstLook(Record):
     mapped: bool
     """Whether a mapping was needed, and proposed, to read it."""
     rejected: dict[str, int]
+    left_out: dict[str, int]
+    """Why rows are no request of the two models, with their number."""
     models: dict[str, int]
     """Rows that name each model."""
     labelled: int
@@ -172,6 +174,7 @@ def _unread(
         problem=problem,
         mapped=False,
         rejected={},
+        left_out={},
         models={},
         labelled=0,
         both=0,
@@ -219,13 +222,16 @@ def _described(
         problem=None,
         mapped=read.mapped,
         rejected=dict(summary.rejected),
+        left_out=dict(summary.left_out),
         models=dict(models.most_common()),
         labelled=labelled,
         both=both,
         answers=answers,
         tokens=tokens,
         characters=characters,
-        billed_usd=dict(summary.billed_usd),
+        billed_usd={
+            name: usd for name, usd in summary.billed_usd.items() if summary.known_costs.get(name)
+        },
         scripts=dict(scripts.most_common()),
         missing=tuple(_missing(read, labelled, both, answers)),
         cost=_label_price(traffic, tokens, characters, prices) if lacking else None,

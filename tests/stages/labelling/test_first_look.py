@@ -104,6 +104,26 @@ def test_a_log_of_calls_without_its_pair_says_which_models_it_names(tmp_path):
     assert look.next_steps[0].startswith("difficulty start")
 
 
+def test_calls_of_other_models_are_counted_and_no_bill_is_not_zero(tmp_path):
+    """One call of three is of the pair; what the frontier model was billed is unknown."""
+    log = tmp_path / "log.jsonl"
+    calls = [
+        {
+            "request_id": f"c-{i}",
+            "call_type": "acompletion",
+            "model": model,
+            "spend": 0.01,
+            "messages": [{"role": "user", "content": f"What is {i} times 7?"}],
+            "response": {"choices": [{"message": {"role": "assistant", "content": "42"}}]},
+        }
+        for i, model in enumerate(("small", "large", "large"))
+    ]
+    log.write_text("".join(json.dumps(call) + "\n" for call in calls))
+    look = look_at(log, ReadOptions(pair=ModelPair(cheap=("small",), frontier=("vast",))))
+    assert (look.rows, look.kept, look.billed_usd) == (3, 1, {"cheap_cost_usd": 0.01})
+    assert look.left_out == {"its model 'large' is neither --cheap nor --frontier": 2}
+
+
 def test_nothing_there_is_refused(tmp_path):
     with pytest.raises(TrafficError):
         look_at(tmp_path / "none.jsonl")
