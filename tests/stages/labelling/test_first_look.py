@@ -124,6 +124,16 @@ def test_calls_of_other_models_are_counted_and_no_bill_is_not_zero(tmp_path):
     assert look.left_out == {"its model 'large' is neither --cheap nor --frontier": 2}
 
 
+def test_ingest_of_outcomes_that_training_refuses_goes_on_with_labels(tmp_path, monkeypatch):
+    """Ratings of the model that an unknown policy called are no labels to train on."""
+    monkeypatch.chdir(tmp_path)
+    call = {"id": "a", "prompt": "What is 6 times 7?", "cheap_quality": 1.0, "route": "cheap"}
+    jsonl(tmp_path / "log.jsonl", [call, {**call, "id": "b", "prompt": "What is 9 times 7?"}])
+    said = CliRunner().invoke(build_app(), ["ingest", "log.jsonl", "-o", "t.parquet"])
+    assert said.exit_code == 0, said.output
+    assert "next: difficulty label t.parquet" in said.output
+
+
 def test_nothing_there_is_refused(tmp_path):
     with pytest.raises(TrafficError):
         look_at(tmp_path / "none.jsonl")
