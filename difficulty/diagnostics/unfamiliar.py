@@ -39,7 +39,7 @@ from difficulty.metrics.ranking import rank_within
 
 BOUNDS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 EDGE = BOUNDS[0]
-MOST_UNASKED = 0.05
+MOST_UNASKED = 0.1
 """Largest bound that is set without being asked for."""
 WORTHWHILE = 0.5
 _LEAST_REQUESTS = 100

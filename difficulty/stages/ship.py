@@ -58,10 +58,6 @@ from difficulty.thresholds.ways import BY_COST, WayWanted
 from difficulty.training.diagnosis import with_suspicion
 from difficulty.training.run import CARRIED_OVER, Run, library_versions
 
-MOST_SET_UNASKED = 0.1
-"""Of ``min_familiarity``: more than a tenth of traffic like the training's is not sent away unless
-somebody wants that.
-"""
 # A version has no dash, so ``support-eu-1`` is version 1 of ``support-eu``.
 _NAME = re.compile(r"^(?P<name>.+?)-(?P<version>\d[\w.]*)$")
 
@@ -398,7 +394,7 @@ def _bounded(
     if rules.min_familiarity is not None:
         return rules, ()
     advice = run.record.familiarity
-    bound = advice.unasked if advice else 0.0
+    bound, found = (advice.unasked, advice.recommended) if advice else (0.0, 0.0)
     if bound and early:
         note = (
             f"min_familiarity {bound:g} is not set: early exit was asked for, which does not know"
@@ -407,13 +403,12 @@ def _bounded(
         return replace(rules, min_familiarity=0.0), (f"{note}.",)
     if not bound:
         return replace(rules, min_familiarity=0.0), ()
-    used = min(bound, MOST_SET_UNASKED)
-    more = f"; up to {bound:g} that is so: --min-familiarity {bound:g}" if bound > used else ""
+    more = f"; up to {found:g} that is so: --min-familiarity {found:g}" if found > bound else ""
     note = (
-        f"min_familiarity {used:g} is set: on less familiar requests of tasks that were left out"
+        f"min_familiarity {bound:g} is set: on less familiar requests of tasks that were left out"
         f" of training the score routes no better than chance (--min-familiarity 0: off{more})"
     )
-    return replace(rules, min_familiarity=used), (f"{note}.",)
+    return replace(rules, min_familiarity=bound), (f"{note}.",)
 
 
 def _with_stale_shift(policy: Policy, check: ExportedCheck | None) -> Policy:

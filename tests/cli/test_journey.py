@@ -343,20 +343,20 @@ def test_train_starts_from_an_earlier_run_with_its_recipe(run, journey, tmp_path
 
 def test_recommended_familiarity_is_shipped_when_asked_for(run, journey, tmp_path):
     """The run's recommendation goes into the policy: all of it where it is asked for, else at most
-    0.05, unless the user switches it off; where there is none, the edge can be asked for.
+    0.1, unless the user switches it off; where there is none, the edge can be asked for.
     """
     shutil.copytree(journey.run, tmp_path / "advised")
     lineage = json.loads((journey.run / "run.json").read_text())
     assert lineage["familiarity"]["recommended"] == 0.0
-    lineage["familiarity"] |= {"recommended": 0.1, "sentence": "Five of a hundred."}
+    lineage["familiarity"] |= {"recommended": 0.2, "sentence": "Five of a hundred."}
     (tmp_path / "advised" / "run.json").write_text(json.dumps(lineage))
     shipped = run("ship", "advised", "-o", "b-1", "--min-familiarity", "recommended", code=0)
     assert "Five of a hundred." in shipped.out
-    assert read_bundle(tmp_path / "b-1").policy.min_familiarity == 0.1
+    assert read_bundle(tmp_path / "b-1").policy.min_familiarity == 0.2
     assert "Five of a hundred." in (tmp_path / "b-1" / "card.md").read_text()
     told = run("ship", "advised", "-o", "b-2", code=0)
-    assert "min_familiarity 0.05 is set" in " ".join(told.out.split())
-    assert read_bundle(tmp_path / "b-2").policy.min_familiarity == 0.05
+    assert "min_familiarity 0.1 is set" in " ".join(told.out.split())
+    assert read_bundle(tmp_path / "b-2").policy.min_familiarity == 0.1
     run("ship", "advised", "-o", "b-3", "--min-familiarity", "0", code=0)
     assert read_bundle(tmp_path / "b-3").policy.min_familiarity == 0.0
     run("ship", journey.run, "-o", "b-4", "--min-familiarity", "recommended", code=0)

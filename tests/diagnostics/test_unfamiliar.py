@@ -79,7 +79,7 @@ def test_advice_finds_where_the_score_falls_silent():
         pytest.approx(0.2, abs=0.01),
         pytest.approx(0.2, abs=0.02),
     )
-    assert "Shipping sets min_familiarity 0.05 unless" in found.sentence
+    assert "Shipping sets min_familiarity 0.1 unless" in found.sentence
     assert "--min-familiarity recommended sets 0.2" in found.sentence
     assert "20.0%" in found.sentence
 
@@ -87,7 +87,7 @@ def test_advice_finds_where_the_score_falls_silent():
 def test_advice_sets_no_large_bound_unasked():
     """0.2 would cost a fifth of ordinary traffic, so it has to be asked for; 0.02 has not."""
     found = advice(unseen_tasks(silent_below=0.2))
-    assert (found.unasked, found.at_request) == (0.05, 0.2)
+    assert (found.unasked, found.at_request) == (0.1, 0.2)
     assert (replace(found, recommended=0.02).unasked, no_advice("why").unasked) == (0.02, 0.0)
 
 
