@@ -158,7 +158,7 @@ class Gateway:
         """
         when, started = datetime.now(UTC), time.perf_counter()
         # Decision and policy come from one bundle, whatever is exchanged meanwhile.
-        router, messages, tools = self.router.current, messages_of(body), tools_of(body)
+        router, (messages, tools) = self.router.current, _read_chat(body)
         asked_messages, streamed = [] if messages is None else messages, bool(body.get("stream"))
         # What is streamed past the check is decided by the request alone.
         is_held = can_hold and router.policy.fallback.streaming == "buffer"
@@ -393,6 +393,14 @@ class Gateway:
                 type(error).__name__,
             )
             return None
+
+
+def _read_chat(body: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Return messages and tools of a body in any API's form."""
+    try:
+        return messages_of(body), tools_of(body)
+    except Exception:  # of classes of the caller's: as they are, for who reads on to refuse
+        return body.get("messages"), body.get("tools")
 
 
 def _read_needs(body: Mapping[str, Any]) -> Needs | None:

@@ -199,7 +199,7 @@ def test_frontier_model_worse_than_the_cheap_one(train):
             "colour = 3",
             (
                 "bad.toml: colour is not a field that this version knows: got 3. Known:"
-                " answer, calibration, distil, "
+                " answer, augment, calibration, distil, "
             ),
         ),
         ("seed = -3", "bad.toml: seed must be at least 0: got -3."),

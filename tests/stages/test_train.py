@@ -281,7 +281,7 @@ def test_tracker_is_told_about_the_finished_run(journey, tmp_path, monkeypatch):
             {"colour": "red"},
             (
                 "small.toml: colour is not a field that this version knows: got 'red'. Known:"
-                " answer, calibration, distil,"
+                " answer, augment, calibration, distil,"
             ),
         ),
         (
