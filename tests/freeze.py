@@ -119,7 +119,7 @@ def outline_of(folder, name):
             return f"{table.schema.to_string()}\nrows {hashlib.sha256(rows).hexdigest()}"
         case ".bin":
             return hashlib.sha256(path.read_bytes()).hexdigest()
-        case _ if path.stat().st_size > 300_000:
+        case _ if path.stat().st_size > 300_000 and not _WITH_TIME_OR_PATH.search(name):
             return hashlib.sha256(path.read_bytes()).hexdigest()
     return _masked_bytes(folder, name).decode()
 

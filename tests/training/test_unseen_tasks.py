@@ -101,7 +101,7 @@ def test_advice_needs_several_tasks(fitted):
     for data in (replace(fit, tasks=None), replace(fit, tasks=["a", "b", "c"] * 300)):
         advice = advise_familiarity(model, data, calibration, seed=0)
         assert advice.recommended == 0.0
-        assert "and 8 are needed" in advice.sentence
+        assert "which needs 8 tasks of at least 20" in advice.sentence
 
 
 def test_training_writes_the_advice(journey):
