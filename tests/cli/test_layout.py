@@ -49,7 +49,14 @@ def test_serve_answers_until_it_is_interrupted(journey):
         "0",
         "--json",
     ]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY)
+    server = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
+        # As a terminal starts it: who runs the tests in the background has Ctrl-C ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     try:
         told = json.loads(server.stdout.readline())
         assert told["bundle"] == "small-1"
