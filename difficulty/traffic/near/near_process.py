@@ -145,9 +145,9 @@ class NearProcess:
     def _lost(self) -> TrafficError:
         code = self._process.wait()
         return TrafficError(
-            "the search for nearly equal texts must run to the end of the rows: its process ended"
-            f" with code {code}, which for -9 means that memory was short. Free some memory, or"
-            " leave the search out with --no-near-duplicates."
+            "the search for nearly equal texts must run to the end of the rows: its process was"
+            f" ended before, with code {code}. Run it again, with more memory free if that was"
+            " short, or leave the search out with --no-near-duplicates."
         )
 
 
