@@ -23,8 +23,8 @@ import onnx
 from numpy.typing import DTypeLike, NDArray
 from onnx import helper, numpy_helper
 
+from difficulty.conversation.request_numbers import FEATURES, NUMBERS
 from difficulty.errors import InvalidValueError
-from difficulty.request_numbers import FEATURES, NUMBERS
 
 _TREES, _TREES_OPSET = "ai.onnx.ml", 3
 Operand: TypeAlias = "Tensor | NDArray[Any] | list[int] | float"

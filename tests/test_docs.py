@@ -20,13 +20,13 @@ from difficulty.bundle import Chosen, Exploration, Fallback, FileEntry, Manifest
 from difficulty.bundle.policy import AnswerRule, CutOffs, Early
 from difficulty.cli.app import build_app
 from difficulty.conversation import messages_of, tools_of
+from difficulty.conversation.request_numbers import NUMBERS, read_numbers
 from difficulty.errors import InvalidValueError
 from difficulty.evaluation import REPORTED
 from difficulty.events import Call, DecisionEvent, Escalation
 from difficulty.form import Form
 from difficulty.recipe import Recipe
 from difficulty.request import Request
-from difficulty.request_numbers import NUMBERS, read_numbers
 from difficulty.routes import Stick, ValidatorRule
 from difficulty.runtime import AnswerVerdict, Decision, Router, Scorer
 from difficulty.runtime.scorer import EarlyScorer

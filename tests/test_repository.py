@@ -33,7 +33,6 @@ GROUND = {
     "recipe",
     "records",
     "request",
-    "request_numbers",
     "routes",
     "storage",
     "telemetry",

@@ -25,10 +25,10 @@ from difficulty.bundle.policy import (
 from difficulty.bundle.seen import SeenFilter, read_seen
 from difficulty.bundle.traffic_kinds import TrafficKinds
 from difficulty.bundle.traffic_reference import TrafficReference
+from difficulty.conversation.request_numbers import NUMBERS_VERSION
 from difficulty.errors import BundleError, BundleNotFoundError, FieldError, InvalidValueError
 from difficulty.form import Form, read_json, read_toml
 from difficulty.kinds import PathKind, mistaken
-from difficulty.request_numbers import NUMBERS_VERSION
 from difficulty.storage import read_bounded, whole_folder
 from difficulty.text import TEXT_VIEWS
 from difficulty.views.boilerplate import LearnedView

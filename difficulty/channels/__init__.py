@@ -117,7 +117,7 @@ class Channel:
     read_with_task = False
     """Whether it says what no task does, so that it is read also beside task columns."""
     reads_numbers = False
-    """Whether it reads the numbers beside the ids (:mod:`difficulty.request_numbers`)."""
+    """Whether it reads the numbers beside the ids (``conversation.request_numbers``)."""
     knows_outcomes = False
     """Whether outcomes of the fit samples shaped its vectors, but for those :meth:`unseen`."""
     fits_once = False

@@ -1,9 +1,10 @@
 """What functions a request offers and how they fit its question: numbers that its token ids cannot
 carry.
 
-The numbers are counts and quotients (:mod:`difficulty.request_numbers`). Their logarithms are
-brought to a common scale and cut, so that a schema of a size that nobody had in training moves a
-score no further than the largest that somebody had. A number that is not known counts as the mean;
+The numbers are counts and quotients (:mod:`difficulty.conversation.request_numbers`). Their
+logarithms are brought to a common scale and cut, so that a schema of a size that nobody had in
+training moves a score no further than the largest that somebody had. A number that is not known
+counts as the mean;
 a column says whether the request has none, so that heads learn what it means to offer nothing.
 """
 
@@ -18,9 +19,9 @@ from numpy.typing import NDArray
 from difficulty.channels import Channel, Tasks
 from difficulty.channels.heads import Matrix
 from difficulty.channels.task_columns import TaskChannel
+from difficulty.conversation.request_numbers import numbers_of
 from difficulty.encoders.base import Encoder
 from difficulty.recipe import FeatureSettings
-from difficulty.request_numbers import numbers_of
 
 if TYPE_CHECKING:
     from difficulty.tensors import RequestTensors, Tensor

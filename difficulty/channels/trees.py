@@ -38,8 +38,8 @@ from difficulty.channels.tree_arrays import (
     split_places,
     tree_attributes,
 )
+from difficulty.conversation.request_numbers import NUMBERS, numbers_of
 from difficulty.encoders.base import Encoder, StaticEncoder
-from difficulty.request_numbers import NUMBERS, numbers_of
 from difficulty.tokens import check_ids
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from difficulty.bundle import Bundle
 from difficulty.bundle.store import copy_bundle
-from difficulty.request_numbers import FEATURES, NUMBERS
+from difficulty.conversation.request_numbers import FEATURES, NUMBERS
 from difficulty.runtime.session import most_rows
 
 LAYOUTS = {

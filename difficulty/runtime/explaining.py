@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
+from difficulty.conversation.request_numbers import NUMBERS, NumberedIds, numbered, with_first
 from difficulty.form import Record
 from difficulty.request import Request, read_held
-from difficulty.request_numbers import NUMBERS, NumberedIds, numbered, with_first
 from difficulty.routes import Route
 from difficulty.runtime.rule import Ruling
 from difficulty.runtime.scorer import Encoded, Score, describe, kept

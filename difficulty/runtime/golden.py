@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from difficulty.bundle import Bundle, Policy
+from difficulty.conversation.request_numbers import FEATURES, NumberedIds
 from difficulty.errors import BundleError
 from difficulty.form import read_json
 from difficulty.request import Request, read_held
-from difficulty.request_numbers import FEATURES, NumberedIds
 from difficulty.runtime.golden_answers import check_golden_answers
 from difficulty.runtime.router import Router
 from difficulty.runtime.scorer import EARLY_OUTPUT, Score

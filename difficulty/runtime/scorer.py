@@ -15,8 +15,8 @@ from tokenizers import Tokenizer
 
 from difficulty.bundle.policy import Early, Policy
 from difficulty.bundle.store import EARLY_GRAPH, Bundle
+from difficulty.conversation.request_numbers import FEATURES, NumberedIds, numbered, read_numbers
 from difficulty.errors import BundleError, DifficultyError, RequestError, ScoringError
-from difficulty.request_numbers import FEATURES, NumberedIds, numbered, read_numbers
 from difficulty.runtime.rule import ABOVE, WITHIN, Ruling
 from difficulty.runtime.session import FloatArray, Graph, load_session
 from difficulty.text import TextView

@@ -11,8 +11,8 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from difficulty.conversation.request_numbers import FEATURES, NUMBERS, NumberedIds, numbers_of
 from difficulty.errors import BundleError, InvalidValueError
-from difficulty.request_numbers import FEATURES, NUMBERS, NumberedIds, numbers_of
 from difficulty.tokens import pad
 
 FloatArray = NDArray[np.float32]
@@ -44,8 +44,8 @@ class Graph:
     Attributes
     ----------
     reads_numbers : bool
-        Whether it has. The numbers are those beside the ids
-        (:class:`~difficulty.request_numbers.NumberedIds`), unknown where there are none.
+        Whether it has. The numbers are those beside the ids, unknown where there are none:
+        :class:`~difficulty.conversation.request_numbers.NumberedIds`.
 
     Raises
     ------

@@ -25,6 +25,7 @@ from difficulty.answer_check.golden_cases import golden_cases
 from difficulty.bundle.answer_facts import AnswerFacts, FactBand, FactSummary
 from difficulty.bundle.policy import Policy
 from difficulty.bundle.store import ANSWER_FACTS, ANSWER_GRAPH, EARLY_GRAPH, GOLDEN_ANSWERS
+from difficulty.conversation.request_numbers import numbered, read_numbers, with_first
 from difficulty.early_exit import EarlyModel, build_early_graph
 from difficulty.encoders.quantise import Rung, can_be_int8, ladder
 from difficulty.encoders.transformer import TransformerEncoder
@@ -41,7 +42,6 @@ from difficulty.export.parity import (
 )
 from difficulty.recipe import ExportSettings
 from difficulty.records import OperatingPoint
-from difficulty.request_numbers import numbered, read_numbers, with_first
 from difficulty.runtime.answer_checker import AnswerChecker
 from difficulty.runtime.answers import AnswerScorer
 from difficulty.runtime.golden_answers import golden_answer_rows

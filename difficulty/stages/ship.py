@@ -18,6 +18,7 @@ from difficulty.bundle import BUNDLE_FORMAT, Bundle, Exploration, Fallback, Poli
 from difficulty.bundle.seen import SeenFilter, salt_of, seen_bytes
 from difficulty.bundle.signature import SigningKey, opened, sign_folder
 from difficulty.bundle.store import EARLY_GRAPH, KINDS, REFERENCE, SEEN, VIEW
+from difficulty.conversation.request_numbers import NUMBERS_VERSION
 from difficulty.early_exit import unfit
 from difficulty.errors import BundleError
 from difficulty.evaluation import Evaluation, evaluate, metrics_text
@@ -29,7 +30,6 @@ from difficulty.export.parity import ParityReport
 from difficulty.metrics import Resampling
 from difficulty.recipe import PolicySettings, Recipe
 from difficulty.records import OperatingPoint, Prices
-from difficulty.request_numbers import NUMBERS_VERSION
 from difficulty.routes import did_you_mean
 from difficulty.runtime.scorer import Scorer
 from difficulty.stages.card import bundle_card

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from difficulty.conversation.request_numbers import numbered, read_numbers
 from difficulty.errors import (
     InvalidValueError,
     MissingExtraError,
@@ -25,7 +26,6 @@ from difficulty.errors import (
 from difficulty.kinds import PathKind, mistaken
 from difficulty.metrics.arrays import FloatArray
 from difficulty.records import COSTS, OUTCOMES, TOKEN_COUNTS
-from difficulty.request_numbers import numbered, read_numbers
 from difficulty.text import TextView, View
 from difficulty.tokens import RequestTokenizer, TokenRows, pick
 from difficulty.traffic.duplicates import bare_key, comparable_text, text_hash
@@ -531,7 +531,7 @@ class Tokenized(NamedTuple):
 
     ids: Sequence[Sequence[int]]
     """With the numbers of requests that offer functions, see
-    :class:`~difficulty.request_numbers.NumberedIds`.
+    :class:`~difficulty.conversation.request_numbers.NumberedIds`.
     """
     totals: NDArray[np.int64]
     tasks: list[str | None]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from difficulty.channels import Channel, channels_of, task_channels_of
 from difficulty.channels.heads import LinearHead
 from difficulty.channels.tuned import TunedChannel, TunedPart, held_out, part_of
+from difficulty.conversation.request_numbers import NumberedIds
 from difficulty.encoders.base import Encoder, TuningData
 from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.errors import RecipeError
@@ -22,7 +23,6 @@ from difficulty.model.combination import Calibration, Target
 from difficulty.model.difficulty import DifficultyModel, speaking_of
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import FinetuneSettings, Recipe
-from difficulty.request_numbers import NumberedIds
 from difficulty.thresholds.policy_curve import parse_objective
 from difficulty.traffic.table import Tokenized, Traffic
 

@@ -17,13 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
+from difficulty.conversation.request_numbers import numbered, read_numbers
 from difficulty.errors import InvalidValueError, RecipeError, RunError, TrafficError
 from difficulty.metrics.arrays import FloatArray
 from difficulty.model.combination import Scores, Target
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import Recipe
 from difficulty.request import Request
-from difficulty.request_numbers import numbered, read_numbers
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer, TokenRows
 from difficulty.traffic.columnar import read_request_rows

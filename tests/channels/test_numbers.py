@@ -9,13 +9,13 @@ from difficulty.channels import describe, load_channel, task_channels_of
 from difficulty.channels.ngrams import NgramChannel
 from difficulty.channels.numbers import NumbersChannel
 from difficulty.channels.trees import TreeChannel
+from difficulty.conversation.request_numbers import NUMBERS, NumberedIds, numbers_of
 from difficulty.errors import BundleError
 from difficulty.export.graph import build_graph
 from difficulty.metrics import auroc
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.saved_model import load_model, save_model
 from difficulty.recipe import FeatureSettings, NumberSettings, Recipe, TreeSettings
-from difficulty.request_numbers import NUMBERS, NumberedIds, numbers_of
 from difficulty.runtime.session import Graph, load_session
 from difficulty.training.assemble import build_model, knows_numbers, number_notes
 from tests.export.test_graph import NASTY

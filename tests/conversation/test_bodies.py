@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from difficulty.conversation import messages_of, tools_of
-from difficulty.request_numbers import read_numbers
+from difficulty.conversation.request_numbers import read_numbers
 from difficulty.stages.ingest import ingest
 from difficulty.text import TextView
 from difficulty.traffic.formats.bodies import asked, offered

@@ -23,11 +23,11 @@ from difficulty.bundle import (
     write_bundle,
 )
 from difficulty.bundle.policy import AnswerRule, CutOffs, Early
+from difficulty.conversation.request_numbers import read_numbers
 from difficulty.export.parity import golden_requests
 from difficulty.needs.limits import Eligibility, ModelLimits
 from difficulty.recipe import FeatureSettings, parse_recipe
 from difficulty.request import Request
-from difficulty.request_numbers import read_numbers
 from difficulty.routes import Stick, ValidatorRule
 from difficulty.runtime import Router
 from difficulty.runtime.service import check_forms

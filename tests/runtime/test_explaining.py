@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from difficulty.bundle import Policy
+from difficulty.conversation.request_numbers import NUMBERS
 from difficulty.request import Request
-from difficulty.request_numbers import NUMBERS
 from difficulty.routes import Held
 from difficulty.runtime import Router, Scorer
 from difficulty.runtime.session import load_session

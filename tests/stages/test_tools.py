@@ -10,6 +10,7 @@ import onnx
 import pytest
 
 from difficulty.bundle import read_bundle, write_bundle
+from difficulty.conversation.request_numbers import NUMBERS_VERSION, read_numbers
 from difficulty.errors import BundleError
 from difficulty.export.graph import build_graph
 from difficulty.gateway.requests import Gateway
@@ -17,7 +18,6 @@ from difficulty.integrations.layouts import model_config
 from difficulty.metrics import auroc
 from difficulty.recipe import parse_recipe
 from difficulty.request import Request, read_requests
-from difficulty.request_numbers import NUMBERS_VERSION, read_numbers
 from difficulty.runtime import Router
 from difficulty.runtime.service import DecisionServer
 from difficulty.stages.ingest import ingest

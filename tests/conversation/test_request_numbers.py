@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from difficulty.request_numbers import (
+from difficulty.conversation.request_numbers import (
     NUMBERS,
     NumberedIds,
     numbered,
