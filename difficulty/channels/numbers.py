@@ -4,8 +4,8 @@ carry.
 The numbers are counts and quotients (:mod:`difficulty.conversation.request_numbers`). Their
 logarithms are brought to a common scale and cut, so that a schema of a size that nobody had in
 training moves a score no further than the largest that somebody had. A number that is not known
-counts as the mean;
-a column says whether the request has none, so that heads learn what it means to offer nothing.
+counts as the mean; a column says whether the request has none, so that heads learn what it means to
+offer nothing.
 """
 
 from __future__ import annotations
