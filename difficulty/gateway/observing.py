@@ -10,7 +10,7 @@ from difficulty.needs import Needs
 from difficulty.request import Messages
 from difficulty.routes import Held, Route
 from difficulty.runtime.answer_checker import AnswerChecker
-from difficulty.runtime.router import Decision
+from difficulty.runtime.decision import Decision
 from difficulty.runtime.rule import Reason
 
 NO_BUNDLE = "none"

@@ -42,7 +42,7 @@ from difficulty.records import Prices
 from difficulty.request import Messages
 from difficulty.routes import Held, Route
 from difficulty.runtime.answer_checker import AnswerChecker
-from difficulty.runtime.router import Decision
+from difficulty.runtime.decision import Decision
 from difficulty.text import is_list
 
 logger = logging.getLogger("difficulty.runtime")

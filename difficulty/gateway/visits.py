@@ -17,7 +17,7 @@ from difficulty.events import Call, CallRole, DecisionEvent, Escalation, Fallbac
 from difficulty.request import Messages
 from difficulty.routes import Route
 from difficulty.runtime.answer_checker import AnswerChecker
-from difficulty.runtime.router import Decision
+from difficulty.runtime.decision import Decision
 from difficulty.runtime.rule import Reason
 
 EXPLORED: frozenset[Reason] = frozenset(

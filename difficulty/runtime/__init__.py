@@ -3,8 +3,9 @@
 from difficulty.bundle.store import Trust, load_trust
 from difficulty.request import Request
 from difficulty.runtime.answers import AnswerVerdict
+from difficulty.runtime.decision import Decision
 from difficulty.runtime.reload import ReloadingRouter, follow_path
-from difficulty.runtime.router import Decision, Router
+from difficulty.runtime.router import Router
 from difficulty.runtime.scorer import Score, Scorer
 
 __all__ = [

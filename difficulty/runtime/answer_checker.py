@@ -31,7 +31,7 @@ from difficulty.runtime.scorer import Scorer, describe, kept
 from difficulty.text import one_line
 
 if TYPE_CHECKING:
-    from difficulty.runtime.router import Decision
+    from difficulty.runtime.decision import Decision
 
 logger = logging.getLogger("difficulty.runtime")
 

@@ -27,9 +27,10 @@ from difficulty.request import Messages, Request
 from difficulty.routes import Held
 from difficulty.runtime.answer_checker import Answering, Asking
 from difficulty.runtime.answers import AnswerVerdict
+from difficulty.runtime.decision import Decision
 from difficulty.runtime.golden import checked_router
 from difficulty.runtime.probe import Limits, try_out
-from difficulty.runtime.router import Decision, Router
+from difficulty.runtime.router import Router
 from difficulty.text import one_line
 
 if TYPE_CHECKING:

@@ -6,20 +6,19 @@ import logging
 import math
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from difficulty.bundle import Bundle, Policy
 from difficulty.bundle.store import Trust
 from difficulty.bundle.trusted import read_trusted
 from difficulty.errors import RequestError, ScoringError
-from difficulty.form import Record
-from difficulty.needs import NOTHING, Needs
-from difficulty.needs.takers import BOTH, Takers, Taking, find_takers, is_plain, needs_of
+from difficulty.needs import Needs
+from difficulty.needs.takers import find_takers, is_plain, needs_of
 from difficulty.request import Messages, Request, check_tokens, read_count
-from difficulty.routes import Held, Route
+from difficulty.routes import Held
 from difficulty.runtime.answer_checker import (
     AnswerChecker,
     Answering,
@@ -28,9 +27,9 @@ from difficulty.runtime.answer_checker import (
     read_asking,
 )
 from difficulty.runtime.answers import AnswerVerdict
+from difficulty.runtime.decision import Decision, Look, build_decision
 from difficulty.runtime.rule import (
     UNFAMILIAR,
-    Reason,
     Ruling,
     after_scoring,
     before_scoring,
@@ -51,51 +50,6 @@ logger = logging.getLogger("difficulty.runtime")
 
 _MANY_UNASKED = 1_000
 """Requests after which a check that nobody asked is spoken of."""
-TokensSource = Literal["request", "tokenizer", "estimate"]
-ScoredBy = Literal["scorer", "early"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision(Record):
-    """Where a request goes, and why."""
-
-    route: Route
-    model: str
-    """Name of the model to call."""
-    reason: Reason
-    difficulty_score: float | None
-    """What was compared with the threshold; ``None`` where no score was needed or had."""
-    p_cheap_fails: float | None
-    p_frontier_fails: float | None
-    familiarity: float | None
-    threshold: float
-    fallback: str | None
-    """Model to call when the cheap answer fails validation; ``None`` for none."""
-    task: str | None
-    tokens: int | None
-    tokens_source: TokensSource | None
-    """Who counted; an estimate where the request is too long to tokenize whole."""
-    truncated: bool
-    """Whether the scorer saw less than the whole request."""
-    bundle_version: str
-    scored_by: ScoredBy | None = None
-    """``early`` where the small graph was sure; the other outputs are ``None`` then."""
-    masked_share: float = 0.0
-    """Share of the request that the text view left out as context; the kinds are the view's."""
-    held_on: Route | None = None
-    """The route that the request's session was on, where the policy has ``stick``; ``None``: none
-    was, or its cache had gone cold.
-    """
-    switch_cost_usd: float | None = None
-    """What leaving that route costs in cold prompt caches: paid where ``route`` is the other one,
-    spared with reason ``stick``; ``None``: not known, or nothing was held.
-    """
-    can_take: Takers = "both"
-    """Which models can take the request; ``neither`` is told in the log and counted."""
-    ineligible: tuple[str, ...] = ()
-    """Why one of them cannot, with reason ``ineligible``: ``cheap.image``, ..."""
-    error: str | None = None
-    """Why the request could not be scored, with reason ``scorer_error``."""
 
 
 class Router:
@@ -348,7 +302,7 @@ class Router:
         first = self._look_at(request)
         looks = [replace(first, ids=row) for row in rows]
         self._exit_early([look for look in looks if look.is_open])
-        scored = [_Look(request, first.policy, ids=look.ids) for look in looks]
+        scored = [Look(request, first.policy, ids=look.ids) for look in looks]
         self._score_all(scored)
         for look, other in zip(looks, scored, strict=True):
             if look.is_open:
@@ -382,7 +336,7 @@ class Router:
 
         return explain(self, request)
 
-    def _exit_early(self, looks: list[_Look]) -> None:
+    def _exit_early(self, looks: list[Look]) -> None:
         """Decide those far from the threshold; where that fails, the scorer decides them."""
         looks = [look for look in looks if look.policy is self.policy]  # whose cut-offs they are
         if self.early is None or self._exits is None or not looks:
@@ -403,13 +357,13 @@ class Router:
                 if look.held is None or verdict.route == look.held.route:
                     look.verdict, look.early_score = verdict, score
 
-    def _score_one(self, look: _Look) -> None:
+    def _score_one(self, look: Look) -> None:
         try:
             look.score = self.scorer.score_ids(look.ids)
         except BaseException as error:
             look.error = kept(error)
 
-    def _score_all(self, looks: list[_Look]) -> None:
+    def _score_all(self, looks: list[Look]) -> None:
         """Score in batches; one at a time where a batch fails, so that none takes others along."""
         try:
             columns = self.scorer.score_many([look.ids for look in looks])
@@ -425,9 +379,9 @@ class Router:
             except ScoringError as error:
                 look.error = error
 
-    def _look_at(self, request: Request, *, eligible: bool = True) -> _Look:
+    def _look_at(self, request: Request, *, eligible: bool = True) -> Look:
         """Count, tokenize, apply the rules that need no score; keep errors for the conclusion."""
-        look = _Look(request, self._policy_for(request))
+        look = Look(request, self._policy_for(request))
         try:
             if eligible and not is_plain(look.policy.eligibility, request):
                 look.needs = needs_of(request)
@@ -441,7 +395,7 @@ class Router:
                 look.error = kept(error)
         return look
 
-    def _read(self, look: _Look) -> None:
+    def _read(self, look: Look) -> None:
         request = look.request
         if request.held is not None:
             look.held = find_held(look.policy.stick, request.held)
@@ -467,7 +421,7 @@ class Router:
             )
 
     def _find_takers(
-        self, look: _Look, *, given: int | None = None, counted: int | None = None
+        self, look: Look, *, given: int | None = None, counted: int | None = None
     ) -> None:
         """Decide a request that not both models can take."""
         look.taking = find_takers(look.policy.eligibility, look.needs, given=given, counted=counted)
@@ -477,7 +431,7 @@ class Router:
         if look.tokens is None:
             look.tokens, look.source = given, None if given is None else "request"
 
-    def _conclude(self, look: _Look) -> Decision:
+    def _conclude(self, look: Look) -> Decision:
         score = look.score
         if score is not None and look.error is None:
             try:
@@ -498,7 +452,7 @@ class Router:
                 look.error = kept(error)
         if look.verdict is None:
             look.verdict, score = Ruling(self.policy.on_error, "scorer_error"), None
-        return self._build_decision(look, look.verdict, score)
+        return build_decision(look, look.verdict, score, version=self.version)
 
     def _note(self, decision: Decision) -> Decision:
         """Count and log a decision that was made without a score because none could be had."""
@@ -533,68 +487,3 @@ class Router:
                 " ask Router.check, or decide with checked=False",
                 unasked,
             )
-
-    def _build_decision(self, look: _Look, verdict: Ruling, score: Score | None) -> Decision:
-        cheap = verdict.route == "cheap"
-        scored_by: ScoredBy | None = (
-            "scorer" if score else None if look.early_score is None else "early"
-        )
-        policy = look.policy
-        falls_back = policy.fallback.on_validation_failure or policy.answer is not None
-        falls_back = falls_back and cheap and look.taking.takers == "both"
-        return Decision(
-            route=verdict.route,
-            model=policy.cheap_model if cheap else policy.frontier_model,
-            reason=verdict.reason,
-            difficulty_score=score.difficulty_score if score else look.early_score,
-            p_cheap_fails=score.p_cheap_fails if score else None,
-            p_frontier_fails=score.p_frontier_fails if score else None,
-            familiarity=score.familiarity if score else None,
-            threshold=threshold_of(policy, look.task),
-            fallback=policy.frontier_model if falls_back else None,
-            task=look.task,
-            tokens=look.tokens,
-            tokens_source=look.source,
-            truncated=look.truncated,
-            masked_share=look.masked_share,
-            bundle_version=self.version,
-            scored_by=scored_by,
-            held_on=look.held.route if look.held else None,
-            switch_cost_usd=look.held.switch_cost_usd if look.held else None,
-            can_take=look.taking.takers,
-            ineligible=look.taking.rules,
-            error=None if look.error is None else describe(look.error),
-        )
-
-
-@dataclass(slots=True)
-class _Look:
-    """What is known of a request on its way to a decision."""
-
-    request: Request
-    policy: Policy
-    ids: Sequence[int] = field(default_factory=list)
-    held: Held | None = None  # the session, where the policy keeps its model.
-    needs: Needs = NOTHING
-    taking: Taking = BOTH
-    with_task: bool = False  # whether the scorer knows the task.
-    tokens: int | None = None
-    source: TokensSource | None = None
-    truncated: bool = False
-    masked_share: float = 0.0
-    verdict: Ruling | None = None
-    score: Score | None = None
-    early_score: float | None = None  # where it was enough to decide by.
-    error: BaseException | None = None
-
-    @property
-    def is_open(self) -> bool:
-        """Whether a score is needed, and one can be had."""
-        return self.verdict is None and self.error is None
-
-    @property
-    def task(self) -> str | None:
-        """The task, where it is one."""
-        task = self.request.task
-        # As a plain string, whatever a class of the caller's makes of itself.
-        return str.__str__(task) if isinstance(task, str) else None

@@ -33,7 +33,8 @@ import numpy as np
 
 from difficulty.request import RequestRow, request_row
 from difficulty.runtime.answers import AnswerScore, AnswerVerdict
-from difficulty.runtime.router import Decision, Router
+from difficulty.runtime.decision import Decision
+from difficulty.runtime.router import Router
 from difficulty.runtime.scorer import Score
 from difficulty.telemetry.decision_counts import DECISION_SECONDS, count_decision, count_verdict
 from difficulty.telemetry.meter import CONTENT_TYPE, Family, Meter

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from difficulty.runtime.text_spans import Span, message_spans, split, without
+from difficulty.runtime.explaining.text_spans import Span, message_spans, split, without
 
 
 def parts_of(text, *, most=12):
