@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import IO, Any, NamedTuple, get_args
 
@@ -22,6 +23,8 @@ Messages = str | Sequence[Mapping[str, Any]]
 
 LARGEST_COUNT = 2**63 - 1
 _SUFFIXES = (".jsonl", ".ndjson")
+_ASKED = ("messages", "prompt", "input")
+"""Keys under which the messages stand, ``input`` as OpenAI's Responses have it."""
 
 
 class Request(NamedTuple):
@@ -57,10 +60,10 @@ def read_requests(path: Path) -> Iterator[RequestRow]:
     """Yield the requests of a JSON-lines file (``-`` is standard input), one for each line that is
     not blank, in order. The file may be packed as traffic may: ``.jsonl.gz``, ``.jsonl.zst``, ...
 
-    A line is an object with ``messages`` or ``prompt``, and optionally ``id`` (default: the line
-    number), ``task``, ``prompt_tokens``, ``tools``, ``checked``, ``held``, and ``answer`` or
-    ``cheap_answer``; ``system`` and ``instructions`` stand before the messages, which may be those
-    of any API; ``max_tokens``, ``response_format``, ``languages`` and ``residency`` say what
+    A line is an object with ``messages``, ``prompt`` or ``input``, and optionally ``id`` (default:
+    the line number), ``task``, ``prompt_tokens``, ``tools``, ``checked``, ``held``, and ``answer``
+    or ``cheap_answer``; ``system`` and ``instructions`` stand before the messages, which may be
+    those of any API; ``max_tokens``, ``response_format``, ``languages`` and ``residency`` say what
     a model has to take. Labelled traffic in JSON lines fits.
 
     Raises
@@ -75,7 +78,7 @@ def read_requests(path: Path) -> Iterator[RequestRow]:
     if str(path) != "-":
         if (kind := kind_of(path)) in (PathKind.NOTHING, PathKind.FOLDER):
             raise TrafficNotFoundError(f"no request file at {str(path)!r}. Check the path.")
-        if not path.is_file() or not plain_name(path).endswith(_SUFFIXES):
+        if not path.is_file() or not names_requests(path):
             rule = f"be JSON lines ({', '.join(_SUFFIXES)}; also packed: {', '.join(PACKINGS)})"
             raise InvalidValueError("request file", path.name, rule=rule, hint=f"It is {kind}.")
     with _opened(path) as file:
@@ -94,22 +97,28 @@ def read_requests(path: Path) -> Iterator[RequestRow]:
                 yield _row(line, number)
 
 
-def request_row(form: object, number: int) -> RequestRow:
-    """Return the request that a JSON object holds, the ``number``-th of its file or call; see
-    :func:`read_requests` for its keys.
+def names_requests(path: Path) -> bool:
+    """Return whether a path names JSON lines, packed or not."""
+    return plain_name(path).endswith(_SUFFIXES)
+
+
+def request_row(form: object, number: int, *, noun: str = "line") -> RequestRow:
+    """Return the request that a JSON object holds, the ``number``-th of its file or call, whose
+    places go by a ``noun``; see :func:`read_requests` for its keys.
     """
+    place = f"{noun} {number}"
     if not isinstance(form, dict):
         problem = f"must be a JSON object: got {type(form).__name__}"
-        return _unreadable(str(number), number, problem)
+        return unreadable_row(str(number), f"{place} {problem}")
     # An id of 0 is one.
     given = form.get("id")
     name = str(given if isinstance(given, str | int | float) and given != "" else number)
-    messages = form.get("prompt") if form.get("messages") is None else form["messages"]
+    messages = next((form[key] for key in _ASKED if form.get(key) is not None), None)
     if not isinstance(messages, str | list):
-        # By its type alone: keys and values are the user's.
-        came = "neither" if messages is None else type(messages).__name__
+        # By its type alone: values are the user's.
+        came = f"neither{_misspelt(form)}" if messages is None else type(messages).__name__
         problem = f"must have messages or prompt: got {came}"
-        return _unreadable(name, number, problem)
+        return unreadable_row(name, f"{place} {problem}")
     # A task or a count that is none is left out: the request is decided without it.
     task = form.get("task")
     task = task if isinstance(task, str) and task else None
@@ -132,6 +141,20 @@ def request_row(form: object, number: int) -> RequestRow:
         answer=form.get("answer"),
         cheap_answer=form.get("cheap_answer"),
     )
+
+
+def _misspelt(form: Mapping[str, Any]) -> str:
+    """Return which key may have been meant; a key that is near none is the user's, and not told."""
+    for key in form:
+        near = get_close_matches(key, _ASKED, n=1, cutoff=0.7) if isinstance(key, str) else ()
+        if near and form.get(near[0]) is None:
+            return f" (there is {key!r}: did you mean {near[0]!r}?)"
+    return ""
+
+
+def unreadable_row(name: str, problem: str) -> RequestRow:
+    """Return the row of a request that cannot be read, and so not be scored."""
+    return RequestRow(name, Request([]), problem)
 
 
 def read_count(value: object) -> int | None:
@@ -205,12 +228,8 @@ def _row(line: bytes, number: int) -> RequestRow:
     try:
         content = json.loads(line)
     except (ValueError, RecursionError) as error:  # bad UTF-8 is a ValueError too
-        return _unreadable(str(number), number, f"must be a JSON object: {error!s:.120}")
+        return unreadable_row(str(number), f"line {number} must be a JSON object: {error!s:.120}")
     return request_row(content, number)
-
-
-def _unreadable(name: str, number: int, problem: str) -> RequestRow:
-    return RequestRow(name, Request([]), f"line {number} {problem}")
 
 
 def check_tokens(tokens: int) -> int:

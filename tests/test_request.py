@@ -74,6 +74,20 @@ def test_line_that_cannot_be_read_keeps_its_place(tmp_path, line, name, problem)
     assert bad.problem.startswith(problem)
 
 
+def test_misspelt_key_is_named_with_the_one_that_was_meant():
+    """A key that is near none may be anything of the user's, and is not told."""
+    problem = request_row({"mesages": [], "SECRET": 1}, 3, noun="request").problem
+    assert problem == (
+        "request 3 must have messages or prompt: got neither (there is 'mesages': did you mean"
+        " 'messages'?)"
+    )
+    assert "SECRET" not in request_row({"SECRET": "x"}, 1).problem
+    assert request_row({"input": "Hi", "instructions": "Be brief."}, 1).request.messages == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hi"},
+    ]
+
+
 @pytest.mark.parametrize(
     ("form", "name", "request_"),
     [

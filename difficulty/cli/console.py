@@ -57,7 +57,9 @@ OverwriteFlag = Annotated[
 InputPath = Annotated[
     Path | None,
     typer.Option(
-        "--input", help="JSON lines or Parquet with messages or prompt; - for standard input."
+        "--input",
+        help="JSON lines, Parquet, CSV or a saved dataset with messages or prompt; - for standard"
+        " input (JSON lines).",
     ),
 ]
 CachePath = Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from json import loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -119,18 +120,38 @@ def _read_input(
     text: str | None, task: str | None, input_path: Path | None
 ) -> Iterable[RequestRow]:
     """Return the request of the command line, or those of the file; refuse none or both."""
-    from difficulty.request import Request, RequestRow, read_requests
+    from difficulty.request import Request, RequestRow, names_requests, read_requests
 
     if text is not None and input_path is None:
         return [RequestRow("1", Request(text, task))]
     if input_path is not None and text is None:
-        if input_path.suffix.lower() == ".parquet":
-            # Only here: a router's machine need not have what reads it.
-            from difficulty.traffic.columnar import read_request_rows
+        if str(input_path) == "-" or names_requests(input_path):
+            return read_requests(input_path)
+        # Only here: a router's machine need not have what reads tables.
+        from difficulty.traffic.columnar import read_request_rows
 
-            return read_request_rows(input_path)
-        return read_requests(input_path)
+        return read_request_rows(input_path)
     raise typer.BadParameter("pass either a text or --input FILE")
+
+
+def _with_needs(
+    rows: Iterable[RequestRow], text: str | None, needs: str | None
+) -> Iterable[RequestRow]:
+    """Return the request of the command line with what its caller says that it needs."""
+    if needs is None:
+        return rows
+    if text is None:
+        raise typer.BadParameter("--needs goes with a text: the rows of a file say their own")
+    from difficulty.request import request_row
+
+    try:
+        form = loads(needs)
+    except (ValueError, RecursionError):
+        form = None
+    if not isinstance(form, dict):
+        raise typer.BadParameter('--needs takes a JSON object: \'{"residency": ["eu"]}\'')
+    (row,) = rows
+    return [request_row({**form, "prompt": text, "task": row.request.task}, 1)]
 
 
 def route(
@@ -151,6 +172,13 @@ def route(
             " nearest kinds of training traffic, and what would change the decision.",
         ),
     ] = False,
+    needs: Annotated[
+        str | None,
+        typer.Option(
+            help="What the text needs of a model, as a JSON object with fields of a request's body:"
+            ' \'{"max_tokens": 9000, "residency": ["eu"]}\'. Files say it in each row.'
+        ),
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
     """Decide cheap or frontier for a text, or for every request of a JSON-lines file, with the
@@ -163,7 +191,7 @@ def route(
     from difficulty.runtime.service import explain_rows, route_rows
     from difficulty.stages.route import write_rows
 
-    requests = _read_input(text, task, input_path)
+    requests = _with_needs(_read_input(text, task, input_path), text, needs)
     if out_path is not None:
         refuse_output(out_path, source=input_path, overwrite=overwrite)
     router = Router.load(bundle)

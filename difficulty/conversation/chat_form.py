@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from difficulty.conversation.request_parts import CALLS, RESULTS, THOUGHTS, WITH_OUTPUT
+from difficulty.conversation.part_types import WITH_OUTPUT, PartType, type_of
 from difficulty.errors import RequestError
 from difficulty.text import arguments_text, is_list
 
@@ -19,7 +19,6 @@ Message = Mapping[str, Any]
 
 _TEXT_BLOCKS = ("document", "search_result")
 """Blocks that hold a text which is no ``text`` of theirs."""
-_MOVED = frozenset((*CALLS, *RESULTS, *_TEXT_BLOCKS))
 _IDS = ("tool_call_id", "tool_use_id", "call_id")
 
 
@@ -45,7 +44,11 @@ def _is_other(message: object) -> bool:
     content = message.get("content")
     if content is None or isinstance(content, str) or not is_list(content):
         return False
-    return any(isinstance(block, Mapping) and _kind(block) in _MOVED for block in content)
+    return any(isinstance(block, Mapping) and _is_moved(_kind(block)) for block in content)
+
+
+def _is_moved(name: str) -> bool:
+    return name in _TEXT_BLOCKS or type_of(name) in ("call", "result")
 
 
 def _is_item(message: Message) -> bool:
@@ -60,7 +63,7 @@ def _kind(form: Message) -> str:
 
 def _moved(message: Message) -> Iterator[Message]:
     if _is_item(message):
-        if _kind(message) not in THOUGHTS:
+        if type_of(_kind(message)) != "thought":
             yield from _of_blocks({"role": "user"}, [message])
     elif message.get("role") in ("tool", "function"):
         yield {**message, "content": [*map(_with_text, message["content"])]}
@@ -74,13 +77,13 @@ def _of_blocks(message: Message, blocks: Sequence[Any]) -> Iterator[Message]:
     content: list[Any] = []
     calls: list[Message] = []
     for block in blocks:
-        kind = _kind(block) if isinstance(block, Mapping) else ""
-        if (calls and kind not in CALLS) or (content and kind in (*CALLS, *RESULTS)):
+        kind: PartType | None = type_of(_kind(block)) if isinstance(block, Mapping) else None
+        if (calls and kind != "call") or (content and kind in ("call", "result")):
             yield from _flushed(beside, content, calls)
             content, calls = [], []
-        if kind in CALLS:
+        if kind == "call":
             calls.append(_call(block))
-        elif kind in RESULTS:
+        elif kind == "result":
             yield _result(block)
         else:
             content.append(_with_text(block))

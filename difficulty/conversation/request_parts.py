@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
+from difficulty.conversation.part_types import MEDIA, WITH_OUTPUT, type_of
 from difficulty.errors import RequestError
 from difficulty.text import arguments_text, is_list
 
@@ -33,26 +34,6 @@ _ROLES: Mapping[str, Role] = {
     "tool": "tool",
     "function": "tool",
 }
-_TEXTS = ("text", "input_text", "output_text", "summary_text")
-_MEDIA: Mapping[str, PartKind] = {
-    "image": "image",
-    "image_url": "image",
-    "input_image": "image",
-    "audio": "audio",
-    "audio_url": "audio",
-    "input_audio": "audio",
-    "video": "video",
-    "video_url": "video",
-    "input_video": "video",
-    "file": "file",
-    "input_file": "file",
-    "document": "file",
-    "container_upload": "file",
-}
-THOUGHTS = ("thinking", "redacted_thinking", "reasoning")
-CALLS = ("tool_use", "server_tool_use", "mcp_tool_use", "function_call", "custom_tool_call")
-RESULTS = ("tool_result", "function_call_output", "custom_tool_call_output", "mcp_tool_result")
-WITH_OUTPUT = ("function_call_output", "custom_tool_call_output")
 _UNWRITABLE = (RecursionError, TypeError, ValueError)
 _FIRST = 256
 """Characters of a result in which a sign of failure is looked for."""
@@ -160,29 +141,29 @@ def _block(block: object, role: Role, names: dict[str, str]) -> Iterator[Request
         yield from _said(block, role)
         return
     form = block if isinstance(block, Mapping) else {"type": "none"}
-    kind = form.get("type")
-    if kind in THOUGHTS:
+    kind = type_of(form.get("type"))
+    if kind == "thought":
         return
-    if kind in CALLS:
+    if kind == "call":
         yield from _call(form, names)
-    elif kind in RESULTS:
-        outputs = form.get("output" if kind in WITH_OUTPUT else "content")
+    elif kind == "result":
+        outputs = form.get("output" if form["type"] in WITH_OUTPUT else "content")
         yield from _result(form, outputs, names)
-    elif isinstance(kind, str) and kind in _MEDIA:
-        yield from _media(_MEDIA[kind], form, role)
+    elif kind in MEDIA:
+        yield from _media(cast("PartKind", kind), form, role)
     else:
         yield from _text_block(form, role)
 
 
 def _text_block(form: Mapping[str, Any], role: Role) -> Iterator[RequestPart]:
-    kind, text = form.get("type"), _string(form.get("text"))
+    kind, text = type_of(form.get("type")), _string(form.get("text"))
     if kind == "refusal":
         yield from _said(_string(form.get("refusal")), role)
-    elif kind == "search_result":
+    elif kind == "quote":
         inner = form.get("content")
         found = [_string(each.get("text")) for each in _mappings(inner)]
         yield from _said("\n".join(filter(None, found)), role)
-    elif kind in _TEXTS or (kind is None and text):
+    elif kind == "text" or (form.get("type") is None and text):
         yield from _said(text, role)
     else:
         yield RequestPart("unknown", role, 0, text)
@@ -251,7 +232,7 @@ def _written(value: object) -> str:
 
 
 def _attached(block: object) -> object:
-    is_none = isinstance(block, Mapping) and block.get("type") in (*CALLS, *RESULTS)
+    is_none = isinstance(block, Mapping) and type_of(block.get("type")) in ("call", "result")
     return None if is_none else block
 
 

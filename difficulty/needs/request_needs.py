@@ -7,10 +7,12 @@ stated to take.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from difficulty.conversation.part_types import MEDIA, type_of
 from difficulty.errors import RequestError
 from difficulty.needs.prompt_size import UNIT, count_units, least_units, most_units
 
@@ -30,23 +32,8 @@ RULES = (
 UNREADABLE = "?"
 """In place of a tag that cannot be read: somebody demanded something, and no model has this one."""
 
-_KINDS = {
-    "image": ("image", "image_url", "input_image"),
-    "audio": ("audio", "input_audio", "audio_url"),
-    "video": ("video", "video_url", "input_video"),
-    "file": ("file", "input_file", "document", "container_upload"),
-    "text": (
-        *("text", "input_text", "output_text", "refusal", "thinking", "redacted_thinking"),
-        *("reasoning", "reasoning_text", "summary_text", "search_result", "message"),
-    ),
-    "call": ("tool_use", "server_tool_use", "mcp_tool_use", "function_call", "custom_tool_call"),
-    "result": (
-        *("tool_result", "function_call_output", "custom_tool_call_output", "mcp_tool_result"),
-        *("web_search_tool_result", "code_execution_tool_result"),
-    ),
-}
-_KIND_OF = {name: kind for kind, names in _KINDS.items() for name in names}
-MEDIA = ("image", "audio", "video", "file")
+_SAID = ("text", "refusal", "thought", "quote", "message")
+_RESULTS = ("result", "hosted_result")
 # How many bytes of media make a token, on the safe side: a plain text, speech at 16 kbit/s.
 _BYTES_PER_TOKEN = {"audio": 50, "video": 50, "file": 4}
 IMAGE_TOKENS = 2_000
@@ -59,6 +46,18 @@ any window.
 """
 HARDLY_ANY = 200
 """Characters of the last user turn, spaces aside, below which its ask lies in the media beside."""
+_MEDIA_NAMES = (
+    "images?|pictures?|pics?|photos?|photographs?|screenshots?|attachments?|attached|pdfs?|audio"
+    "|recordings?|videos?|clips?"
+)
+_SHOWN_NAMES = "files?|documents?|pages?|charts?|figures?|diagrams?|tables?|above|here|there"
+_NAMES = re.compile(rf"(?<![a-z])(?:{_MEDIA_NAMES})(?![a-z])", re.ASCII | re.IGNORECASE)
+"""Words of an ask that name media."""
+_POINTS = re.compile(
+    rf"(?<![a-z])(?:{_MEDIA_NAMES}|{_SHOWN_NAMES}|its?|this|that|these|those|they|them)(?![a-z])",
+    re.ASCII | re.IGNORECASE,
+)
+"""Words of an ask that name media, or point at something."""
 _DEEPEST = 8
 _LONGEST_TAG, _MOST_TAGS = 100, 32
 BODY_FIELDS = (
@@ -89,7 +88,8 @@ class Needs:
     languages, residency : tuple of str
         Codes of its languages and tags of where it may be answered, as the caller says.
     ask_in_media : bool
-        Whether the last user turn is media with hardly any text beside.
+        Whether the last user turn asks what stands in media: it is media with hardly any text
+        beside, or a short text behind such, or one that names them.
     is_read : bool
         Whether the request was looked at; what a caller tells alone is joined with what is read.
     """
@@ -197,6 +197,9 @@ class _Reading:
         self.is_sized = True
         self.ask_in_media = False
         self._nodes = 0
+        self._is_shown = False  # whether media stand anywhere so far,
+        self._is_fresh = False  # or since the model's last answer,
+        self._signs = 0  # and how much the user said since.
 
     def read_messages(self, messages: object) -> None:
         if isinstance(messages, str):
@@ -208,13 +211,33 @@ class _Reading:
                 continue  # what the text view makes of it, the scorer says
             first = len(self.texts)
             is_media = self._read_message(message)
-            if _is_user(message):
-                self.ask_in_media = is_media and _count_signs(self.texts[first:]) < HARDLY_ANY
+            self._is_shown, self._is_fresh = self._is_shown or is_media, self._is_fresh or is_media
+            if _is_answer(message):
+                self._is_fresh, self._signs = False, 0
+            elif _is_user(message) and not _is_handed_on(message):
+                self.ask_in_media = self._asks_in_media(self.texts[first:], is_media)
+            elif is_media and message.get("role") != "assistant":
+                # What tools show a short ask of: a screen to act on, a scan to read.
+                is_short = self._signs + _count_signs(self.texts[first:]) < HARDLY_ANY
+                self.ask_in_media = self.ask_in_media or is_short
+
+    def _asks_in_media(self, texts: Sequence[str], is_media: bool) -> bool:
+        """Return whether a turn of the user's asks what stands in media: beside it with hardly any
+        text, before it since the last answer, or further up where it names them.
+        """
+        signs = _count_signs(texts)
+        self._signs += signs
+        if signs >= HARDLY_ANY or not self._is_shown:
+            return False
+        if is_media or (self._is_fresh and self._signs < HARDLY_ANY):
+            return True
+        said = "\n".join(text[: 4 * HARDLY_ANY] for text in texts[:HARDLY_ANY])
+        return (_POINTS if self._is_fresh else _NAMES).search(said) is not None
 
     def _read_message(self, message: Mapping[str, Any]) -> bool:
         """Read one message, or item of a Responses input; return whether it holds media."""
-        kind = _KIND_OF.get(_type_of(message))
-        if kind in ("call", "result", *MEDIA):  # an item of its own
+        kind = type_of(_type_of(message))
+        if kind in ("call", *_RESULTS, *MEDIA):  # an item of its own
             return self.read_part(message)
         is_media = self.read_content(message.get("content"))
         if message.get("role") in ("tool", "function"):
@@ -249,20 +272,20 @@ class _Reading:
             self._note_unknown(part)
             return False
         name = _type_of(part)
-        kind = _KIND_OF.get(name)
+        kind = type_of(name)
         if kind is None and not name and isinstance(part.get("text"), str):
             kind = "text"
-        if kind in MEDIA:
+        if kind is not None and kind in MEDIA:
             self.modalities.add(kind)
             self._weigh_media(kind, part)
             return True
-        if kind == "text":
+        if kind in _SAID:
             return self._read_text(part, depth)
         if kind == "call":
             self.calls = True
             self.walk(part)
             return False
-        if kind == "result":
+        if kind in _RESULTS:
             self.calls = True
             content = part.get("content")
             return self.read_content(part.get("output") if content is None else content, depth + 1)
@@ -328,6 +351,29 @@ def _is_user(message: Mapping[str, Any]) -> bool:
     """
     usual = "user" if _type_of(message) in ("", "message") else None
     return bool(message.get("role", usual) == "user")
+
+
+def _is_answer(message: Mapping[str, Any]) -> bool:
+    """Return whether the model says something in a message, and calls nothing."""
+    if message.get("role") != "assistant":
+        return False
+    if message.get("tool_calls") or message.get("function_call"):
+        return False
+    content = message.get("content")
+    if isinstance(content, str):
+        return bool(content.strip())
+    parts = _list_of(content)[:HARDLY_ANY]
+    kinds = {type_of(_type_of(part)) for part in parts if isinstance(part, Mapping)}
+    texts = (part.get("text") if isinstance(part, Mapping) else part for part in parts)
+    return "call" not in kinds and any(isinstance(text, str) and text.strip() for text in texts)
+
+
+def _is_handed_on(message: Mapping[str, Any]) -> bool:
+    """Return whether a message holds what tools returned alone, as Anthropic's messages do."""
+    parts = _list_of(message.get("content"))[:HARDLY_ANY]
+    return bool(parts) and all(
+        isinstance(part, Mapping) and type_of(_type_of(part)) in _RESULTS for part in parts
+    )
 
 
 def _count_signs(texts: Sequence[str]) -> int:

@@ -173,10 +173,11 @@ class ReloadingRouter:
         tools: object = None,
         checked: bool = True,
         held: Held | None = None,
+        needs: Needs | None = None,
     ) -> Explanation:
         """Return why a request is decided as it is, see :meth:`Router.explain`."""
         return self._router.explain(
-            messages, task, tokens=tokens, tools=tools, checked=checked, held=held
+            messages, task, tokens=tokens, tools=tools, checked=checked, held=held, needs=needs
         )
 
     def consider(self, request: Request) -> Decision:

@@ -320,6 +320,7 @@ class Router:
         tools: object = None,
         checked: bool = True,
         held: Held | None = None,
+        needs: Needs | None = None,
     ) -> Explanation:
         """Return why a request is decided as it is: the parts of its text and the features that
         move the score, the nearest kinds of training traffic, and what would change the decision.
@@ -327,7 +328,7 @@ class Router:
         Arguments as in :meth:`decide`. Scores the request some hundred times; it is not counted,
         and nothing of it is logged. Raises nothing for what a request holds.
         """
-        return self.explain_request(Request(messages, task, tokens, checked, tools, held))
+        return self.explain_request(Request(messages, task, tokens, checked, tools, held, needs))
 
     def explain_request(self, request: Request) -> Explanation:
         """Return why a request is decided as it is, see :meth:`explain`."""

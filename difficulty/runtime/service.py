@@ -74,7 +74,7 @@ def _decision_row(row: RequestRow, decision: Decision) -> dict[str, Any]:
 def check_forms(router: Router, forms: Iterable[Any]) -> Iterator[dict[str, Any]]:
     """Yield ``id`` and the verdict for each JSON object that holds a request and its ``answer``."""
     for number, form in enumerate(forms, 1):
-        row = request_row(form, number)
+        row = request_row(form, number, noun="request")
         body, answer = {}, None
         if isinstance(form, dict):
             body, answer = {**form, "messages": row.request.messages}, form.get("answer")
@@ -356,11 +356,11 @@ class _Handler(BaseHTTPRequestHandler):
             told = list(check_forms(self.server.router.current, entries))
             self._count_verdicts(told)
         elif self.path == "/explain":
-            rows = [request_row(entry, number) for number, entry in enumerate(entries, 1)]
+            rows = [request_row(each, n, noun="request") for n, each in enumerate(entries, 1)]
             told = list(explain_rows(self.server.router.current, rows))
         else:
             start = time.perf_counter()
-            rows = [request_row(entry, number) for number, entry in enumerate(entries, 1)]
+            rows = [request_row(each, n, noun="request") for n, each in enumerate(entries, 1)]
             told = list(route_rows(self.server.router, rows))
             self._count_decisions(told, time.perf_counter() - start)
         self._answer(HTTPStatus.OK, told if is_list else told[0])

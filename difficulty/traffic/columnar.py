@@ -5,22 +5,31 @@ as one.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from difficulty.errors import MissingExtraError, TrafficError, TrafficNotFoundError
-from difficulty.request import RequestRow, read_requests, request_row
+from difficulty.request import (
+    RequestRow,
+    names_requests,
+    read_requests,
+    request_row,
+    unreadable_row,
+)
 from difficulty.traffic.lines import LARGEST_RATIO
-from difficulty.traffic.readers import RawRow, refuse_wide
+from difficulty.traffic.readers import RawRow, read_rows, readable_files, refuse_wide
 from difficulty.traffic.table import VERSION_KEY, pa, pq
 
 # Small, because a row may hold megabytes of text, and a dictionary one of them for all rows.
 _BATCH_ROWS = 64
 _MOST_ENTRIES = 10_000_000  # of a column of a row group, however few bytes they take
 _HARMLESS = 2**30  # bytes that a row group may take, however well it is packed
+_AS_JSON = ("messages", "tools", "held", "response_format", "metadata", "languages", "residency")
+_AS_COUNT = ("prompt_tokens", "max_tokens", "max_completion_tokens", "max_output_tokens")
+_MOST_DIGITS = 19
 
 
 def read_parquet(path: Path) -> Iterator[RawRow]:
@@ -49,21 +58,39 @@ def read_parquet(path: Path) -> Iterator[RawRow]:
 
 
 def read_request_rows(path: Path) -> Iterator[RequestRow]:
-    """Yield the requests of a file to decide on, in order: Parquet, ingested or with the same
-    columns, or JSON lines as :func:`~difficulty.request.read_requests` reads them.
+    """Yield the requests of a file to decide on, in order: JSON lines as
+    :func:`~difficulty.request.read_requests` reads them, or any type of file that traffic is read
+    from (Parquet, CSV, a saved dataset, a folder of such), ingested or with the same columns.
     """
-    if path.suffix.lower() != ".parquet":
+    if str(path) == "-" or names_requests(path):
         yield from read_requests(path)
         return
-    if not path.is_file():
+    if not path.exists():
         raise TrafficNotFoundError(f"no request file at {str(path)!r}. Check the path.")
-    for row in read_parquet(path):
-        fields = dict(row.fields or {})
-        # As text in traffic; what is none offers none.
-        if isinstance(tools := fields.get("tools"), str):
+    rows = chain.from_iterable(map(read_rows, readable_files(path)))
+    for number, row in enumerate(rows, start=1):
+        if row.fields is None:
+            yield unreadable_row(str(number), f"row {number}: {row.problem}")
+        else:
+            yield request_row(_request_fields(row.fields), number, noun="row")
+
+
+def _request_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a row with what a table can hold as text only as what it says; what
+    says nothing of the kind stays as it is.
+    """
+    read = dict(fields)
+    for name, text in fields.items():
+        if not isinstance(text, str):
+            continue
+        if name in _AS_JSON and text.lstrip()[:1] in ("[", "{"):
             with suppress(ValueError, RecursionError):
-                fields["tools"] = json.loads(tools)
-        yield request_row(fields, row.line)
+                read[name] = json.loads(text)
+        elif name in _AS_COUNT and text.isdecimal() and len(text) <= _MOST_DIGITS:
+            read[name] = int(text)
+        elif name == "checked":
+            read[name] = text.strip().lower() not in ("false", "0", "no")
+    return read
 
 
 def _refuse_bomb(path: Path, metadata: Any) -> None:

@@ -1,5 +1,6 @@
 """``difficulty route --why``."""
 
+import csv
 import json
 
 TEXT = "Thanks. Plan the move of our warehouse to Lyon, step by step."
@@ -31,6 +32,24 @@ def test_why_stands_beside_each_decision_of_a_file(run, journey, tmp_path):
     assert whys[0]["parts"]
     assert whys[1]["parts"] == []
     assert whys[1]["notes"]
+
+
+def test_needs_of_a_text_are_told_and_explained(run, journey):
+    needs = '{"max_tokens": 40000}'
+    row = json.loads(run("route", journey.bundle, TEXT, "--why", "--needs", needs, "--json").out)
+    assert (row["reason"], row["ineligible"]) == ("ineligible", ["cheap.context_window"])
+    bad = run("route", journey.bundle, TEXT, "--needs", "[]", code=2)
+    assert "--needs takes a JSON object" in bad.err
+
+
+def test_tables_are_explained_as_lines_are(run, journey, tmp_path):
+    """A table of texts, with messages as JSON text in one of its columns."""
+    messages = json.dumps([{"role": "user", "content": TEXT}])
+    with (tmp_path / "asked.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["id", "messages", "max_tokens"], ["a", messages, "40000"]])
+    row = json.loads(run("route", journey.bundle, "--input", "asked.csv", "--why", code=0).out)
+    assert (row["id"], row["ineligible"]) == ("a", ["cheap.context_window"])
+    assert row["why"]["notes"]
 
 
 def test_json_of_one_text(run, journey):

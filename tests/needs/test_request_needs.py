@@ -87,6 +87,52 @@ def test_ask_is_that_of_the_last_user_turn():
     assert Needs.of({"messages": after}).ask_in_media
 
 
+def turns(*messages):
+    """Return a body of messages, each a role and its content."""
+    return {"messages": [{"role": role, "content": content} for role, content in messages]}
+
+
+ANSWER = ("assistant", "A cat.")
+CALLED = {"role": "assistant", "content": "Let me look.", "tool_calls": [{"id": "1"}]}
+SHOWN = ("user", [IMAGE])
+
+
+@pytest.mark.parametrize(
+    ("messages", "is_in_media"),
+    [
+        ((SHOWN, ("user", "what is in it?")), True),
+        ((SHOWN, ("user", "\u4ec0\u4e48\uff1f")), True),
+        ((("user", [text("word " * 60), IMAGE]), ("user", "Sum it up.")), True),
+        ((("user", [text("word " * 60), IMAGE]), ("user", "Thanks, go on")), False),
+        ((SHOWN, ("user", "word " * 60)), False),
+        ((SHOWN, ANSWER, ("user", "And which colour is it?")), False),
+        ((SHOWN, ANSWER, ("user", "What stands behind it in the picture?")), True),
+        ((SHOWN, ("assistant", " "), ("user", "what is it?")), True),
+        ((ANSWER, ("user", "What is in the picture?")), False),
+        ((("tool", [IMAGE]), ("user", "Is that right?")), True),
+        ((("user", [{"type": "tool_result", "content": [IMAGE]}]), ("user", "And now?")), True),
+        ((("user", "Open the page."), ("user", [{"type": "tool_result", "content": "ok"}])), False),
+        ((SHOWN, ("user", [{"type": "tool_result", "content": "word " * 60}])), True),
+        ((("user", "Click on it."), ("tool", [IMAGE])), True),
+        ((("user", "Click."), ("user", [{"type": "tool_result", "content": [IMAGE]}])), True),
+        ((("user", "word " * 60), ("tool", [IMAGE])), False),
+        ((("user", "Draw a cat."), ("assistant", [IMAGE])), False),
+    ],
+)
+def test_ask_in_media_that_stand_before_it_is_found(messages, is_in_media):
+    assert Needs.of(turns(*messages)).ask_in_media is is_in_media
+
+
+def test_what_the_model_says_before_a_call_is_no_answer():
+    shown, asked = turns(SHOWN, ("user", "and this one?"))["messages"]
+    assert Needs.of({"messages": [shown, CALLED, asked]}).ask_in_media
+    used = [text("Let me look."), {"type": "tool_use", "name": "f", "input": {}}]
+    blocks = {"role": "assistant", "content": used}
+    assert Needs.of({"messages": [shown, blocks, asked]}).ask_in_media
+    blocks = {"role": "assistant", "content": used[:1]}
+    assert not Needs.of({"messages": [shown, blocks, asked]}).ask_in_media
+
+
 def test_media_count_by_their_size_and_what_is_named_only_has_none():
     around = MESSAGE_TOKENS
     assert Needs.of(user(IMAGE)).prompt_tokens == IMAGE_TOKENS + around

@@ -25,11 +25,24 @@ NAMES = (
 )
 IMAGE = {"type": "image_url", "image_url": {"url": "https://example.com/cat.png"}}
 FILE_PART = {"type": "file", "file": {"file_id": "f1"}}
+SHOWN = [{"type": "tool_result", "tool_use_id": "1", "content": [IMAGE]}]
+SEEING = {"cheap": {"modalities": ["text", "image"]}}
 SMALL = {"cheap": {"context_tokens": 100}, "answer_tokens": 20}
 
 
 def user(*parts):
     return {"messages": [{"role": "user", "content": list(parts)}]}
+
+
+def turns(*contents):
+    """Return a body whose messages are the user's and the model's by turns; two of the user's."""
+    roles = ("user", "user") if len(contents) == 2 else ("user", "assistant") * 3
+    return {
+        "messages": [
+            {"role": role, "content": content}
+            for role, content in zip(roles, contents, strict=False)
+        ]
+    }
 
 
 def text(content):
@@ -66,6 +79,39 @@ BY_HAND = {
         {},
     ),
     "image alone, images taken": ({"cheap": {"modalities": ["image"]}}, user(IMAGE), {}),
+    "image one turn before": (SEEING, turns([IMAGE], "what is in it?"), {}),
+    "image with text before": (SEEING, turns([text("one two " * 30), IMAGE], "Sum it up."), {}),
+    "image before, another ask": (
+        SEEING,
+        turns([text("one two " * 30), IMAGE], "Thanks, go on"),
+        {},
+    ),
+    "image before an answer": (SEEING, turns([IMAGE], "A cat.", "And which colour is it?"), {}),
+    "image before an answer, named": (
+        SEEING,
+        turns([IMAGE], "A cat.", "What stands behind it in the Picture?"),
+        {},
+    ),
+    "image before a call": (
+        SEEING,
+        turns([IMAGE], [text("x"), {"type": "tool_use", "name": "f", "input": {}}], "and now?"),
+        {},
+    ),
+    "image in a result handed on": (
+        SEEING,
+        turns("Open it.", "", [{"type": "tool_result", "content": [IMAGE]}], "", "Is that so?"),
+        {},
+    ),
+    "image that a tool shows": (
+        SEEING,
+        turns("Click on it.", [text("x"), {"type": "tool_use", "name": "f", "input": {}}], SHOWN),
+        {},
+    ),
+    "result of a hosted tool": (
+        {"cheap": {"tools": False}},
+        user(text("x"), {"type": "web_search_tool_result", "content": [{"type": "text"}]}),
+        {},
+    ),
     "file that is named only": (
         {"cheap": {"modalities": ["file"]}, "frontier": {"context_tokens": 10**6}},
         user(text("x"), FILE_PART),

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from difficulty.bundle.traffic_kinds import KindFigure
     from difficulty.runtime.decision import Decision
 
-Lever = Literal["threshold", "part", "parts", "task", "tokens", "familiarity", "session", "text"]
+Lever = Literal[
+    "threshold", "part", "parts", "task", "tokens", "familiarity", "session", "eligibility", "text"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,6 +53,16 @@ _MOST_TOGETHER = 8
 _MOST_TASKS = 64
 _LONGEST_QUOTE = 160
 _BY_RULE = ("easy_task", "hard_task", "ineligible")
+_TAKEN = {
+    "context_window": "a prompt of this length",
+    "image": "images",
+    "file": "files",
+    "unknown_part": "parts of unknown types",
+    "json_schema": "a JSON schema",
+    "language": "its language",
+    "residency": "its residency tags",
+}
+"""What a model takes, by the rule that it would break else; other rules are named by it."""
 _DIGITS = 7  # those that float32 has
 _STEPS = 10_000
 """Thresholds are named in steps of a ten-thousandth."""
@@ -327,6 +337,8 @@ class _Inquiry:
 
     def _change_of_rule(self) -> Iterator[DecisionChange]:
         """What the score would decide, were the rule not there or the request a longer one."""
+        if self.decision.reason == "ineligible":
+            yield from self._change_of_models()
         policy, score = self.router.policy, self.whole.score.difficulty_score
         at_length = self._route_at(self.decision.threshold)
         if self.decision.reason == "easy_task" and at_length == "frontier":
@@ -336,6 +348,23 @@ class _Inquiry:
                 sentence=f"{policy.max_cheap_tokens:,} tokens or more: then the score decides, and"
                 f" {score:.4f} against the threshold of {self.decision.threshold:.4f} sends it on",
             )
+
+    def _change_of_models(self) -> Iterator[DecisionChange]:
+        """What the model that is not called would have to take, to be called."""
+        other = _other(self.decision.route)
+        rules = (rule.partition(".") for rule in self.decision.ineligible)
+        missing = [_TAKEN.get(name, name) for side, _, name in rules if side == other]
+        why = "it alone can take the request then"
+        if self.decision.can_take != "neither":
+            alone = self.router.consider(self.request, eligible=False)
+            if alone.route != other:
+                return
+            why = f"{alone.reason} decides then"
+        yield DecisionChange(
+            by="eligibility",
+            route=other,
+            sentence=f"a {other} model that takes {' and '.join(missing)}: {why}",
+        )
 
     def _change_of_parts(self, parts: Sequence[PartPush]) -> Iterator[DecisionChange]:
         """The shortest part whose absence changes the route, or the fewest together that do."""

@@ -1,11 +1,8 @@
 /** The messages and the tools of a request's body, whichever API it was written for (docs/bundle.md, "From a body to messages"). */
+import { OUTPUTS, partType } from './parts.js';
 import { argumentsText, isObject } from './text.js';
 
-const CALLS = new Set(['tool_use', 'server_tool_use', 'mcp_tool_use', 'function_call', 'custom_tool_call']);
-const OUTPUTS = new Set(['function_call_output', 'custom_tool_call_output']);
-const RESULTS = new Set(['tool_result', 'mcp_tool_result', ...OUTPUTS]);
 const TEXTS = new Set(['document', 'search_result']);
-const THOUGHTS = new Set(['thinking', 'redacted_thinking', 'reasoning']);
 
 /**
  * @param {object} body of OpenAI's chat completions or Responses, or of Anthropic's messages
@@ -30,8 +27,8 @@ export function toolsOf(body) {
 
 const offers = (tools) => (typeof tools === 'object' && tools !== null ? Object.keys(tools).length > 0 : Boolean(tools));
 const kindOf = (form) => (isObject(form) && typeof form.type === 'string' ? form.type : '');
-const isCall = (block) => CALLS.has(kindOf(block));
-const isResult = (block) => RESULTS.has(kindOf(block));
+const isCall = (block) => partType(kindOf(block)) === 'call';
+const isResult = (block) => partType(kindOf(block)) === 'result';
 const isItem = (message) => (message.role ?? null) === null && !['', 'message'].includes(kindOf(message));
 
 function isOther(message) {
@@ -41,7 +38,7 @@ function isOther(message) {
 }
 
 function moved(message) {
-  if (isItem(message)) return THOUGHTS.has(kindOf(message)) ? [] : ofBlocks({ role: 'user' }, [message]);
+  if (isItem(message)) return partType(kindOf(message)) === 'thought' ? [] : ofBlocks({ role: 'user' }, [message]);
   if (message.role === 'tool' || message.role === 'function') return [{ ...message, content: message.content.map(withText) }];
   return ofBlocks(message, message.content);
 }

@@ -1,5 +1,6 @@
 /** Which of the two models can take a request (docs/bundle.md, "What the models take"): what its body needs, and the first of all rules. */
 import { BundleError, ScoringError } from './errors.js';
+import { MEDIA, partType } from './parts.js';
 
 const UNSTATED_CONTEXT = 32768;
 const ANSWER_TOKENS = 1024;
@@ -13,18 +14,13 @@ const DEEPEST = 8;
 const LONGEST_TAG = 100;
 const MOST_TAGS = 32;
 const UNREADABLE = '?';
-const MEDIA = ['image', 'audio', 'video', 'file'];
 const BYTES_PER_TOKEN = { audio: 50, video: 50, file: 4 };
-const KINDS = {
-  image: 'image image_url input_image',
-  audio: 'audio input_audio audio_url',
-  video: 'video video_url input_video',
-  file: 'file input_file document container_upload',
-  text: 'text input_text output_text refusal thinking redacted_thinking reasoning reasoning_text summary_text search_result message',
-  call: 'tool_use server_tool_use mcp_tool_use function_call custom_tool_call',
-  result: 'tool_result function_call_output custom_tool_call_output mcp_tool_result web_search_tool_result code_execution_tool_result',
-};
-const KIND_OF = new Map(Object.entries(KINDS).flatMap(([kind, names]) => names.split(' ').map((name) => [name, kind])));
+const SAID = ['text', 'refusal', 'thought', 'quote', 'message'];
+const RESULTS = ['result', 'hosted_result'];
+const MEDIA_NAMES = 'images?|pictures?|pics?|photos?|photographs?|screenshots?|attachments?|attached|pdfs?|audio|recordings?|videos?|clips?';
+const SHOWN_NAMES = 'files?|documents?|pages?|charts?|figures?|diagrams?|tables?|above|here|there';
+const NAMES = new RegExp(`(?<![a-z])(?:${MEDIA_NAMES})(?![a-z])`, 'i');
+const POINTS = new RegExp(`(?<![a-z])(?:${MEDIA_NAMES}|${SHOWN_NAMES}|its?|this|that|these|those|they|them)(?![a-z])`, 'i');
 const BLANKS_AROUND =
   /^[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+|[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+$/g;
 const BLANK = /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]/g;
@@ -81,6 +77,9 @@ class Reading {
   isSized = true;
   askInMedia = false;
   #nodes = 0;
+  #isShown = false; // whether media stand anywhere so far,
+  #isFresh = false; // or since the model's last answer,
+  #signs = 0; // and how much the user said since.
 
   messages(messages) {
     if (isText(messages)) return void this.texts.push(messages);
@@ -89,14 +88,27 @@ class Reading {
       if (!isObject(message)) continue;
       const first = this.texts.length;
       const isMedia = this.#message(message);
-      const usual = ['', 'message'].includes(typeOf(message)) ? 'user' : null;
-      if ((Object.hasOwn(message, 'role') ? message.role : usual) === 'user') this.askInMedia = isMedia && signsOf(this.texts.slice(first)) < HARDLY_ANY;
+      this.#isShown ||= isMedia;
+      this.#isFresh ||= isMedia;
+      if (isAnswer(message)) [this.#isFresh, this.#signs] = [false, 0];
+      else if (isUser(message) && !isHandedOn(message)) this.askInMedia = this.#asksInMedia(this.texts.slice(first), isMedia);
+      else if (isMedia && message.role !== 'assistant') this.askInMedia ||= this.#signs + signsOf(this.texts.slice(first)) < HARDLY_ANY;
     }
   }
 
+  /** Whether a turn of the user's asks what stands in media: beside it with hardly any text, before it since the last answer, or further up where it names them. */
+  #asksInMedia(texts, isMedia) {
+    const signs = signsOf(texts);
+    this.#signs += signs;
+    if (signs >= HARDLY_ANY || !this.#isShown) return false;
+    if (isMedia || (this.#isFresh && this.#signs < HARDLY_ANY)) return true;
+    const said = texts.slice(0, HARDLY_ANY).map((text) => [...text].slice(0, 4 * HARDLY_ANY).join('')).join('\n');
+    return (this.#isFresh ? POINTS : NAMES).test(said);
+  }
+
   #message(message) {
-    const kind = KIND_OF.get(typeOf(message));
-    if (kind !== undefined && kind !== 'text') return this.#part(message, 0);
+    const kind = partType(typeOf(message));
+    if (['call', ...RESULTS, ...MEDIA].includes(kind)) return this.#part(message, 0);
     const isMedia = this.content(message.content, 0);
     if (['tool', 'function'].includes(message.role)) this.calls = true;
     for (const called of [message.tool_calls, message.function_call]) {
@@ -126,19 +138,19 @@ class Reading {
     if (isText(part)) return this.texts.push(part), false;
     if (!isObject(part) || depth > DEEPEST) return this.#unknown(part);
     const name = typeOf(part);
-    const kind = KIND_OF.get(name) ?? (name === '' && isText(part.text) ? 'text' : null);
+    const kind = partType(name) ?? (name === '' && isText(part.text) ? 'text' : null);
     if (MEDIA.includes(kind)) {
       this.modalities.add(kind);
       this.#media(kind, part);
       return true;
     }
-    if (kind === 'text') return this.#text(part, depth);
+    if (SAID.includes(kind)) return this.#text(part, depth);
     if (kind === 'call') {
       this.calls = true;
       this.walk(part);
       return false;
     }
-    if (kind !== 'result') return this.#unknown(part);
+    if (!RESULTS.includes(kind)) return this.#unknown(part);
     this.calls = true;
     return this.content(part.content ?? part.output, depth + 1);
   }
@@ -184,6 +196,27 @@ class Reading {
       }
     }
   }
+}
+
+/** Whether a message is a turn of the user's; items of a Responses input have a type and no role. */
+function isUser(message) {
+  const usual = ['', 'message'].includes(typeOf(message)) ? 'user' : null;
+  return (Object.hasOwn(message, 'role') ? message.role : usual) === 'user';
+}
+
+/** Whether the model says something in a message, and calls nothing. */
+function isAnswer({ role, content, tool_calls: calls, function_call: call }) {
+  if (role !== 'assistant' || isGiven(calls) || isGiven(call)) return false;
+  if (isText(content)) return content.replace(BLANK, '') !== '';
+  const parts = listOf(content).slice(0, HARDLY_ANY);
+  if (parts.some((part) => isObject(part) && partType(typeOf(part)) === 'call')) return false;
+  return parts.map((part) => (isObject(part) ? part.text : part)).some((text) => isText(text) && text.replace(BLANK, '') !== '');
+}
+
+/** Whether a message holds what tools returned alone, as Anthropic's messages do. */
+function isHandedOn(message) {
+  const parts = listOf(message.content).slice(0, HARDLY_ANY);
+  return parts.length > 0 && parts.every((part) => isObject(part) && RESULTS.includes(partType(typeOf(part))));
 }
 
 function signsOf(texts) {

@@ -9,6 +9,7 @@ import pytest
 
 from difficulty.bundle import Policy
 from difficulty.conversation.request_numbers import NUMBERS
+from difficulty.needs import Needs
 from difficulty.request import Request
 from difficulty.routes import Held
 from difficulty.runtime import Router, Scorer
@@ -69,6 +70,22 @@ def test_the_one_word_that_decides_is_found():
     change = changes_by(why)["part"]
     assert change.route == "cheap"
     assert '"w150"' in change.sentence
+
+
+def test_needs_are_heard_and_what_would_be_needed_is_told():
+    """In the EU alone the frontier model may answer; by its score the request would stay cheap."""
+    policy = rules(eligibility={"frontier": {"residency": ["eu"]}})
+    why = router_of(policy).explain("w1 w2", needs=Needs(residency=("eu",)))
+    assert (why.decision.reason, why.decision.route) == ("ineligible", "frontier")
+    change = changes_by(why)["eligibility"]
+    assert change.route == "cheap"
+    assert change.sentence == (
+        "a cheap model that takes its residency tags: within_threshold decides then"
+    )
+    hard = router_of(policy).explain("w150", needs=Needs(residency=("eu",)))
+    assert "eligibility" not in changes_by(hard)
+    nobody = router_of(rules()).explain("w1", needs=Needs(residency=("eu",)))
+    assert changes_by(nobody)["eligibility"].sentence.endswith("it alone can take the request then")
 
 
 def test_parts_agree_with_scores_by_hand(router, texts):
