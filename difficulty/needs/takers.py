@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from difficulty.conversation.part_types import MEDIA
 from difficulty.errors import RequestError
 from difficulty.needs import Eligibility, ModelLimits, Needs
 from difficulty.needs.limits import UNSTATED_CONTEXT
-from difficulty.needs.request_needs import MEDIA, MESSAGE_TOKENS, code_of, tags_of
+from difficulty.needs.request_needs import MESSAGE_TOKENS, code_of, tags_of
 from difficulty.request import Request
 from difficulty.routes import Route
 
