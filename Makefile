@@ -6,7 +6,7 @@ ARGS ?=
 PIP = -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo example-litellm test test-fast test-slow attack coverage benchmark check fix lock sbom audit clean
+.PHONY: help demo example-litellm test test-fast test-slow test-scale attack coverage benchmark check fix lock sbom audit clean
 
 help:  ## Show the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ coverage: .venv/.ready  ## Run the tests and print the share of lines that they 
 
 test-slow: .venv-slow/.ready  ## Run the slow tests, with torch and the encoders.
 	.venv-slow/bin/python -m pytest -q -m slow $(ARGS)
+
+test-scale: .venv-scale/.ready  ## Run the tests of the engines on a real Ray of this machine; a minute or two.
+	OMP_NUM_THREADS=1 .venv-scale/bin/python -m pytest -q -n 0 -m "" tests/engine $(ARGS)
 
 attack: .venv/.ready  ## Attack requests, files, bundles, serve, a proxy and the log; an hour, or a share of it: DIFFICULTY_ATTACK=0.05.
 	.venv/bin/python -m pytest -q -m "" tests/attack tests/cli/test_killed.py \
@@ -68,18 +71,19 @@ audit: .venv-release/.ready  ## Ask PyPI for known weaknesses of what a router i
 	.venv-release/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.lock
 
 clean:  ## Remove environments, caches and what the demo wrote.
-	rm -rf .venv .venv-demo .venv-gateway .venv-slow .venv-benchmark .venv-release demo-out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf .venv .venv-demo .venv-gateway .venv-slow .venv-scale .venv-benchmark .venv-release demo-out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv-demo/.ready: EXTRAS = train
 .venv-gateway/.ready: EXTRAS = train,gateway,monitor
 .venv/.ready: EXTRAS = train,track,sign,gateway,telemetry,monitor,benchmark,dev
 .venv-slow/.ready: EXTRAS = train,track,sign,gateway,telemetry,monitor,encoders,benchmark,dev
+.venv-scale/.ready: EXTRAS = train,monitor,telemetry,scale,dev
 .venv-benchmark/.ready: EXTRAS = train,encoders,benchmark
 .venv-release/.ready: EXTRAS = release
 .venv-slow/.ready .venv-benchmark/.ready: FIRST = torch
 
-.venv-demo/.ready .venv-gateway/.ready .venv/.ready .venv-slow/.ready .venv-benchmark/.ready .venv-release/.ready: pyproject.toml constraints.txt
+.venv-demo/.ready .venv-gateway/.ready .venv/.ready .venv-slow/.ready .venv-scale/.ready .venv-benchmark/.ready .venv-release/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "difficulty needs Python >= 3.11: pass PYTHON=python3.12")'
 	@echo "$(@D): installing difficulty[$(EXTRAS)] for $$($(PYTHON) --version), a minute or two"
 	@$(PYTHON) -m venv $(@D)

@@ -179,6 +179,10 @@ class TrackingError(DifficultyError):
     """The store that runs are recorded in cannot be used."""
 
 
+class EngineError(DifficultyError, RuntimeError):
+    """Workers that a job is spread over cannot be had, or are lost again and again."""
+
+
 class MissingExtraError(DifficultyError, ImportError):
     """A package that this job needs is not installed."""
 

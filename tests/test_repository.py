@@ -23,6 +23,7 @@ GROUND = {
     "",
     "answers",
     "conversation",
+    "engine",
     "errors",
     "events",
     "form",
@@ -144,6 +145,7 @@ MAY_NAME = {
     "accelerate": ["encoders/trainer.py"],
     "huggingface_hub": ["encoders/sentence.py"],
     "model2vec": ["encoders/"],
+    "ray": ["engine/ray_engine.py"],
     "pandas": [],
     "pydantic": [],
     "pickle": [],
@@ -169,6 +171,7 @@ HEAVY = {
     "litellm",
     "model_signing",
     "cryptography",
+    "ray",
 }
 
 LOAD = (

@@ -1,0 +1,376 @@
+"""The engine of a Ray cluster; the only module that knows Ray.
+
+Ray's actors are the workers: each opens the work once, Ray starts a lost one again and gives it the
+calls that it had. Ray Data is left out on purpose: it takes seconds to plan each job, and the sums
+of a solver are a job a step.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pkgutil import resolve_name
+from typing import Any, Self
+
+from difficulty import __version__
+from difficulty.engine.work import (
+    BlockAnswer,
+    HeldShards,
+    Host,
+    Mail,
+    Parcel,
+    ShardWork,
+    Work,
+    answer,
+    spread,
+)
+from difficulty.errors import EngineError, InvalidValueError, MissingExtraError
+
+_TRIES = 3  # further ones, of a call whose worker was lost
+_QUEUED = 2  # blocks of a worker: the next is there when one is done
+_AHEAD = 4  # blocks for each worker that may be done before the first of them is taken
+STORE_BYTES = 1 << 30
+"""Of the objects of a Ray that is started here; what does not fit goes to disk."""
+_ANSWERS_S = 5.0
+_END = object()
+_PORT = 6379
+# The first bytes of HTTP/2, and an empty frame of settings, which is answered by one.
+_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported to anybody
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+class RayEngine:
+    """Work on a Ray cluster; a context manager.
+
+    Parameters
+    ----------
+    address : str, optional
+        ``HOST:PORT`` of the cluster, ``auto`` for the one of this machine; by default one is
+        started on this machine and ended afterwards. A cluster that the program is connected to
+        already is used as it is.
+    workers : int, optional
+        By default one for each processor that the cluster has.
+    store_bytes : int
+        Most memory for objects of a cluster that is started here.
+
+    Raises
+    ------
+    MissingExtraError
+        If Ray is not installed.
+    EngineError
+        On entering: if no Ray answers, or a node has another version of this package.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        workers: int | None = None,
+        store_bytes: int = STORE_BYTES,
+    ) -> None:
+        if workers is not None and workers < 1:
+            raise InvalidValueError("workers", workers, rule="be 1 or more")
+        self._address, self._wanted, self._store_bytes = address, workers, store_bytes
+        self._workers = workers or 1
+        self._is_ours = False
+
+    def __enter__(self) -> Self:
+        for name, value in _QUIET.items():
+            os.environ.setdefault(name, value)
+        try:
+            import ray
+        except ImportError as error:
+            raise MissingExtraError("the engine ray", package="ray", extra="scale") from error
+        self._ray = ray
+        if self._address not in (None, "auto"):
+            _check_answers(str(self._address))
+        if not ray.is_initialized():
+            self._connect()
+            self._is_ours = True
+            # Ray tells of each lost worker on standard output, where results may be awaited.
+            ray._private.worker._worker_logs_enabled = False
+        try:
+            self._workers = self._wanted or max(1, int(ray.cluster_resources().get("CPU", 1)))
+            self._check_versions()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_ours:
+            self._ray.shutdown()
+            self._is_ours = False
+
+    @property
+    def workers(self) -> int:
+        """How many blocks are worked on at once."""
+        return self._workers
+
+    def map_blocks(self, work: Work, blocks: Iterable[Any]) -> Iterator[Any]:
+        """Yield the result of each block, in their order."""
+        actors = [self._actor(_MapActor, work) for _ in range(self._workers)]
+        try:
+            yield from self._mapped(actors, blocks)
+        finally:
+            self._end(actors)
+
+    @contextmanager
+    def hold(self, work: ShardWork, shards: Sequence[Any]) -> Iterator[HeldShards]:
+        """Open each shard once, spread over the workers."""
+        homes = spread(len(shards), self._workers)
+        kept: list[dict[int, Any]] = [{} for _ in range(max(homes, default=-1) + 1)]
+        for number, (home, shard) in enumerate(zip(homes, shards, strict=True)):
+            kept[home][number] = shard
+        actors = [self._actor(_ShardActor, work, each, homes) for each in kept]
+        try:
+            yield RayShards(self, actors)
+        finally:
+            self._end(actors)
+
+    def put(self, value: Any) -> Any:
+        """Keep a value where every worker reads it."""
+        return self._ray.put(value)
+
+    def value_of(self, reference: Any, what: str) -> Any:
+        """Wait for what a worker answers.
+
+        Raises
+        ------
+        EngineError
+            If its worker was lost again and again, or could not be started.
+        """
+        exceptions = self._ray.exceptions
+        try:
+            return self._ray.get(reference)
+        except exceptions.RayTaskError as error:
+            raise EngineError(f"{what} cannot be done by a Ray worker: {_reason(error)}") from error
+        except exceptions.RayError as error:
+            raise EngineError(
+                f"{what} has to be done by some Ray worker: {_TRIES + 1} were lost at it"
+                f" ({_reason(error)}). Give the workers more memory, or take smaller blocks."
+            ) from error
+
+    def _connect(self) -> None:
+        """Connect to the cluster, or start one on this machine."""
+        options: dict[str, Any] = {
+            "log_to_driver": False,
+            "configure_logging": False,
+            "logging_level": "ERROR",
+        }
+        try:
+            if self._address is None:
+                self._ray.init(
+                    num_cpus=self._wanted,
+                    include_dashboard=False,
+                    object_store_memory=self._store_bytes,
+                    **options,
+                )
+                return
+            self._ray.init(address=self._address, **options)
+        except (Exception, SystemExit) as error:  # Ray even exits where it is not let in
+            where = "on this machine" if self._address is None else f"at {self._address!r}"
+            raise EngineError(
+                f"no Ray can be used {where}: {_reason(error)} Start one with 'ray start --head',"
+                " or leave --address out."
+            ) from error
+
+    def _check_versions(self) -> None:
+        """Refuse a cluster of which a node has another version of this package, or none."""
+        # A function of the standard library: on the worker nothing of ours has to be there.
+        probe = self._ray.remote(num_cpus=0)(resolve_name)
+        strategy = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
+        asked = {
+            node["NodeManagerAddress"]: probe.options(
+                scheduling_strategy=strategy(node_id=node["NodeID"], soft=False)
+            ).remote("difficulty:__version__")
+            for node in self._ray.nodes()
+            if node["Alive"]
+        }
+        for node, reference in asked.items():
+            try:
+                version = self._ray.get(reference, timeout=60)
+            except self._ray.exceptions.RayTaskError as error:
+                raise EngineError(
+                    f"the Ray worker at {node} must have difficulty {__version__}: it has none"
+                    f" ({_reason(error)}). Install it there: pip install difficulty=={__version__}."
+                ) from error
+            except self._ray.exceptions.GetTimeoutError as error:
+                raise EngineError(
+                    f"the Ray worker at {node} must answer within a minute: it did not. See whether"
+                    " the cluster is full or a node is down ('ray status')."
+                ) from error
+            if version != __version__:
+                raise EngineError(
+                    f"the Ray worker at {node} must have the version of difficulty that this"
+                    f" program has, {__version__}: it has {version}. Install the same on both."
+                )
+
+    def _actor(self, kind: type, *args: Any) -> Any:
+        remote = self._ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=_TRIES)(kind)
+        return remote.remote(*args)
+
+    def _end(self, actors: Iterable[Any]) -> None:
+        for actor in actors:
+            with suppress(Exception):  # the cluster may be gone already
+                self._ray.kill(actor)
+
+    def _mapped(self, actors: Sequence[Any], blocks: Iterable[Any]) -> Iterator[Any]:
+        source = iter(blocks)
+        queued = [0] * len(actors)
+        # In the order of the blocks; so many of them bound what the object store holds.
+        begun: deque[Any] = deque()
+        homes: dict[Any, int] = {}
+        is_more, number = True, 0
+        while is_more or begun:
+            while is_more and len(begun) < _AHEAD * len(actors) and min(queued) < _QUEUED:
+                block = next(source, _END)
+                if block is _END:
+                    is_more = False
+                    break
+                home = queued.index(min(queued))
+                reference = actors[home].work_on.remote(block)
+                del block
+                queued[home] += 1
+                begun.append(reference)
+                homes[reference] = home
+            if not begun:
+                return
+            if homes:
+                ready, _ = self._ray.wait(list(homes), num_returns=1)
+                for reference in ready:
+                    queued[homes.pop(reference)] -= 1
+            while begun and begun[0] not in homes:
+                number += 1
+                answered: BlockAnswer = self.value_of(begun.popleft(), f"block {number}")
+                yield answered.value()
+
+
+class RayShards:
+    """Shards of a Ray cluster. What they send each other goes from worker to worker."""
+
+    def __init__(self, engine: RayEngine, actors: Sequence[Any]) -> None:
+        self._engine, self._actors = engine, actors
+
+    def __call__(self, argument: Any, mail: Mail | None = None) -> list[Any]:
+        """Return what each shard answers, in their order."""
+        argument = self._engine.put(argument)
+        parcels = self._taken(mail)
+        asked = [
+            actor.call.remote(argument, mail is not None, *each)
+            for actor, each in zip(self._actors, parcels, strict=True)
+        ]
+        answers: dict[int, Any] = {}
+        for home, reference in enumerate(asked):
+            answered = self._engine.value_of(reference, f"the part of worker {home + 1}")
+            answers |= answered.value()
+        return [answers[number] for number in sorted(answers)]
+
+    def send(self, argument: Any, mail: Mail | None = None) -> RayMail:
+        """Have each shard answer a piece for each shard, and pass them on."""
+        argument, n = self._engine.put(argument), len(self._actors)
+        sent = [
+            actor.send.options(num_returns=n + 1).remote(argument, mail is not None, *each)
+            for actor, each in zip(self._actors, self._taken(mail), strict=True)
+        ]
+        for home, references in enumerate(sent):
+            self._engine.value_of(references[0], f"the part of worker {home + 1}").value()
+        return RayMail([[references[1 + home] for references in sent] for home in range(n)])
+
+    def _taken(self, mail: Mail | None) -> Iterable[list[Any]]:
+        if mail is None:
+            return [[] for _ in self._actors]
+        assert isinstance(mail, RayMail)
+        return mail.take()
+
+
+class RayMail:
+    """References to the parcels for each worker, in the order of the workers they come from."""
+
+    def __init__(self, references: list[list[Any]]) -> None:
+        self._references = references
+
+    def take(self) -> Iterator[list[Any]]:
+        """Yield the references of each worker; Ray frees what was read."""
+        for place, references in enumerate(self._references):
+            self._references[place] = []
+            yield references
+
+
+class _MapActor:
+    """Opens the work once and answers blocks."""
+
+    def __init__(self, work: Work) -> None:
+        self._opened = answer(work)
+
+    def work_on(self, block: Any) -> BlockAnswer:
+        """Return the result of a block."""
+        function: Callable[[Any], Any] | None = self._opened.result
+        return self._opened if function is None else answer(function, block)
+
+
+class _ShardActor:
+    """Keeps shards open and answers calls."""
+
+    def __init__(self, work: ShardWork, shards: Mapping[int, Any], homes: Sequence[int]) -> None:
+        self._n = max(homes) + 1
+        self._opened = answer(Host, work, shards, homes)
+
+    def call(self, argument: Any, with_mail: bool, *parcels: Parcel) -> BlockAnswer:
+        """Return what each shard answers, by its number."""
+        host: Host | None = self._opened.result
+        if host is None:
+            return self._opened
+        return answer(host.call, argument, parcels if with_mail else None)
+
+    def send(self, argument: Any, with_mail: bool, *parcels: Parcel) -> list[Any]:
+        """Return whether it went well, and a parcel for each worker."""
+        host: Host | None = self._opened.result
+        sent = self._opened
+        if host is not None:
+            sent = answer(host.send, argument, parcels if with_mail else None)
+        if sent.kind is not None:
+            return [sent, *[None] * self._n]
+        return [BlockAnswer(), *sent.result]
+
+
+def _check_answers(address: str) -> None:
+    """Refuse an address where nothing answers as Ray does: Ray itself would try for minutes.
+
+    Raises
+    ------
+    EngineError
+        If nothing answers, or something else does.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host:
+        host, port = port, str(_PORT)
+    if not port.isdecimal():
+        raise InvalidValueError(
+            "address", address, rule="be HOST:PORT or auto", hint="Ray's own port is 6379."
+        )
+    advice = (
+        "Start it with 'ray start --head', see its address in 'ray status', or leave"
+        " --address out: then a Ray is started here."
+    )
+    try:
+        with socket.create_connection((host, int(port)), timeout=_ANSWERS_S) as connection:
+            connection.sendall(_HELLO)
+            said = connection.recv(9)
+    except (OSError, OverflowError) as error:
+        raise EngineError(f"no Ray answers at {address!r} ({_reason(error)}). {advice}") from error
+    if len(said) < 4 or said[3] != 4:  # a frame of settings
+        raise EngineError(f"what answers at {address!r} is no Ray. {advice}")
+
+
+def _reason(error: BaseException) -> str:
+    """Return why, in one line: the last that Ray says, without its frames."""
+    cause = getattr(error, "cause", None) or error
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    return f"{type(cause).__name__}: {lines[-1]:.300}" if lines else type(cause).__name__

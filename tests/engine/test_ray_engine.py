@@ -1,0 +1,128 @@
+"""The engine of a Ray cluster gives what the one of this machine gives: `make test-scale`."""
+
+import socket
+import time
+from functools import partial
+from threading import Thread
+
+import numpy as np
+import pytest
+
+from difficulty.engine import LocalEngine, open_engine, tree_sum
+from difficulty.errors import EngineError, InvalidValueError
+from tests.engine import works
+
+pytest.importorskip("ray", reason="needs the extra scale: make test-scale")
+pytestmark = [
+    pytest.mark.slow,
+    # Ray leaves sockets to the collector, and warns of its own settings.
+    pytest.mark.filterwarnings("ignore"),
+]
+
+BLOCKS = [list(range(start, start + 3)) for start in range(0, 60, 3)]
+SQUARES = [works.square(block) for block in BLOCKS]
+
+
+def test_address_without_ray_is_told_at_once():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    began = time.monotonic()
+    with pytest.raises(EngineError, match=rf"no Ray answers at '{address}'.*ray start --head"):
+        with open_engine("ray", address=address):
+            pass
+    assert time.monotonic() - began < 30  # Ray itself tries for two minutes, then ends the program
+
+
+def test_address_of_something_else_is_told_at_once():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(100)
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        thread = Thread(target=serve, daemon=True)
+        thread.start()
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(EngineError, match="is no Ray"), open_engine("ray", address=address):
+            pass
+        thread.join()
+
+
+@pytest.mark.parametrize("address", ["nonsense:port", "127.0.0.1:"])
+def test_address_that_is_none_is_refused(address):
+    with pytest.raises(InvalidValueError, match="must be HOST:PORT or auto"):
+        with open_engine("ray", address=address):
+            pass
+
+
+@pytest.fixture(scope="module")
+def engine():
+    with open_engine("ray", workers=2) as engine:
+        yield engine
+
+
+def test_results_come_in_the_order_of_the_blocks(engine):
+    assert list(engine.map_blocks(works.open_squares, iter(BLOCKS))) == SQUARES
+
+
+def test_blocks_are_drawn_as_they_are_needed(engine):
+    """So the object store holds a few blocks, however many there are."""
+    drawn = []
+    blocks = (drawn.append(number) or [number] for number in range(1_000))
+    results = engine.map_blocks(works.open_squares, blocks)
+    assert next(results) == [0]
+    results.close()
+    assert len(drawn) <= 10
+
+
+def test_error_of_the_work_comes_out_as_itself(engine):
+    results = engine.map_blocks(works.open_refusing, [[1], [2], [3], [4]])
+    assert [next(results), next(results)] == [[1], [2]]
+    with pytest.raises(InvalidValueError, match="number must be another"):
+        next(results)
+
+
+def test_work_that_does_not_open_says_why(engine):
+    with pytest.raises(InvalidValueError, match="bundle must be there"):
+        list(engine.map_blocks(works.open_failing, BLOCKS))
+
+
+def test_killed_worker_changes_nothing(engine, tmp_path):
+    work = works.KilledOnce(str(tmp_path / "killed"), 31)
+    assert list(engine.map_blocks(work, BLOCKS)) == SQUARES
+    assert (tmp_path / "killed").exists()
+
+
+def test_block_that_kills_every_worker_is_given_up(engine):
+    with pytest.raises(EngineError, match=r"block 11 has to be done by some Ray worker: 4"):
+        list(engine.map_blocks(works.KilledAlways("", 31), BLOCKS))
+
+
+def test_shards_send_each_other_pieces(engine):
+    shards = [["a", "bb"], ["bb", "cccc"], ["a"]]
+    with engine.hold(works.Counter, shards) as held:
+        assert held(None, held.send(None)) == [{}, {"a": 2, "cccc": 1}, {"bb": 2}]
+
+
+def test_sums_over_shards_are_those_of_one_process_though_a_worker_is_killed(engine, tmp_path):
+    rows = np.random.default_rng(0).normal(size=(4_000, 5))
+    shards = np.array_split(rows, 7)
+    shards[0][0, 0] = 0.0
+    weights = np.array([1.0, 0.3, -2.0, 0.1, 7.0])
+    sums = []
+    for each, marker in [(LocalEngine(), ""), (engine, str(tmp_path / "killed"))]:
+        with each.hold(partial(works.Gradient, marker), shards) as held:
+            loss, gradient = tree_sum(held(weights))
+            sums.append((loss, *gradient.tolist()))
+    assert (tmp_path / "killed").exists()
+    assert sums[0] == sums[1]
+
+
+def test_worker_with_another_version_is_refused_by_both_names(engine, monkeypatch):
+    """The workers have the real one: to them this program is the other."""
+    monkeypatch.setattr("difficulty.engine.ray_engine.__version__", "99.1")
+    with pytest.raises(EngineError, match=r"this program has, 99\.1: it has 0\."):
+        with open_engine("ray"):
+            pass
