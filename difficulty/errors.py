@@ -171,6 +171,14 @@ class PromotedMeanwhileError(RegistryError):
         )
 
 
+class StorageError(DifficultyError, OSError):
+    """A file or folder behind a URL cannot be read or written."""
+
+
+class StorageNotFoundError(StorageError, FileNotFoundError):
+    """Nothing lies at a URL."""
+
+
 class ScoringError(DifficultyError, ValueError):
     """A request cannot be scored, for example because it holds no text."""
 
@@ -184,12 +192,14 @@ class EngineError(DifficultyError, RuntimeError):
 
 
 class MissingExtraError(DifficultyError, ImportError):
-    """A package that this job needs is not installed."""
+    """A package that this job needs is not installed; ``extra`` is ``None`` where no extra of ours
+    has it.
+    """
 
-    def __init__(self, job: str, *, package: str, extra: str) -> None:
+    def __init__(self, job: str, *, package: str, extra: str | None) -> None:
         super().__init__(
             f"{job} needs the package {package!r}, which is not installed. Run: pip install"
-            f" 'difficulty[{extra}]'."
+            f" {package if extra is None else repr(f'difficulty[{extra}]')}."
         )
 
 

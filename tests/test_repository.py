@@ -118,6 +118,7 @@ MAY_NAME = {
     "threadpoolctl": ["evaluation/measure.py"],
     "datasets": ["traffic/columnar.py"],
     "duckdb": ["decisions/"],
+    "fsspec": ["storage/remote.py"],
     "py3langid": ["traffic/languages.py"],
     "cleanlab": ["diagnostics/suspicion.py"],
     "opentelemetry": ["gateway/counting.py", "gateway/log.py"],

@@ -29,6 +29,10 @@ REGISTRIES = {
         ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks"),
         "difficulty.integrations.mlflow_registry:MlflowRegistry",
     ),
+    **dict.fromkeys(
+        ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "hf", "memory"),
+        "difficulty.bundle.url_registry:UrlRegistry",
+    ),
 }
 """Scheme of a registry's address to its class; an address without a scheme is a folder's path."""
 
@@ -107,7 +111,7 @@ class Registry(Protocol):
 
 def open_registry(address: str) -> Registry:
     """Return the registry at an address: a folder's path or ``file://`` address, or that of an
-    MLflow server or store.
+    MLflow server or store, or the URL of a copy of a folder.
 
     Raises
     ------

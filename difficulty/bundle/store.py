@@ -29,7 +29,7 @@ from difficulty.conversation.request_numbers import NUMBERS_VERSION
 from difficulty.errors import BundleError, BundleNotFoundError, FieldError, InvalidValueError
 from difficulty.form import Form, read_json, read_toml
 from difficulty.kinds import PathKind, mistaken
-from difficulty.storage import read_bounded, whole_folder
+from difficulty.storage import local_copy, read_bounded, whole_folder
 from difficulty.text import TEXT_VIEWS
 from difficulty.views.boilerplate import LearnedView
 
@@ -217,8 +217,9 @@ def _exists(folder: Path, advice: str) -> BundleError:
     )
 
 
-def read_bundle(folder: Path) -> Bundle:
-    """Read a bundle and check it: format, file list, sizes, hashes, policy.
+def read_bundle(folder: str | Path) -> Bundle:
+    """Read a bundle, from a folder or behind a URL, and check it: format, file list, sizes, hashes,
+    policy.
 
     Raises
     ------
@@ -227,6 +228,11 @@ def read_bundle(folder: Path) -> Bundle:
     BundleError
         If anything is damaged, missing, added or of a newer format; the message names the file.
     """
+    with local_copy(folder) as copy:
+        return _read_folder(copy)
+
+
+def _read_folder(folder: Path) -> Bundle:
     if not (folder / "manifest.json").is_file() and (told := mistaken(folder, PathKind.BUNDLE)):
         raise BundleError(told)
     if not folder.is_dir():

@@ -7,7 +7,7 @@ from pathlib import Path
 from difficulty.bundle.store import Bundle, Trust, read_bundle
 
 
-def read_trusted(folder: Path, trust: Trust | None) -> Bundle:
+def read_trusted(folder: str | Path, trust: Trust | None) -> Bundle:
     """Read a bundle and check its hashes and, where ``trust`` requires one, its signature.
 
     Raises

@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from difficulty import __version__
 from difficulty.cli.console import complain, err, say
 from difficulty.errors import DifficultyError, MissingExtraError
-from difficulty.storage import FULL
+from difficulty.storage import FULL, on_urls
 
 SECTIONS = {
     "begin": {"demo": "demo", "start": "labelling"},
@@ -101,7 +101,8 @@ def build_app() -> typer.Typer:
     for name, place in COMMANDS.items():
         # Every module is imported for the help; what costs time is imported in the functions.
         module = import_module(f"difficulty.cli.{place}")
-        app.command(name)(getattr(module, name.replace("-", "_")))
+        # Inside a command every path is local: what is a URL is copied in, and out.
+        app.command(name)(on_urls(getattr(module, name.replace("-", "_"))))
     return app
 
 

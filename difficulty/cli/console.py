@@ -16,7 +16,7 @@ from rich.segment import Segment
 
 from difficulty.errors import OutputExistsError, UnknownNameError
 from difficulty.kinds import PathKind, kind_of
-from difficulty.storage import refuse_existing
+from difficulty.storage import named, refuse_existing
 from difficulty.text import one_line, visible
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ class _PlainConsole(Console):
     ) -> Iterable[Segment]:
         """Yield what is printed; what rich itself sends to move the cursor is marked as such."""
         for text, style, control in super().render(renderable, options):
-            yield Segment(text if control else visible(text), style, control)
+            # Where a copy lies is nobody's matter: its URL is what was typed.
+            yield Segment(text if control else visible(named(text)), style, control)
 
 
 # Nothing is wrapped or coloured by guess: paths and ids are to be copied, and piped.

@@ -32,7 +32,8 @@ RegistryAddress = Annotated[
     typer.Option(
         "--registry",
         envvar="DIFFICULTY_REGISTRY",
-        help="A folder, or the address of an MLflow server or store: http://..., sqlite:///...",
+        help="A folder, or the address of an MLflow server or store: http://..., sqlite:///...;"
+        " or, to read alone, the URL of a copy of a folder: s3://...",
     ),
 ]
 

@@ -101,7 +101,7 @@ class Router:
         Parameters
         ----------
         path : str or Path
-            Bundle folder.
+            Bundle folder, or its URL.
         threads : int
             Threads ONNX Runtime may use for one request.
         trust : Trust, optional
@@ -113,7 +113,7 @@ class Router:
             If anything about the bundle is wrong, ``SignatureError`` if its signature is; nothing
             is built from a bundle that fails its checks.
         """
-        return cls.from_bundle(read_trusted(Path(path), trust), threads=threads)
+        return cls.from_bundle(read_trusted(path, trust), threads=threads)
 
     @classmethod
     def from_bundle(cls, bundle: Bundle, *, threads: int = 1) -> Router:

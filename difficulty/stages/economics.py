@@ -30,7 +30,7 @@ from difficulty.runtime.scorer import Scorer
 from difficulty.stages.deploying.session_steps import tell_switches
 from difficulty.stages.judging import Picked, catch_rate, pick_unseen, serve, weighed
 from difficulty.stages.overlap import threshold_rows
-from difficulty.storage import whole_file
+from difficulty.storage import on_urls, whole_file
 from difficulty.traffic.table import Traffic
 from difficulty.training.run import notes_of
 
@@ -71,6 +71,7 @@ class Question:
             )
 
 
+@on_urls
 def weigh_up(
     traffic_path: Path, prices: PriceList, question: Question, *, bundle_path: Path | None = None
 ) -> Economics:

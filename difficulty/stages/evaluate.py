@@ -44,7 +44,7 @@ from difficulty.stages.judging import (
     weighed,
 )
 from difficulty.stages.overlap import BundleOverlap, threshold_rows
-from difficulty.storage import whole_file
+from difficulty.storage import on_urls, whole_file
 from difficulty.traffic.logged import LoggedReport
 from difficulty.traffic.outcomes import measures_form, ungraded_notes
 from difficulty.traffic.table import Traffic, tokenize
@@ -74,6 +74,7 @@ class Judgement(NamedTuple):
     """Names of the files in the folder."""
 
 
+@on_urls
 def evaluate_scorer(
     scorer_path: Path,
     traffic_path: Path,

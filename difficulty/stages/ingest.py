@@ -17,7 +17,7 @@ from typing import Any
 from difficulty.errors import DifficultyError, InvalidValueError, TrafficError
 from difficulty.kinds import PathKind, kind_of
 from difficulty.records import Sample
-from difficulty.storage import refuse_existing
+from difficulty.storage import on_urls, refuse_existing
 from difficulty.traffic.duplicates import Grouper, text_hash
 from difficulty.traffic.formats import AUTO, Format, find_format
 from difficulty.traffic.hashes import HashTable, hash_of
@@ -37,6 +37,7 @@ _LARGE = 64 * 2**20
 """Bytes of sources from which on a second process is worth starting."""
 
 
+@on_urls
 def ingest(
     sources: Sequence[Path],
     out: Path,

@@ -37,6 +37,7 @@ from difficulty.stages.judging import (
     without_forms,
 )
 from difficulty.stages.overlap import CHOSE, hash_of_texts, overlap_of
+from difficulty.storage import on_urls
 from difficulty.traffic.table import Traffic
 from difficulty.training.run import notes_of
 
@@ -69,6 +70,7 @@ class Promotion(NamedTuple):
         return self.comparison is None or not self.comparison.refusals
 
 
+@on_urls
 def publish(
     path: Path,
     name: str,
@@ -109,6 +111,7 @@ def publish(
     return registry.publish(bundle, name, tags=tags, metrics=metrics)
 
 
+@on_urls
 def fetch(reference: str, registry: Registry, out: Path, *, trust: Trust | None = None) -> Version:
     """Write the bundle that ``name``, ``name@alias`` or ``name@number`` names into a new folder;
     without a part, the champion.
@@ -133,6 +136,7 @@ def fetch(reference: str, registry: Registry, out: Path, *, trust: Trust | None 
     return version
 
 
+@on_urls
 def promote(
     name: str,
     registry: Registry,

@@ -53,6 +53,7 @@ from difficulty.stages.deploying.shippable import (
 from difficulty.stages.exporting import ExportedCheck, Student, export, export_check, student_of
 from difficulty.stages.judging import Served, TrafficScores, lineage_of, serve
 from difficulty.stages.watching.expecting import reference_bytes, reference_of
+from difficulty.storage import on_urls
 from difficulty.thresholds.policy_curve import Objective, parse_objective
 from difficulty.thresholds.ways import BY_COST, WayWanted
 from difficulty.training.diagnosis import with_suspicion
@@ -77,6 +78,7 @@ class Shipped(NamedTuple):
     """What each task of the rule gains or costs on the calibration samples."""
 
 
+@on_urls
 def ship(
     run_path: Path,
     out: Path,

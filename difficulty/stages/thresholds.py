@@ -54,6 +54,7 @@ from difficulty.stages.judging import (
 )
 from difficulty.stages.overlap import hash_of_texts, overlap_of
 from difficulty.stages.ship import bundle_name
+from difficulty.storage import on_urls
 from difficulty.thresholds.point import changes, operating_point
 from difficulty.thresholds.policy_curve import Objective, parse_objective
 from difficulty.thresholds.promises import refuse_blind
@@ -84,6 +85,7 @@ class Rechosen(NamedTuple):
     """What is wrong with the traffic."""
 
 
+@on_urls
 def rechoose(
     bundle_path: Path,
     traffic_path: Path,

@@ -36,7 +36,7 @@ from difficulty.model.saved_model import save_model
 from difficulty.recipe import FeatureSettings, Recipe
 from difficulty.stages.deploying.traffic_clusters import cluster_traffic, kinds_bytes
 from difficulty.stages.judging import lineage_of
-from difficulty.storage import refuse_existing, whole_folder
+from difficulty.storage import on_urls, refuse_existing, whole_folder
 from difficulty.traffic.outcomes import ungraded_notes
 from difficulty.traffic.table import ASIDE
 from difficulty.training.answering import TrainedCheck, train_check
@@ -107,6 +107,7 @@ class _Fitted:
     """Why there is no check of answers, where the traffic has some; what is to be known of it."""
 
 
+@on_urls
 def train(
     traffic_path: Path,
     out: Path,

@@ -14,6 +14,7 @@ from difficulty.bundle.store import GOLDEN_ANSWERS, Trust
 from difficulty.runtime.golden import check_golden, read_golden
 from difficulty.runtime.golden_answers import check_golden_answers, read_golden_answers
 from difficulty.runtime.router import Router
+from difficulty.storage import on_urls
 
 
 class Verification(NamedTuple):
@@ -36,6 +37,7 @@ class Verification(NamedTuple):
         return not self.differences
 
 
+@on_urls
 def verify(path: Path, *, trust: Trust | None = None, today: date | None = None) -> Verification:
     """Check files and hashes, and the signature where ``trust`` says whose it must be; load the
     scorer and replay the golden vectors.

@@ -169,9 +169,9 @@ def test_address_of_a_folder(tmp_path, bundles, form):
 
 def test_address_of_no_known_kind_is_refused():
     with pytest.raises(
-        UnknownNameError, match=r"unknown registry 's3'. Known: databricks, file, http"
+        UnknownNameError, match=r"unknown registry 'ldap'. Known: abfs.*databricks, file, .*http"
     ):
-        open_registry("s3://bucket/registry")
+        open_registry("ldap://bucket/registry")
 
 
 def test_router_follows_the_champion(registry, bundles, tmp_path):

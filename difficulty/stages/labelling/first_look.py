@@ -20,6 +20,7 @@ from difficulty.metrics.arrays import FloatArray
 from difficulty.records import Prices
 from difficulty.routes import Route
 from difficulty.stages.ingest import ingest
+from difficulty.storage import on_urls
 from difficulty.text import one_line
 from difficulty.traffic.formats import find_format
 from difficulty.traffic.reading.dialect import AS_FOUND, ReadOptions
@@ -88,6 +89,7 @@ class _Read(NamedTuple):
     """Why the mapping that was proposed does not fit, where it was tried."""
 
 
+@on_urls
 def look_at(
     path: Path,
     options: ReadOptions = AS_FOUND,

@@ -43,7 +43,7 @@ from difficulty.stages.labelling.answer_judges import BOTH, PEOPLE, RequestToLab
 from difficulty.stages.labelling.label_jobs import LabelJob
 from difficulty.stages.labelling.label_models import LabelOptions
 from difficulty.stages.labelling.label_plan import LabelPlan, Prepared, prepare
-from difficulty.storage import move_into_place, refuse_existing, scratch_beside, whole_file
+from difficulty.storage import move_into_place, on_urls, refuse_existing, scratch_beside, whole_file
 from difficulty.text import one_line
 from difficulty.traffic.outcomes import GAIN_OF_VOTE
 from difficulty.traffic.table import Traffic
@@ -93,6 +93,7 @@ class PurchaseReport(Record):
     """Why that cannot be said; empty: it was not asked."""
 
 
+@on_urls
 def label(
     traffic_path: Path,
     out: Path,

@@ -14,7 +14,7 @@ from difficulty.form import Record
 from difficulty.labelling.hand_off import find_keys, is_key, unblinded
 from difficulty.records import OUTCOMES
 from difficulty.routes import Route
-from difficulty.storage import move_into_place, refuse_existing, scratch_beside
+from difficulty.storage import move_into_place, on_urls, refuse_existing, scratch_beside
 from difficulty.traffic.feedback import (
     FEEDBACK_COLUMNS,
     KEPT_IN,
@@ -70,6 +70,7 @@ class FeedbackReport(Record):
     on_conflict: str = "last"
 
 
+@on_urls
 def join_outcomes(
     traffic_path: Path,
     sources: Sequence[Path],

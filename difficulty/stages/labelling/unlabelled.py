@@ -28,7 +28,7 @@ from difficulty.stages.ingest import ingest
 from difficulty.stages.judging import Served, catch_rate, serve
 from difficulty.stages.overlap import overlap_of
 from difficulty.stages.watching.expecting import Expected, expect_of
-from difficulty.storage import whole_file
+from difficulty.storage import on_urls, whole_file
 from difficulty.thresholds.point import operating_point
 from difficulty.traffic.table import Traffic
 
@@ -89,6 +89,7 @@ class UnlabelledReport(Record):
     """What the bundle's probabilities say of these requests."""
 
 
+@on_urls
 def look_at(
     bundle_path: Path,
     traffic_path: Path,

@@ -23,7 +23,7 @@ from difficulty.monitor.monitor_view import monitor_page
 from difficulty.records import Estimate, Prices
 from difficulty.stages.watching.expecting import Expected, expect_of_latest, expected_section
 from difficulty.stages.watching.standing_alarms import alarm_section, find_alarms, words_of_log
-from difficulty.storage import whole_file
+from difficulty.storage import on_urls, whole_file
 from difficulty.telemetry.meter import Meter
 
 MONITOR_FILES = ("monitor.json", "monitor.md", "monitor.html")
@@ -108,6 +108,7 @@ class Monitored(Record):
         return not self.alarms.standing
 
 
+@on_urls
 def monitor(
     logs: Sequence[Path],
     bundle_path: Path,
@@ -303,6 +304,7 @@ def _next_step(
     return f"nothing to do before the review date {review}; run monitor again next week."
 
 
+@on_urls
 def write_monitored(
     monitored: Monitored, out: Path, *, prometheus: Path | None = None
 ) -> tuple[Path, ...]:

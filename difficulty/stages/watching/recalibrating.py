@@ -68,6 +68,7 @@ from difficulty.stages.watching.evidence import (
     is_hopeless,
 )
 from difficulty.stages.watching.expecting import reference_bytes, reference_of
+from difficulty.storage import on_urls
 from difficulty.thresholds.point import changes, operating_point
 from difficulty.thresholds.policy_curve import parse_objective
 from difficulty.thresholds.ways import BY_COST, WayWanted
@@ -85,6 +86,7 @@ from difficulty.upkeep.moving import brier_change, known_target
 CHANGES_FILE, CHANGES_PAGE = "changes.json", "changes.md"
 
 
+@on_urls
 def recalibrate(
     bundle_path: Path,
     traffic: Traffic,

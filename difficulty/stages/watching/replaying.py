@@ -38,6 +38,7 @@ from difficulty.stages.watching.replayed_bundle import (
     score_log,
     within_sessions,
 )
+from difficulty.storage import on_urls
 
 _READ = (*COLUMNS, "familiarity")
 _DISAGREEING = 4.0
@@ -61,6 +62,7 @@ class OtherCuts:
         )
 
 
+@on_urls
 def replay_log(
     logs: Sequence[Path],
     *,

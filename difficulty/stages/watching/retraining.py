@@ -43,7 +43,7 @@ from difficulty.stages.ingest import ingest
 from difficulty.stages.judging import label_settings, score_traffic, weighed, without_forms
 from difficulty.stages.overlap import overlap_of
 from difficulty.stages.train import train
-from difficulty.storage import refuse_existing, whole_folder
+from difficulty.storage import on_urls, refuse_existing, whole_folder
 from difficulty.traffic.table import Traffic, tokenize
 from difficulty.training.run import Run
 from difficulty.upkeep.disjoint import families_of
@@ -118,6 +118,7 @@ class Retrained:
         }
 
 
+@on_urls
 def retrain(
     old_path: Path,
     new_path: Path,

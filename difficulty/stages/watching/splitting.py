@@ -14,7 +14,7 @@ import numpy as np
 
 from difficulty.errors import InvalidValueError, TooFewSamplesError
 from difficulty.form import Record
-from difficulty.storage import refuse_existing, whole_folder
+from difficulty.storage import on_urls, refuse_existing, whole_folder
 from difficulty.traffic.table import Traffic
 from difficulty.upkeep.disjoint import ASIDE_PART, UNDATED, Placed, split_by_hash, split_by_time
 
@@ -60,6 +60,7 @@ class SplitReport(Record):
     notes: tuple[str, ...]
 
 
+@on_urls
 def split(
     traffic_path: Path,
     out: Path,

@@ -1,0 +1,29 @@
+"""Files and folders, whole or not at all, on this machine and behind a URL."""
+
+from difficulty.storage.carrying import local_copy, on_urls
+from difficulty.storage.urls import named, url_of
+from difficulty.storage.whole import (
+    DEFAULT_CACHE,
+    FULL,
+    move_into_place,
+    read_bounded,
+    refuse_existing,
+    scratch_beside,
+    whole_file,
+    whole_folder,
+)
+
+__all__ = [
+    "DEFAULT_CACHE",
+    "FULL",
+    "local_copy",
+    "move_into_place",
+    "named",
+    "on_urls",
+    "read_bounded",
+    "refuse_existing",
+    "scratch_beside",
+    "url_of",
+    "whole_file",
+    "whole_folder",
+]
