@@ -6,7 +6,7 @@ ARGS ?=
 PIP = -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo example-litellm test test-fast test-slow test-scale attack coverage benchmark check fix lock sbom audit clean
+.PHONY: help demo example-litellm test test-fast test-slow test-scale attack coverage benchmark docs check fix lock sbom audit clean
 
 help:  ## Show the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ attack: .venv/.ready  ## Attack requests, files, bundles, serve, a proxy and the
 benchmark: .venv-benchmark/.ready  ## Compare the score with other routers; ARGS="--routellm RouteLLM -o results/today".
 	.venv-benchmark/bin/python -m benchmarks.quality $(ARGS)
 
+docs: .venv/.ready  ## Build the documentation as a site, into site/; no network is needed.
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet
+	@echo "open site/index.html"
+
 check: .venv/.ready  ## Check format, lint and types: what CI runs before the tests.
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
@@ -71,12 +75,12 @@ audit: .venv-release/.ready  ## Ask PyPI for known weaknesses of what a router i
 	.venv-release/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.lock
 
 clean:  ## Remove environments, caches and what the demo wrote.
-	rm -rf .venv .venv-demo .venv-gateway .venv-slow .venv-scale .venv-benchmark .venv-release demo-out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf .venv .venv-demo .venv-gateway .venv-slow .venv-scale .venv-benchmark .venv-release demo-out build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv-demo/.ready: EXTRAS = train
 .venv-gateway/.ready: EXTRAS = train,gateway,monitor
-.venv/.ready: EXTRAS = train,track,sign,gateway,telemetry,monitor,benchmark,dev
+.venv/.ready: EXTRAS = train,track,sign,gateway,telemetry,monitor,benchmark,docs,dev
 .venv-slow/.ready: EXTRAS = train,track,sign,gateway,telemetry,monitor,encoders,benchmark,dev
 .venv-scale/.ready: EXTRAS = train,monitor,telemetry,scale,dev
 .venv-benchmark/.ready: EXTRAS = train,encoders,benchmark
