@@ -31,6 +31,7 @@ def test_shuffled_outcomes_are_the_same_pairs_on_other_requests(sample):
     assert (pairs[0] != pairs[1]).any()
 
 
+@pytest.mark.slow
 def test_real_outcomes_pass_and_refused_traffic_counts_as_not_shipped(sample):
     """Of 600 samples the score learns the task at least; 40 are too few to train on."""
     training = Training.of(find_recipe("fast"))

@@ -68,6 +68,7 @@ def test_report_of_a_run_is_compared_with_what_is_known(traffic, training):
     assert same.before.low < brier < same.before.high
 
 
+@pytest.mark.slow
 def test_factor_on_rows_changes_the_scores(traffic, training):
     noisy, _ = turned(traffic, "cheap", 0.2, seed=0)
     plain, again, weighted = (
@@ -78,6 +79,7 @@ def test_factor_on_rows_changes_the_scores(traffic, training):
     assert np.abs(plain.with_task - weighted.with_task).max() > 0.001
 
 
+@pytest.mark.slow
 def test_page_has_a_line_for_each_kind_of_traffic_and_each_comparison(traffic, training):
     """Two halves of the benchmark on small traffic, the task "code" in the place of the broken
     one.

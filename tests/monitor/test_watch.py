@@ -283,6 +283,7 @@ def test_risk_by_the_rule_is_unknown_where_no_kept_answer_is_judged(tmp_path):
     assert watched(tmp_path, five_events()).overall["rule_risk"].value is None
 
 
+@pytest.mark.slow
 def test_costs_taken_from_other_calls_are_as_unsure_as_those_are_few(tmp_path):
     """Twelve logs of 800 requests, a third of them sent: intervals of what either model alone would
     cost hold the truth in ten at least, of the saving and of the risk by the rule as well.

@@ -82,6 +82,7 @@ def test_six_gigabytes_of_zeros_are_refused_in_bounded_memory(tmp_path, name):
     assert mib < 400
 
 
+@pytest.mark.slow
 def test_six_gigabytes_of_blank_lines_are_refused_too(tmp_path):
     block = gzip.compress(b"\n" * 2**26)
     source = tmp_path / "blank.jsonl.gz"
