@@ -61,6 +61,7 @@ FIELDS: dict[str, Any] = {
     **dict.fromkeys(("difficulty_score", "p_cheap_fails", "p_frontier_fails"), "DOUBLE"),
     **dict.fromkeys(("familiarity", "threshold", "propensity", "tokens"), "DOUBLE"),
     "switch_cost_usd": "DOUBLE",
+    "ineligible": ["VARCHAR"],
     "truncated": "BOOLEAN",
     "calls": _CALLS,
     "fallback": "VARCHAR",
@@ -87,7 +88,7 @@ NUMBERS = (
 """Columns that are floats, NaN where unknown."""
 TEXTS = (
     *("id", "writer", "bundle_version", "route", "policy_route", "reason", "task", "group"),
-    "held_on",
+    *("held_on", "ineligible"),
     *("outcome", "fallback"),
     *(f"{side}_{name}" for side in get_args(Route) for name in ("role", "model", "error")),
     *("failed_validator", "preference", "measured_by"),
@@ -162,6 +163,7 @@ def _columns(*, texts: bool) -> list[str]:
         _word("policy_route", get_args(Route)),
         _word("held_on", get_args(Route)),
         _amount("switch_cost_usd"),
+        "CASE WHEN len(ineligible) > 0 THEN array_to_string(ineligible, ', ') END AS ineligible",
         *map(_share, ("threshold", "difficulty_score", "p_cheap_fails", "p_frontier_fails")),
         _share("familiarity"),
         *_propensity("propensity", "propensity"),

@@ -33,6 +33,7 @@ _MOST_WEEKS, _MOST_ROWS = 13, 12
 KINDS_SHOWN = {
     "route": "By route",
     "task": "By task",
+    "ineligible": "By what a model could not take",
     "bundle_version": "By bundle",
     "cheap_model": "By version of the cheap model",
     "frontier_model": "By version of the frontier model",

@@ -114,12 +114,26 @@ EXPLORED = _plain(
     "CAST(route <> policy_route AS DOUBLE)",
     "no event says what the rule named",
 )
+INELIGIBLE = _plain(
+    "ineligible_share",
+    "ineligible for a model",
+    "Share of the requests that one of the models cannot take; by which rule, the slices say.",
+    "CAST(ineligible AS DOUBLE)",
+    "there is no request",
+)
+UNTAKEN = _plain(
+    "untaken_share",
+    "taken by neither model",
+    "Share of the requests that neither model is stated to take; they are sent all the same.",
+    "CAST(untaken AS DOUBLE)",
+    "there is no request",
+)
 SWITCHED = _plain(
     "switched_share",
     "sessions that switched",
     "Of the requests that went on with a session whose cache was warm, the share that left its"
-    " model.",
-    "CASE WHEN held_on IS NOT NULL THEN CAST(policy_route <> held_on AS DOUBLE) END",
+    " model, what was explored among them.",
+    "CASE WHEN held_on IS NOT NULL THEN CAST(route <> held_on AS DOUBLE) END",
     "no request went on with a session, or the policy does not keep them on their model",
 )
 SWITCH_COST = WatchedFigure(
@@ -130,7 +144,7 @@ SWITCH_COST = WatchedFigure(
         " cost already."
     ),
     above=(
-        "CASE WHEN held_on IS NOT NULL AND policy_route <> held_on THEN switch_cost_usd WHEN"
+        "CASE WHEN held_on IS NOT NULL AND route <> held_on THEN switch_cost_usd WHEN"
         " held_on IS NOT NULL AND switch_cost_usd IS NOT NULL THEN 0.0 END"
     ),
     below="CASE WHEN held_on IS NOT NULL AND switch_cost_usd IS NOT NULL THEN 1.0 END",
@@ -349,6 +363,8 @@ _RULED = (
 RATIOS: tuple[WatchedFigure, ...] = (
     SENT,
     EXPLORED,
+    INELIGIBLE,
+    UNTAKEN,
     SWITCHED,
     SWITCH_COST,
     FALLBACK_RATE,

@@ -26,8 +26,10 @@ BUCKETS = 256
 need: parts are as independent as groups, and 256 estimate their spread with 255 degrees of freedom,
 whatever the size of the log.
 """
-KINDS = ("route", "task", "bundle_version", "cheap_model", "frontier_model")
-"""Kinds of slices, each a column."""
+KINDS = ("route", "task", "ineligible", "bundle_version", "cheap_model", "frontier_model")
+"""Kinds of slices, each a column; ``ineligible`` is the rules by which a model could not take a
+request.
+"""
 NONE, OTHER = "none", "other"
 """Names of the slices of requests that have no such value, and of those of rare ones."""
 MOST_SLICES = 20
@@ -387,6 +389,11 @@ def _watched(
         "route": "route",
         "policy_route": "policy_route",
         "held_on": "held_on",
+        "ineligible": "coalesce(reason = 'ineligible', FALSE)",
+        "untaken": (
+            "coalesce(contains(d.ineligible, 'cheap.') AND contains(d.ineligible, 'frontier.'),"
+            " FALSE)"
+        ),
         "switch_cost_usd": "switch_cost_usd",
         "propensity": "propensity",
         "own_way": f"CASE WHEN route = policy_route THEN {weight} END",

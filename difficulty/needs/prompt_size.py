@@ -52,11 +52,11 @@ def count_units(text: str) -> int:
     )
 
 
-def most_units(text: str) -> int:
-    """Return what :func:`count_units` gives at most, without looking at the text."""
-    return len(text) * (UNIT if text.isascii() else 4 * _PER_BYTE)
+def most_units(chars: int, *, is_ascii: bool = False) -> int:
+    """Return what :func:`count_units` gives at most for texts of so many characters."""
+    return chars * (UNIT if is_ascii else 4 * _PER_BYTE)
 
 
-def least_units(text: str) -> int:
-    """Return what :func:`count_units` gives at least, without looking at the text."""
-    return len(text) * _PER_LETTER
+def least_units(chars: int) -> int:
+    """Return what :func:`count_units` gives at least for texts of so many characters."""
+    return chars * _PER_LETTER

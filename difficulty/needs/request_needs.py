@@ -58,6 +58,7 @@ _POINTS = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 """Words of an ask that name media, or point at something."""
+_LEAVES = frozenset((int, float, bool, type(None)))
 _DEEPEST = 8
 _LONGEST_TAG, _MOST_TAGS = 100, 32
 BODY_FIELDS = (
@@ -158,9 +159,13 @@ class Needs:
         if not self._is_sized:
             return True
         # Most requests are far below, and huge ones far above: their characters need no look.
-        if self._units + sum(map(most_units, self._texts)) <= limit * UNIT:
+        chars = sum(map(len, self._texts))
+        if (
+            self._units + most_units(chars, is_ascii=all(map(str.isascii, self._texts)))
+            <= limit * UNIT
+        ):
             return False
-        if self._units + sum(map(least_units, self._texts)) > limit * UNIT:
+        if self._units + least_units(chars) > limit * UNIT:
             return True
         return self._units + sum(map(count_units, self._texts)) > limit * UNIT
 
@@ -323,21 +328,24 @@ class _Reading:
         """Count what stands in tools, calls and parts of unknown types: a token for each value, and
         the texts. What holds itself has no end, and is larger than any window.
         """
-        waiting = [value]
+        waiting, texts, nodes = [value], self.texts, self._nodes
         while waiting:
             item = waiting.pop()
-            self._nodes += 1
-            if self._nodes > MOST_NODES:
+            nodes += 1
+            if nodes > MOST_NODES:
                 self.is_sized = False
-                return
-            self.units += UNIT
+                break
             if isinstance(item, str):
-                self.texts.append(item)
-            elif isinstance(item, Mapping):
-                self.texts += [key for key in item if isinstance(key, str)]
-                waiting += item.values()
+                texts.append(item)
             elif isinstance(item, list | tuple):
                 waiting += item
+            # Whether a number is a mapping takes five times as long to ask as all the rest, and
+            # large tools hold many.
+            elif type(item) not in _LEAVES and isinstance(item, Mapping):
+                texts += [key for key in item if isinstance(key, str)]
+                waiting += item.values()
+        self.units += UNIT * (min(nodes, MOST_NODES) - self._nodes)
+        self._nodes = nodes
 
 
 def _type_of(part: Mapping[str, Any]) -> str:

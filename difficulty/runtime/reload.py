@@ -100,6 +100,7 @@ class ReloadingRouter:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._past_errors = 0
+        self._past_untaken = 0
         self._refused = _Refused()
         folder = locate()
         # Before it is read: what changes in between is seen as new at the first look.
@@ -127,6 +128,11 @@ class ReloadingRouter:
     def scorer_errors(self) -> int:
         """Requests that could not be scored, by any bundle so far."""
         return self._past_errors + self._router.scorer_errors
+
+    @property
+    def untaken(self) -> int:
+        """Requests that neither model could take, by any bundle so far."""
+        return self._past_untaken + self._router.untaken
 
     def decide(
         self,
@@ -275,6 +281,7 @@ class ReloadingRouter:
         old, self._router = self._router, router  # one reference, so no request waits for a lock
         self._digest = bundle.digest
         self._past_errors += old.scorer_errors
+        self._past_untaken += old.untaken
         self.switches += 1
         logger.info("bundle %s decides now, in place of %s", router.version, old.version)
 

@@ -370,7 +370,12 @@ class _Handler(BaseHTTPRequestHandler):
         for row in told:
             version = row["bundle_version"]
             count_decision(
-                meter, row["route"], row["reason"], version, score=row["difficulty_score"]
+                meter,
+                row["route"],
+                row["reason"],
+                version,
+                score=row["difficulty_score"],
+                ineligible=row["ineligible"],
             )
             meter.observe(DECISION_SECONDS, seconds / len(told))
 

@@ -100,7 +100,14 @@ def count_event(recorder: Recorder, event: DecisionEvent) -> None:
     event : DecisionEvent
     """
     version = event.bundle_version
-    count_decision(recorder, event.route, event.reason, version, score=event.difficulty_score)
+    count_decision(
+        recorder,
+        event.route,
+        event.reason,
+        version,
+        score=event.difficulty_score,
+        ineligible=event.ineligible,
+    )
     if event.route != event.policy_route:
         recorder.add(EXPLORED, version)
     recorder.add(OUTCOMES, event.route, event.outcome, version)

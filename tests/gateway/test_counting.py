@@ -58,6 +58,9 @@ def test_prometheus_reads_counts_of_requests(sink):
             latency_ms=None,
         ),
     ]
+    neither = ("cheap.image", "frontier.image")
+    unscored = {"difficulty_score": None, "latency_ms": None, "calls": ()}
+    log_events.append(event_of(3, reason="ineligible", ineligible=neither, **unscored))
     sink.write(log_events)
     samples = fetch(sink.server_port)
     bundle = ("bundle_version", "small-1")
@@ -67,6 +70,8 @@ def test_prometheus_reads_counts_of_requests(sink):
 
     assert value("difficulty_decisions_total", route="cheap", reason="within_threshold") == 2
     assert value("difficulty_decisions_total", route="frontier", reason="scorer_error") == 1
+    assert value("difficulty_ineligible_total", rule="cheap.image") == 1
+    assert value("difficulty_untaken_total") == 1
     assert value("difficulty_explored_total") == 1  # the rule said cheap
     assert value("difficulty_fallbacks_total", cause="validation") == 1
     verdicts = [

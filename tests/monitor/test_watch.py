@@ -122,6 +122,31 @@ def test_sessions_that_leave_their_model_are_counted_with_their_price(tmp_path):
     assert (overall["switch_cost"].value, overall["switch_cost"].n) == (pytest.approx(10.0), 2)
 
 
+def test_explored_step_that_left_the_sessions_model_is_a_switch(tmp_path):
+    events = [
+        event_of(0, held_on="cheap", route="frontier", switch_cost_usd=0.02),
+        event_of(1, held_on="cheap", switch_cost_usd=0.02),
+    ]
+    overall = watched(tmp_path, events).overall
+    assert overall["switched_share"].value == 0.5
+    assert overall["switch_cost"].value == pytest.approx(10.0)
+
+
+def test_what_a_model_cannot_take_is_counted_by_rule(tmp_path):
+    """Of four requests two are ineligible, one of them for both models."""
+    events = [
+        event_of(0),
+        event_of(1),
+        event_of(2, reason="ineligible", ineligible=("cheap.image",)),
+        event_of(3, reason="ineligible", ineligible=("cheap.tools", "frontier.tools")),
+    ]
+    watch = watched(tmp_path, events)
+    assert watch.overall["ineligible_share"].value == 0.5
+    assert watch.overall["untaken_share"].value == 0.25
+    assert {*watch.slices["ineligible"]} == {"none", "cheap.image", "cheap.tools, frontier.tools"}
+    assert watch.slices["ineligible"]["cheap.image"]["traffic_share"].value == 0.25
+
+
 def test_catch_rate_takes_caught_and_kept_answers_apart(tmp_path):
     """Of 4 refused answers 2 were judged and 1 was bad, of 16 kept ones 8 and 1: 2 of 4 failures
     are caught.
@@ -348,6 +373,7 @@ def test_slices_are_by_route_task_bundle_and_model(tmp_path):
     assert sizes == {
         "route": {"cheap": 9, "frontier": 1},
         "task": {"none": 4, "": 3, "a": 3},
+        "ineligible": {"none": 10},
         "bundle_version": {"small-1": 10, "old-1": 1},
         "cheap_model": {"cheap-model": 9, "none": 1},
         "frontier_model": {"none": 9, "frontier-model": 1},

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
+from difficulty.gateway.requests import Gateway
 from difficulty.needs import Eligibility, Needs
 from difficulty.needs.takers import BOTH, find_takers, is_plain, needs_of
-from difficulty.request import Request
+from difficulty.request import Request, request_row
 from tests.conftest import REPOSITORY
 from tests.needs.bodies import IMAGE_TOKENS_AT_LEAST, WORDS, make_body
 from tests.runtime.conftest import hand_made
@@ -241,28 +242,42 @@ def generated(count, n=1_000):
             yield eligibility, body, form, truth, tokens, given
 
 
+EXPLORING = {"exploration": {"epsilon": 0.5, "shadow": 0.5, "seed": 1}}
+
+
 def test_of_5000_generated_requests_none_goes_to_a_model_that_cannot_take_it(count):
-    routers = {id(limits): hand_made({"eligibility": limits}) for limits in LIMITS}
+    """By a gateway that explores half of its requests and asks both models of half; the service
+    decides alike on the bodies that are posted to it.
+    """
+    gateways = {
+        id(limits): Gateway(hand_made({"eligibility": limits} | EXPLORING)) for limits in LIMITS
+    }
     reasons = dict.fromkeys(("ineligible", "neither", "cheap", "frontier"), 0)
+    explored = 0
     for limits, body, form, truth, tokens, given in generated(count):
-        messages = body.get("messages", body.get("input"))
-        router = routers[id(limits)]
-        decision = router.decide(
-            messages, tools=body.get("tools"), tokens=given, needs=Needs.of(body)
-        )
+        gateway, number = gateways[id(limits)], sum(reasons.values())
+        visit = gateway.open(body, id=str(number), tokens=given)
+        asked = visit.decision
         room = 1_024 if truth.answer is None else truth.answer
         able = {
             side: truly_takes(limits.get(side, {}), truth, form, tokens, room=room)
             for side in ("cheap", "frontier")
         }
-        if decision.can_take == "neither":
+        if number % 2:
+            posted = request_row(body | ({} if given is None else {"prompt_tokens": given}), 1)
+            assert gateway.router.consider(posted.request) == asked, form
+        if asked.can_take == "neither":
             reasons["neither"] += 1
-            assert not able["cheap"] or decision.ineligible
+            assert (visit.routed.propensity, visit.routed.shadow) == (1.0, False)
             continue
-        assert able[decision.route], (decision, form, truth.kinds, tokens, given)
-        if decision.fallback:
+        assert able[asked.route], (asked, form, truth.kinds, tokens, given)
+        assert able[visit.routed.route]
+        explored += visit.routed.route != asked.route
+        if asked.fallback or visit.may_fall_back:
             assert able["frontier"]
-        reasons["ineligible"] += decision.reason == "ineligible"
-        reasons[decision.route] += 1
+        if visit.routed.shadow:
+            assert all(able.values())
+        reasons["ineligible"] += asked.reason == "ineligible"
+        reasons[asked.route] += 1
     assert sum(reasons.values()) - reasons["ineligible"] == 5_000
-    assert min(reasons.values()) > 100
+    assert min(*reasons.values(), explored) > 100

@@ -221,6 +221,23 @@ def within_sessions(
     )
 
 
+def keep_ineligible(opinion: BundleOpinion, columns: Mapping[str, NDArray[Any]]) -> BundleOpinion:
+    """Return the opinion with the route that the log's rule gave to what a model could not take:
+    images and other media, room and places of a body are in no text.
+    """
+    kept = (columns["reason"].astype(str) == "ineligible") & opinion.is_usable
+    if not kept.any():
+        return opinion
+    routes = np.array([_SENT[route] for route in columns["policy_route"][kept].tolist()])
+    sent = opinion.sent.copy()
+    sent[kept] = routes
+    note = (
+        f"{int(kept.sum()):,} requests that a model could not take keep the route that they had:"
+        " what they needed is in no text."
+    )
+    return replace(opinion, sent=sent, notes=(*opinion.notes, note))
+
+
 def same_files(bundle: Bundle, other: Bundle, names: Sequence[str]) -> bool:
     """Return whether both bundles have some files with the same content."""
     return all(

@@ -34,6 +34,7 @@ from difficulty.stages.watching.replayed_bundle import (
     SCORER_FILES,
     BundleOpinion,
     decide_by_logged_scores,
+    keep_ineligible,
     same_files,
     score_log,
     within_sessions,
@@ -189,7 +190,7 @@ def _opinion_of(
         if by_logged and decided is not None
         else score_log(bundle, columns["id"].tolist(), logs, traffic_path)
     )
-    return within_sessions(opinion, bundle.policy, columns)
+    return keep_ineligible(within_sessions(opinion, bundle.policy, columns), columns)
 
 
 def _requests_of(

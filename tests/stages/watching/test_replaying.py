@@ -15,13 +15,54 @@ from difficulty.gateway.visits import explore
 from difficulty.replay.replay_result import read_replay, write_replay
 from difficulty.runtime import Router
 from difficulty.stages.deploying.deployed_policy import change_policy
-from difficulty.stages.watching.replayed_bundle import BundleOpinion, within_sessions
+from difficulty.stages.watching.replayed_bundle import (
+    BundleOpinion,
+    keep_ineligible,
+    within_sessions,
+)
 from difficulty.stages.watching.replaying import OtherCuts, replay_log
 from tests.answer_checks import write_with_check
 from tests.data.make_bundle import POLICY
 from tests.events import WHEN, answer, event_of
 from tests.journey import sample_rows, write_rows
 from tests.versions import SAVED, make_version
+
+
+def test_what_a_model_could_not_take_keeps_its_route(tmp_path):
+    """By other thresholds and by another bundle, whose scores of the text say nothing of it: of two
+    with an image one went to either model.
+    """
+    shown = {"reason": "ineligible", "difficulty_score": None, "p_cheap_fails": None}
+    events = [
+        event_of(
+            0, route="frontier", policy_route="frontier", ineligible=("cheap.image",), **shown
+        ),
+        event_of(1, ineligible=("frontier.tools",), **shown),
+        event_of(2, p_cheap_fails=0.2),
+    ]
+    log = logged(tmp_path, *(replace(event, propensity=1.0) for event in events))
+    for threshold, share in ((0.9, 1 / 3), (0.1, 2 / 3)):
+        result = replay_log([log], cuts=OtherCuts(threshold=threshold))
+        assert result.overall["frontier_share"].value == pytest.approx(share)
+    none = np.zeros(3, dtype=bool)
+    opinion = BundleOpinion(
+        sent=np.array([0.0, 1.0, 1.0]),
+        p_cheap_fails=np.full(3, 0.5),
+        p_frontier_fails=np.full(3, 0.5),
+        answer_score=None,
+        seen=none,
+        without_text=none,
+        notes=(),
+    )
+    columns = {
+        "reason": np.array(["ineligible", "ineligible", "within_threshold"]),
+        "policy_route": np.array(["frontier", "cheap", "cheap"]),
+    }
+    kept = keep_ineligible(opinion, columns)
+    assert kept.sent.tolist() == [1.0, 0.0, 1.0]
+    assert kept.notes[0].startswith("2 requests that a model could not take")
+    alone = replace(opinion, seen=~none)
+    assert keep_ineligible(alone, columns) is alone
 
 
 @pytest.fixture(scope="module")
