@@ -335,15 +335,16 @@ class _Reading:
             if nodes > MOST_NODES:
                 self.is_sized = False
                 break
+            # Large tools hold many numbers, and whether one is a mapping takes long to ask.
+            if type(item) in _LEAVES:
+                continue
             if isinstance(item, str):
                 texts.append(item)
-            elif isinstance(item, list | tuple):
-                waiting += item
-            # Whether a number is a mapping takes five times as long to ask as all the rest, and
-            # large tools hold many.
-            elif type(item) not in _LEAVES and isinstance(item, Mapping):
+            elif isinstance(item, dict) or isinstance(item, Mapping):
                 texts += [key for key in item if isinstance(key, str)]
                 waiting += item.values()
+            elif isinstance(item, list | tuple):
+                waiting += item
         self.units += UNIT * (min(nodes, MOST_NODES) - self._nodes)
         self._nodes = nodes
 
