@@ -42,6 +42,7 @@ from difficulty.errors import DifficultyError, FieldError, InvalidValueError
 from difficulty.storage import read_bounded
 
 _DEEPEST = 100
+_LONGEST_REPR = 200
 _TOO_DEEP = f"it nests deeper than {_DEEPEST} levels"
 _LARGEST_TOML = 1 << 20  # bytes
 
@@ -120,6 +121,14 @@ class Record:
     __slots__ = ()
     _also: ClassVar[tuple[str, ...]] = ()
     """Attributes that follow the fields in the JSON form, such as sentences for people."""
+
+    def __repr__(self) -> str:
+        """Return one line of at most 200 characters, of records that have no ``repr`` of their
+        own: what stands at a prompt and in a traceback is to be read.
+        """
+        parts = (f"{field.name}={getattr(self, field.name)!r}" for field in fields(self))  # type: ignore[arg-type]
+        line = f"{type(self).__name__}({', '.join(parts)})"
+        return line if len(line) <= _LONGEST_REPR else f"{line[: _LONGEST_REPR - 4]}...)"
 
     def as_dict(self, *, without: Container[str] = ()) -> dict[str, Any]:
         """Return the JSON form, fields in the order of the class, perhaps without some."""

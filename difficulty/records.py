@@ -186,7 +186,7 @@ class AnswerPoint(Record):
     """What becomes of an answer that was not checked."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class OperatingPoint(Record):
     """A threshold with what to expect of it; a request goes to the frontier model when
     ``difficulty_score > threshold``, or after its answer was checked (``answer``).

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 
 from tests.conftest import REPOSITORY
-from tests.test_repository import ABOVE, GROUND, LAB, ROUTER_SIDE, SOURCES, imported, room_of
+from tests.test_repository import ABOVE, DOORS, GROUND, LAB, ROUTER_SIDE, SOURCES, imported, room_of
 
 PICTURE = REPOSITORY / "docs" / "architecture.svg"
 
@@ -31,7 +31,7 @@ NOTE = (
     "Blue: the lab, which makes a scorer.",
     "Green: the router side, which carries it and stays light.",
     "An arrow says \u201cimports\u201d; those that follow from others are left out.",
-    "Every room may import the ground floor, stages and cli all rooms.",
+    "Every room may import the ground floor; stages, face and cli all rooms below them.",
 )
 FILLS = {"ground": "#eceff1", "lab": "#e3f0fb", "router": "#e6f4e6", "above": "#fdf1dc"}
 
@@ -48,7 +48,8 @@ def main() -> None:
 
 def rooms() -> list[str]:
     """Return the rooms: folders, and modules at the top that are not of the ground floor."""
-    return sorted({room_of(path) for path in SOURCES if "/" in path or room_of(path) not in GROUND})
+    named = {room_of(path) for path in SOURCES if "/" in path or room_of(path) not in GROUND}
+    return sorted(named - {*DOORS})
 
 
 def room_imports() -> dict[str, set[str]]:
@@ -87,9 +88,9 @@ def draw_rooms() -> str:
     lab = [room for room in LAB if room in imports]
     router = [room for room in (*ROUTER_SIDE, "integrations") if room in imports]
     columns = dict.fromkeys(lab, "lab") | dict.fromkeys(router, "router")
-    floor = MARGIN + (len(lab) + 2) * STEP  # the top of the ground floor
+    floor = MARGIN + (len(lab) + 3) * STEP  # the top of the ground floor
     tops = {room: floor - STEP * place for side in (lab, router) for place, room in _counted(side)}
-    tops |= {"stages": floor - STEP * (len(lab) + 1), "cli": MARGIN}
+    tops |= {"stages": floor - STEP * (len(lab) + 1), "face": MARGIN + STEP, "cli": MARGIN}
     height = floor + BOX_HEIGHT + MARGIN
     return "\n".join(
         [
@@ -102,7 +103,7 @@ def draw_rooms() -> str:
             f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
             *(_arrow(*ends, tops, columns) for ends in sorted(_arrows(imports, columns))),
             *(_box(room, tops[room], columns[room]) for room in (*lab, *router)),
-            *(_box(room, tops[room], "above") for room in ("stages", "cli")),
+            *(_box(room, tops[room], "above") for room in ("stages", "face", "cli")),
             *_ground(floor),
             *_note(tops[router[-1]] - STEP),
             "</svg>\n",

@@ -70,7 +70,7 @@ _UNHASHED = {"manifest.json", SIGNATURE}
 _Form = TypeVar("_Form", bound=Form)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Bundle:
     """A bundle whose files were read once and match their hashes."""
 
@@ -82,6 +82,10 @@ class Bundle:
     manifest_bytes: bytes
     signature: bytes | None = None
     """Content of the file ``signature``; reading does not check it."""
+
+    def __repr__(self) -> str:
+        """Return its label: its files have megabytes."""
+        return f"Bundle({self.label}, {len(self.files)} files)"
 
     @property
     def label(self) -> str:

@@ -125,7 +125,7 @@ class Forecast(SavedForm):
     high: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class LearningCurve(SavedForm):
     """Measured points and what they say of more labels.
 

@@ -12,9 +12,12 @@ import re
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from difficulty.errors import InvalidValueError, RunError
+from difficulty.errors import InvalidValueError, RunError, UnknownNameError
+from difficulty.evaluation.displays import CalibrationDisplay, CostQualityDisplay, ScoreDisplay
+from difficulty.evaluation.displays.frames import evaluation_frame
+from difficulty.evaluation.displays.summary_html import describe_evaluation, evaluation_html
 from difficulty.evaluation.figures import WITHOUT_THRESHOLD
 from difficulty.evaluation.findings import Finding
 from difficulty.evaluation.frontiers import CheckFigures
@@ -26,11 +29,17 @@ from difficulty.form import Record
 from difficulty.records import Estimate
 from difficulty.storage import whole_file
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 FORMAT = 1
 
 Estimates = Mapping[str, Estimate]
 _NUMBERS = re.compile(r"\[\n[^\[\]{}\"]*\]")
 """A list without strings or parts; inside a string there is no line break, so none begins there."""
+_PICTURES: Mapping[
+    str, type[CostQualityDisplay] | type[CalibrationDisplay] | type[ScoreDisplay]
+] = {"cost_quality": CostQualityDisplay, "calibration": CalibrationDisplay, "scores": ScoreDisplay}
 _FIXED = ("always_cheap", "always_frontier")
 """Baselines whose figures no threshold changes."""
 
@@ -82,6 +91,55 @@ class Evaluation(Record):
     """Perturbation, then figure, where requests were judged perturbed too."""
     answer: CheckFigures | None = None
     """What checking answers does to the bill; ``None`` where no answer was checked."""
+
+    def __repr__(self) -> str:
+        """Return one line: metrics.json has thousands of numbers."""
+        return describe_evaluation(self)
+
+    def _repr_html_(self) -> str:
+        """Return the summary that notebooks show."""
+        return evaluation_html(self)
+
+    def to_frame(self, part: str = "overall") -> DataFrame:
+        """Return figures as a pandas frame, with the columns value, low, high, n and note.
+
+        Parameters
+        ----------
+        part : {"overall", "slices", "baselines", "curve", "calibration"}
+            ``curve`` has a row for each threshold, and columns for each figure and its interval.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is no such part.
+        """
+        return evaluation_frame(self, part)
+
+    to_pandas = to_frame
+
+    def plot(self, kind: str = "cost_quality", ax: Any = None, **style: Any) -> Any:
+        """Draw a picture by matplotlib and return its display.
+
+        Parameters
+        ----------
+        kind : {"cost_quality", "calibration", "scores"}
+        ax : matplotlib Axes, optional
+            Where to draw; default: a new figure.
+        **style
+            As the display's ``plot`` takes it.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is no such picture.
+        UndefinedMetricError
+            If what it shows is unknown here.
+        MissingExtraError
+            If matplotlib is not installed.
+        """
+        if kind not in _PICTURES:
+            raise UnknownNameError("picture of an evaluation", kind, _PICTURES)
+        return _PICTURES[kind].from_evaluation(self).plot(ax, **style)
 
     def noting(self, notes: Sequence[str]) -> Evaluation:
         """Return the same figures with more notes."""

@@ -107,7 +107,7 @@ class MoneyCase(Record):
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class SwitchVerdict(Record):
     """The verdict, and what it rests on."""
 

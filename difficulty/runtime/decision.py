@@ -19,7 +19,7 @@ TokensSource = Literal["request", "tokenizer", "estimate"]
 ScoredBy = Literal["scorer", "early"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Decision(Record):
     """Where a request goes, and why."""
 

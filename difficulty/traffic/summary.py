@@ -43,7 +43,7 @@ _JOIN_CALLS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Summary(Record):
     """What an ingest read, kept and found; rates are shares in [0, 1], ``None`` where nothing is
     known.

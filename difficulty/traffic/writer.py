@@ -131,8 +131,10 @@ class TrafficWriter:
         self._rejects.write(_as_json(note) + "\n")
         self.rejected += 1
 
-    def commit(self, summary: Summary) -> None:
-        """Finish the files and move them into place, the traffic last."""
+    def commit(self, summary: Summary | None) -> None:
+        """Finish the files and move them into place, the traffic last; without a summary there is
+        no such file.
+        """
         self._flush()
         # At the end, where the counts are known: a reader compares them with the rows.
         self._parquet.add_key_value_metadata(
@@ -140,15 +142,15 @@ class TrafficWriter:
         )
         self._parquet.close()
         self._rejects.close()
-        notes = summary_path(self._out)
-        self._unfinished(notes).write_text(
-            json.dumps(summary.as_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
+        notes = [summary_path(self._out)] if summary else []
+        for path in notes:
+            text = json.dumps(summary and summary.as_dict(), indent=2, ensure_ascii=False)
+            self._unfinished(path).write_text(text + "\n", encoding="utf-8")
         if not self.rejected:
             rejects_path(self._out).unlink(missing_ok=True)  # of an earlier run
         rejects = [rejects_path(self._out)] if self.rejected else []
         # The traffic last: where it stands, its notes do too.
-        for path in (*rejects, notes, self._out):
+        for path in (*rejects, *notes, self._out):
             move_into_place(self._unfinished(path), path)
 
     def _flush(self) -> None:

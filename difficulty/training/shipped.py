@@ -1,7 +1,7 @@
 """Finding what travels with the package: recipes, the sample traffic, the default encoder.
 
 In a wheel they lie in ``difficulty/_shipped``, in a checkout beside the package. Only the command
-line looks for them; below it paths are arguments.
+line and the Python face look for them; below these paths are arguments.
 """
 
 from __future__ import annotations

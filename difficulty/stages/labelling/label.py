@@ -54,7 +54,7 @@ _EXPORTED = 100
 """Pairs that people are given where a model judges too: for its agreement with them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class PurchaseReport(Record):
     """What was bought, and what it says."""
 

@@ -50,7 +50,7 @@ _PROMPT_OF_JUDGE_TOKENS = 280.0
 _BYTES_A_TOKEN = 4.0  # of English text, for what is expected; the worst case takes one
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class LabelPlan(Record):
     """What is to be bought."""
 
