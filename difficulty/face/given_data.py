@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 from weakref import finalize
 
 from difficulty.errors import InvalidValueError, MissingExtraError
+from difficulty.storage import local_copy, url_of
 
 AnyPath: TypeAlias = str | Path
 
@@ -39,6 +40,25 @@ class HeldFolder:
 def as_path(path: AnyPath) -> Path:
     """Return a path of either type, ``~`` spelt out."""
     return Path(path).expanduser()
+
+
+def as_folder(path: AnyPath) -> tuple[Path, HeldFolder | None]:
+    """Return a local folder: the one that is named, or a copy of what lies behind a URL, with what
+    holds it.
+    """
+    folder = as_path(path)
+    if not url_of(folder):
+        return folder, None
+    holder = HeldFolder()
+    with local_copy(folder) as copy:
+        shutil.copytree(copy, holder.path / folder.name)
+    return holder.path / folder.name, holder
+
+
+def make_parent(path: Path) -> None:
+    """Make the folder in which a local path is to stand."""
+    if not url_of(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
 
 
 def find_sources(data: Any, folder: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -9,10 +10,10 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 from difficulty.bundle import Bundle, Policy, read_bundle
 from difficulty.errors import UnknownNameError
-from difficulty.evaluation import Evaluation, read_metrics
+from difficulty.evaluation import Evaluation
 from difficulty.evaluation.displays.summary_html import evaluation_html, shortened, table_html
 from difficulty.evaluation.words import as_percent
-from difficulty.face.given_data import AnyPath, as_path
+from difficulty.face.given_data import AnyPath, as_path, make_parent
 from difficulty.face.judging_data import AnyPrices, HasFolder, evaluate, folder_of, token_prices
 from difficulty.face.traffic_data import as_traffic
 from difficulty.recipe import PolicySettings, parse_recipe
@@ -69,7 +70,7 @@ class ShippedBundle:
     @cached_property
     def evaluation(self) -> Evaluation:
         """The test samples judged at the threshold, on which nothing was chosen."""
-        return read_metrics(self.folder / "metrics.json")
+        return Evaluation.from_dict(json.loads(self.details.files["metrics.json"]))
 
     @cached_property
     def router(self) -> Router:
@@ -190,7 +191,7 @@ def ship(
     from difficulty.stages.ship import ship as export
 
     folder, out = folder_of(run), as_path(path)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_parent(out)
     shipped = export(
         folder,
         out,
@@ -257,7 +258,7 @@ def thresholds(
     from difficulty.stages.thresholds import rechoose
 
     target, traffic = as_path(out), as_traffic(data)  # held: a temporary file goes with it
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_parent(target)
     chosen = rechoose(
         folder_of(bundle),
         traffic.path,

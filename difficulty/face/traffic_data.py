@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from difficulty.errors import InvalidValueError
 from difficulty.evaluation.displays.frames import frame_of
 from difficulty.evaluation.displays.summary_html import shortened, table_html
-from difficulty.face.given_data import AnyPath, HeldFolder, as_path, find_sources
+from difficulty.face.given_data import AnyPath, HeldFolder, as_path, find_sources, make_parent
 from difficulty.kinds import PathKind, kind_of
 from difficulty.storage import refuse_existing
 from difficulty.traffic.columnar import read_parquet
@@ -111,7 +111,7 @@ class TrafficData:
         beside = (rejects_path, summary_path)
         pairs = [(self.path, out), *((place(self.path), place(out)) for place in beside)]
         refuse_existing(*(target for _, target in pairs), overwrite=overwrite)
-        out.parent.mkdir(parents=True, exist_ok=True)
+        make_parent(out)
         for source, target in pairs:
             if source.is_file():
                 shutil.copyfile(source, target)

@@ -16,7 +16,7 @@ from difficulty.evaluation.displays.summary_html import (
     shortened,
     table_html,
 )
-from difficulty.face.given_data import AnyPath, HeldFolder, as_path
+from difficulty.face.given_data import AnyPath, HeldFolder, as_folder, as_path, make_parent
 from difficulty.face.judging_data import evaluate
 from difficulty.face.shipped_bundle import ShippedBundle, ship
 from difficulty.face.traffic_data import as_traffic
@@ -45,8 +45,8 @@ class TrainedRun:
     """
 
     def __init__(self, folder: AnyPath, *, _holder: HeldFolder | None = None) -> None:
-        self.folder = as_path(folder)
-        self._holder = _holder  # its folder is removed when nothing refers to it any more
+        self.folder, copy = as_folder(folder)
+        self._holder = _holder or copy  # its folder is removed when nothing refers to it any more
         self.details = Run.read(self.folder, cache=DEFAULT_CACHE)
 
     @classmethod
@@ -110,7 +110,7 @@ class TrainedRun:
         """Copy the run into a folder of your own, which must not exist, and return it there."""
         out = as_path(folder)
         refuse_existing(out, what="run folder")
-        out.parent.mkdir(parents=True, exist_ok=True)
+        make_parent(out)
         shutil.copytree(self.folder, out)
         return TrainedRun(out)
 

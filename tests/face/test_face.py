@@ -158,6 +158,14 @@ def test_read_opens_ingested_traffic_where_it_lies(journey):
     assert len(traffic) == 800
 
 
+def test_paths_may_be_urls(journey, tmp_path):
+    assert len(d.read(f"file://{journey.source}")) == 800
+    assert d.Bundle(f"file://{journey.bundle}").evaluation.threshold is not None
+    assert d.Run(f"file://{journey.run}").details.recipe.name == "small"
+    d.ingest(journey.source, f"file://{tmp_path}/out.parquet")
+    assert len(d.read(tmp_path / "out.parquet")) == 800
+
+
 def test_traffic_becomes_a_frame_and_comes_back(journey):
     traffic = d.read(journey.traffic)
     frame = traffic.to_frame()
