@@ -28,7 +28,7 @@ from difficulty.recipe import Recipe
 from difficulty.text import TextView, message_texts
 from difficulty.traffic.table import Traffic
 from difficulty.views.boilerplate import MOST_HASHES, LearnedView, hashes_of, salt_of, sentences
-from difficulty.views.second_view import bounded, read_messages
+from difficulty.views.second_view import SILENT, bounded, read_messages
 
 MOST_SAMPLES = 20_000
 """Samples that are counted, evenly spaced: shares of so many are known to within .01."""
@@ -91,9 +91,10 @@ def count_boilerplate(
     if sum(map(len, kept)) < LEAST_BOILERPLATE:
         kept = []
     return LearnedView(
-        frozenset(kind for kind, count in kinds.items() if count >= least),
+        frozenset(kind for kind, count in kinds.items() if count >= least) - SILENT,
         hashes_of(kept, salt),
         salt,
+        frozenset(map(len, kept)),
     )
 
 

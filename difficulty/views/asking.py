@@ -31,6 +31,8 @@ LONGEST_CUE = 40
 LONGEST_INSTRUCTION = 600
 LONGEST_FIRST = 2500
 """Code points of an ask with options at the beginning."""
+END_OF_PART = 300
+"""Code points at an end of a long part that are looked at."""
 
 _GAP = re.compile(r"\n[ \t\r]*\n[ \t\r\n]*")
 _ASK_LABEL = re.compile(
@@ -49,20 +51,43 @@ _CONTEXT_LABEL = re.compile(
 _OPTION = re.compile(r"(?:\A|\n)[ \t]*\(?[A-Ja-j1-9][.):][ \t]")
 _MARK = re.compile("[?\uff1f\u061f](?=[ \t\n\r\"')*\\]\u201d\u2019]|\\Z)|\uff1f")
 _VERB = (
-    "add|analyse|analyze|answer|arrange|assess|calculate|categorise|categorize|check|choose"
-    "|classify|compare|complete|compose|compute|consider|continue|convert|correct|count|create"
-    "|critique|debug|decide|define|demonstrate|derive|describe|design|determine|develop|discuss"
-    "|draft|edit|estimate|evaluate|examine|explain|extract|fill|find|fix|format|generate|give"
-    "|identify|implement|improve|infer|interpret|list|make|match|name|optimise|optimize|order"
-    "|organise|organize|outline|paraphrase|parse|pick|plan|predict|prepare|produce|proofread"
-    "|propose|prove|provide|rank|rate|read|recommend|refactor|rephrase|reply|respond|return"
-    "|review|revise|rewrite|say|select|show|shorten|simplify|solve|sort|state|suggest|summarise"
-    "|summarize|tell|test|transform|translate|turn|update|use|verify|write"
+    "adapt|add|add up|adjust|analyse|analyze|answer|apply|arrange|ask|assess|assign|book"
+    "|brainstorm|build|buy|calculate|call|cancel|categorise|categorize|check|choose|classify"
+    "|clean|collect|combine|compare|complete|compose|compute|configure|connect|consider"
+    "|continue|contrast|convert|copy|correct|count|create|criticise|criticize|critique|debug"
+    "|decide|decode|define|delete|demonstrate|deploy|derive|describe|design|detect|determine"
+    "|develop|discuss|display|divide|download|draft|draw|edit|elaborate|encode|estimate"
+    "|evaluate|examine|execute|expand|explain|export|extract|fetch|fill|filter|find|fix|follow"
+    "|forecast|format|generate|get|give|guess|help|highlight|identify|implement|import|improve"
+    "|infer|insert|install|interpret|invent|investigate|join|justify|list|load|locate|look"
+    "|look up|make|match|measure|merge|move|multiply|name|open|optimise|optimize|order"
+    "|organise|organize|outline|paint|paraphrase|parse|perform|pick|plan|play|plot|post"
+    "|practise|predict|prepare|print|proceed|produce|proofread|propose|prove|provide|pull"
+    "|query|quote|rank|rate|read|recall|recommend|reduce|refactor|remind|remove|rename"
+    "|rephrase|replace|reply|reschedule|research|reserve|reset|respond|restate|retrieve|return"
+    "|review|revise|rework|rewrite|run|save|say|scan|schedule|search|select|send|set a|set up"
+    "|share|shorten|show|simplify|simulate|sketch|solve|sort|speak|spell|split|start a|state"
+    "|submit|substitute|suggest|sum up|summarise|summarize|swap|take|teach|tell|test|track"
+    "|train|transform|translate|trim|turn|update|use|validate|verify|visit|visualise|visualize"
+    "|watch|write"
 )
 _INSTRUCTS = re.compile(
     rf"(?:(?:please|now|then|first|kindly|just|finally|carefully|briefly),? )*(?:{_VERB})\b",
     re.ASCII | re.IGNORECASE,
 )
+_QUESTION = re.compile(
+    r"(?:and |so |but |then |also )?(?:what|which|who|whom|whose"
+    r"|how (?:many|much|long|far|old|often|big|tall|fast|do|does|did|can|could|would|is|are|to)"
+    r"|(?:why|where|when) (?:is|are|was|were|do|does|did|can|will|would|should))\b",
+    re.ASCII | re.IGNORECASE,
+)
+# Behind a condition: "If all of them are sold, how much".
+_THEN = re.compile(
+    r"[,;] (?:and |then |please )*(?:(?:calculate|compute|determine|estimate|evaluate|explain|find"
+    r"|solve)|how (?:many|much|long|far|old|often)|what (?:is|are|was|were|will|would))\b",
+    re.ASCII | re.IGNORECASE,
+)
+_SENTENCE_END = re.compile(r"[.!?:] +|\n")
 _WANTS = re.compile(
     r"\b(?:please|can you|could you|would you|will you|help me|tell me|show me|i need|i want"
     r"|i would like|i'd like|let me know|how (?:do|can|should|would) (?:i|we))\b",
@@ -86,10 +111,10 @@ def find_ask(text: str) -> list[AskSpan] | None:
     """Return the parts of a text that ask, in order; ``None`` where all of it is to stay."""
     if len(text) < LEAST_LABELLED:
         return None
-    parts = _paragraphs(text)
-    is_labelled = _CONTEXT_LABEL.match(text, parts[0].start, parts[0].end) is not None
-    if len(text) < LEAST_PARTED and not is_labelled:
+    begin = len(text) - len(text.lstrip(" \t\r\n"))
+    if len(text) < LEAST_PARTED and not _CONTEXT_LABEL.match(text, begin):
         return None
+    parts = _paragraphs(text)
     spans = _end_that_asks(text, parts)
     # An ask this long may be a paragraph whose first lines stand around it.
     last = spans[-1] if spans else AskSpan(0, len(text))
@@ -169,8 +194,10 @@ def _tail(text: str, parts: Sequence[AskSpan]) -> int | None:
             continue
         if len(content) <= LONGEST_CUE and content.rstrip(" \t\r").endswith(":"):
             continue
-        if is_asked or _asks(content):
+        if is_asked:
             return place
+        if _ends_ask(content):
+            return place or None  # the first part asks: it may stand in front of what it is about
         grown += 1
         if grown >= MOST_GROWN:
             return None
@@ -185,18 +212,45 @@ def _starts_context(content: str) -> bool:
     )
 
 
-def _asks(content: str) -> bool:
+def _ends_ask(content: str) -> bool:
+    """Return whether a part asks, a long one where it begins or ends: of a report's sentences some
+    ask too.
+    """
+    if len(content) <= LONGEST_INSTRUCTION:
+        return asks(content)
+    if _has_options(content):
+        return True
+    if len(content) > LONGEST_FIRST:
+        return bool(_MARK.search(content[-END_OF_PART:]))
+    return asks(f"{content[:END_OF_PART]}\n{content[-END_OF_PART:]}")
+
+
+def asks(content: str) -> bool:
+    """Return whether a text asks something, as far as its words show."""
     return bool(
         _MARK.search(content)
         or _has_options(content)
-        or _INSTRUCTS.match(content)
+        or _opens(content, 0)
         or _WANTS.search(content)
+        or _last_sentence_asks(content)
     )
+
+
+def _opens(content: str, at: int) -> bool:
+    return bool(_INSTRUCTS.match(content, at) or _QUESTION.match(content, at))
+
+
+def _last_sentence_asks(content: str) -> bool:
+    end = len(content.rstrip(" \t\r\n"))
+    least, at = max(0, end - LONGEST_INSTRUCTION), 0
+    for found in _SENTENCE_END.finditer(content, least, end):
+        at = found.end()
+    return _opens(content, at) or _THEN.search(content, max(at, least), end) is not None
 
 
 def _asks_first(content: str) -> bool:
     longest = LONGEST_FIRST if _has_options(content) else LONGEST_INSTRUCTION
-    return len(content) <= longest and _asks(content)
+    return len(content) <= longest and asks(content)
 
 
 def _has_options(content: str) -> bool:

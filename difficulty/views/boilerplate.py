@@ -23,11 +23,14 @@ FORMAT = 1
 SALT_BYTES = 16
 HASH_BYTES = 8
 MOST_HASHES = 4096
+_FIELDS = frozenset({"format", "kinds", "lengths", "salt", "sentences"})
 LEAST_SENTENCE = 16
 """A shorter piece is never boilerplate: ``Answer:`` is part of many asks."""
 
 # Kept to ASCII ends of sentences: a line of another script is one piece.
 _END = re.compile(r"[.!?:] +|\n")
+_BETWEEN = re.compile(r"(?<=[.!?:]) +")
+_BLANK = " \t\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +45,39 @@ class LearnedView:
     hashes : frozenset of bytes
         Of sentences that nearly every request holds.
     salt : bytes
+    lengths : frozenset of int
+        Of those sentences, in code points: others need no hash. Empty: not known.
     """
 
     kinds: frozenset[str] = frozenset()
     hashes: frozenset[bytes] = frozenset()
     salt: bytes = bytes(SALT_BYTES)
+    lengths: frozenset[int] = frozenset()
 
     def hash_of(self, sentence: str) -> bytes:
         """Return the hash by which a sentence is known."""
         return sha256(self.salt + sentence.encode("utf-8", "replace")).digest()[:HASH_BYTES]
+
+    def holds(self, sentence: str) -> bool:
+        """Return whether a sentence is boilerplate."""
+        if self.lengths and len(sentence) not in self.lengths:
+            return False
+        return self.hash_of(sentence) in self.hashes
+
+    def holds_any(self, text: str) -> bool:
+        """Return whether a text has boilerplate in it."""
+        if not self.hashes:
+            return False
+        least = min(self.lengths, default=LEAST_SENTENCE)
+        for line in text.split("\n"):
+            if len(line) < least:
+                continue
+            has_many = ". " in line or "? " in line or ": " in line or "! " in line
+            pieces = _BETWEEN.split(line) if has_many else (line,)
+            for piece in pieces:  # spelled out, as every request comes by here
+                if self.holds(piece.strip(_BLANK)):
+                    return True
+        return False
 
     def masked(self, text: str, repeated: Container[str] = ()) -> Iterator[tuple[int, int]]:
         """Yield the places of boilerplate in a text, and of sentences that are repeated in its
@@ -58,9 +85,9 @@ class LearnedView:
         """
         start = end = -1
         for first, after, sentence in sentences(text):
-            if sentence not in repeated and self.hash_of(sentence) not in self.hashes:
+            if sentence not in repeated and not self.holds(sentence):
                 continue
-            if start < 0 or text[end:first].strip(" \t\r\n"):
+            if start < 0 or text[end:first].strip(_BLANK):
                 if end > start:
                     yield start, end
                 start = first
@@ -74,6 +101,7 @@ class LearnedView:
         form = {
             "format": FORMAT,
             "kinds": [kind for kind in KINDS if kind in self.kinds],
+            "lengths": sorted(self.lengths),
             "salt": self.salt.hex(),
             "sentences": b64encode(b"".join(sorted(self.hashes))).decode(),
         }
@@ -95,12 +123,12 @@ class LearnedView:
             if isinstance(error, InvalidValueError):
                 raise
             raise InvalidValueError(
-                "view.json", type(error).__name__, rule="hold format, kinds, salt and sentences"
+                "view.json", type(error).__name__, rule=f"hold {', '.join(sorted(_FIELDS))}"
             ) from error
 
     @classmethod
     def _of(cls, form: dict[str, Any]) -> LearnedView:
-        if form["format"] != FORMAT or set(form) != {"format", "kinds", "salt", "sentences"}:
+        if form["format"] != FORMAT or set(form) != _FIELDS:
             raise InvalidValueError(
                 "the format of view.json",
                 form["format"],
@@ -108,16 +136,17 @@ class LearnedView:
                 hint="Upgrade difficulty.",
             )
         joined = b64decode(form["sentences"], validate=True)
-        salt, kinds = bytes.fromhex(form["salt"]), form["kinds"]
+        salt, kinds, lengths = bytes.fromhex(form["salt"]), form["kinds"], form["lengths"]
         hashes = [joined[at : at + HASH_BYTES] for at in range(0, len(joined), HASH_BYTES)]
         if (
             len(joined) % HASH_BYTES
             or len(hashes) > MOST_HASHES
             or len(salt) != SALT_BYTES
             or not {*kinds} <= {*KINDS}
+            or not all(type(each) is int for each in lengths)
         ):
             raise ValueError
-        return cls(frozenset(kinds), frozenset(hashes), salt)
+        return cls(frozenset(kinds), frozenset(hashes), salt, frozenset(lengths))
 
 
 def sentences(text: str) -> Iterator[tuple[int, int, str]]:
@@ -126,8 +155,8 @@ def sentences(text: str) -> Iterator[tuple[int, int, str]]:
     """
     begin = 0
     for end in (*(match.end() for match in _END.finditer(text)), len(text)):
-        tail = text[begin:end].rstrip(" \t\r\n")
-        piece = tail.lstrip(" \t\r\n")
+        tail = text[begin:end].rstrip(_BLANK)
+        piece = tail.lstrip(_BLANK)
         if len(piece) >= LEAST_SENTENCE:
             yield begin + len(tail) - len(piece), begin + len(tail), piece
         begin = end

@@ -2,8 +2,9 @@
 
 1. The last user message is the ask; system messages stand before it, everything else is context:
    earlier turns, what tools returned.
-2. Inside of a message, blocks (``text_blocks.py``), plain text around the ask (``asking.py``) and
-   boilerplate of this traffic (``boilerplate.py``) are context too.
+2. Inside of a message, blocks (``text_blocks.py``), courtesy at its ends (``wording.py``), plain
+   text around the ask (``asking.py``) and boilerplate of this traffic (``boilerplate.py``) are
+   context too. Where nothing is left that asks, a quoted block that does stays.
 3. Context of a kind that the fit samples had is written as one marker, ``[passage 5]`` (the kind,
    and how long it is: each size is twice the one before), with the head and the tail of its words.
    Context of a kind that they never had is left out: heads know nothing of its words, which only
@@ -25,9 +26,10 @@ from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 from typing import NamedTuple
 
-from difficulty.views.asking import LEAST_LABELLED, find_ask
+from difficulty.views.asking import LEAST_LABELLED, asks, find_ask
 from difficulty.views.boilerplate import LearnedView, sentences
-from difficulty.views.text_blocks import Block, find_blocks
+from difficulty.views.text_blocks import LEAST_SCANNED, QUOTE, Block, find_blocks
+from difficulty.views.wording import find_wordings, with_plain_letters
 
 MOST_SCANNED = 65_536
 """Code points of a message that are looked at; of longer ones head and tail."""
@@ -41,11 +43,18 @@ what stands around them.
 SHORT_CONTEXT = 200
 LEAST_LEFT = 12
 """Letters and digits that have to be left of an ask."""
-_UNREAD = frozenset({"reminder", "blob", "house"})
+MOST_BESIDE = 120
+"""Code points beside a quoted ask; more than that is an ask of its own, whatever its words."""
+MOST_QUOTED = 2500
+"""Code points of a block that may be the ask."""
+SILENT = frozenset({"courtesy"})
+"""Kinds that have no marker either: how polite somebody is says nothing of what is asked."""
+_UNREAD = frozenset({"reminder", "blob", "house", *SILENT})
 """Kinds whose words are never read: a marker says all there is to say."""
+_MAY_ASK = frozenset({"passage", "block", "mail"})
+"""Kinds of blocks in which somebody may ask."""
 
-
-_WORTHLESS_ALONE = _UNREAD | {"system"}
+_WORTHLESS_ALONE = _UNREAD | {"system", "manner"}
 """Kinds that explain no short ask."""
 _LEAST = re.compile(rf"(?:[^0-9A-Za-z\x80-\U0010ffff]*[0-9A-Za-z\x80-\U0010ffff]){{{LEAST_LEFT}}}")
 
@@ -70,8 +79,17 @@ class Reading2(NamedTuple):
 
 def is_plain(role: str, text: str, learned: LearnedView) -> bool:
     """Return whether a lone message stays as it is, at a glance."""
-    is_short = len(text) < LEAST_LABELLED  # of the sizes from which anything is looked for
-    return role == "user" and is_short and not learned.hashes and "</" not in text
+    # Below the sizes from which blocks are looked for, and in most cases what stands around an ask.
+    return (
+        role == "user"
+        and len(text) < LEAST_SCANNED
+        and "</" not in text
+        and QUOTE not in text
+        and not find_wordings(text)
+        and with_plain_letters(text) == text
+        and not learned.holds_any(text)
+        and (len(text) < LEAST_LABELLED or find_ask(text) is None)
+    )
 
 
 def read_messages(texts: Sequence[tuple[str, str]], learned: LearnedView) -> Reading2:
@@ -132,17 +150,63 @@ def _pieces(text: str, role: str, learned: LearnedView, repeated: Container[str]
     text = bounded(text)
     pieces = _cut(text, find_blocks(text, schemas=role == "system"))
     if role == "user":
-        pieces = [part for piece in pieces for part in _parted(piece)]
+        pieces = [part for piece in _without_wordings(pieces) for part in _parted(piece)]
     if learned.hashes or repeated:
         pieces = [
             part for piece in pieces for part in _without_boilerplate(piece, learned, repeated)
         ]
-    if all(not piece.kind for piece in pieces):
-        return [Piece(text, "")]
-    if role == "user" and not _says_enough(pieces):
-        # Boilerplate that is the ask, or an ask inside of a block.
-        return [Piece(text, "")]
-    return pieces
+    if role != "user":
+        return pieces if any(piece.kind for piece in pieces) else [Piece(text, "")]
+    pieces = _with_quoted_ask(pieces)
+    if all(not piece.kind for piece in pieces) or not _says_enough(pieces):
+        # Nothing around it; or boilerplate that is the ask, or an ask inside of a block.
+        return [Piece(with_plain_letters(text), "")]
+    return [piece if piece.kind else Piece(with_plain_letters(piece.text), "") for piece in pieces]
+
+
+def _without_wordings(pieces: Sequence[Piece]) -> list[Piece]:
+    """Return pieces with the courtesy and manner at the ends of what is no context apart."""
+    plain = [place for place, piece in enumerate(pieces) if _is_said(piece)]
+    if not plain:
+        return list(pieces)
+    cut = {place: [pieces[place]] for place in range(len(pieces))}
+    for place in {plain[0], plain[-1]}:
+        text, at = pieces[place].text, 0
+        cut[place] = []
+        for start, end, kind in find_wordings(
+            text, head=place == plain[0], tail=place == plain[-1]
+        ):
+            cut[place] += [Piece(text[at:start], ""), Piece(text[start:end], kind)]
+            at = end
+        cut[place].append(Piece(text[at:], ""))
+    parts = [piece for place in range(len(pieces)) for piece in cut[place]]
+    if any(piece.kind == "manner" for piece in parts) and not asks(_left_of(parts)):
+        # How to answer may be all that is asked.
+        return [piece._replace(kind="") if piece.kind == "manner" else piece for piece in parts]
+    return parts
+
+
+def _is_said(piece: Piece) -> bool:
+    return not piece.kind and bool(piece.text.strip(" \t\r\n"))
+
+
+def _left_of(pieces: Sequence[Piece]) -> str:
+    return "".join(piece.text for piece in pieces if not piece.kind).strip(" \t\r\n")
+
+
+def _with_quoted_ask(pieces: list[Piece]) -> list[Piece]:
+    """Return pieces with the blocks that ask as part of the ask, where nothing else asks."""
+    if not any(piece.kind in _MAY_ASK for piece in pieces):
+        return pieces
+    left = _left_of(pieces)
+    if len(left) > MOST_BESIDE or asks(left):
+        return pieces
+    return [
+        Piece(piece.text, "")
+        if piece.kind in _MAY_ASK and len(piece.text) <= MOST_QUOTED and asks(piece.text)
+        else piece
+        for piece in pieces
+    ]
 
 
 def _cut(text: str, blocks: Sequence[Block]) -> list[Piece]:
@@ -180,7 +244,7 @@ def _without_boilerplate(
 
 
 def _says_enough(pieces: Sequence[Piece]) -> bool:
-    left = "".join(piece.text for piece in pieces if not piece.kind)
+    left = _left_of(pieces)
     return _LEAST.match(left) is not None
 
 
@@ -205,6 +269,9 @@ class _Budget:
     def _context(self, piece: Piece) -> str:
         text = piece.text.strip(" \t\r\n")
         if not text:
+            return ""
+        if piece.kind in SILENT:
+            self._masked[piece.kind] = self._masked.get(piece.kind, 0) + len(text)
             return ""
         is_known = piece.kind in self._kinds
         room = self._room(piece.kind, is_known=is_known)

@@ -30,18 +30,23 @@ KINDS = (
     "json",
     "blob",
     "house",
+    "courtesy",
+    "manner",
 )
 """Kinds of what may be left out. The first three are messages, ``text`` is plain text around the
-ask, ``house`` what stands in nearly every request; the others are blocks.
+ask, ``house`` what stands in nearly every request, ``courtesy`` and ``manner`` are sentences at its
+ends (``wording.py``); the others are blocks.
 """
 
 LEAST_TAGGED = 120
 """Fewest code points between a pair of tags."""
 LEAST_SCANNED = 400
-"""A shorter text holds no block but tagged ones."""
+"""A shorter text holds no block but tagged ones, and from ``LEAST_QUOTED`` on quoted mail."""
 LEAST_CODE = 1200
 LEAST_DATA = 400
 LEAST_QUOTED = 200
+QUOTE = "\n>"
+"""Without it a short text quotes nothing."""
 LEAST_BLOB = 200
 LEAST_ROWS = 6
 LEAST_FRAMES = 3
@@ -98,7 +103,7 @@ def find_blocks(text: str, *, schemas: bool = False) -> list[Block]:
         Whether JSON stays: functions that are offered stand in system messages.
     """
     blocks = list(_tagged(text)) if "</" in text else []
-    if len(text) < LEAST_SCANNED:
+    if len(text) < (LEAST_QUOTED if QUOTE in text else LEAST_SCANNED):
         return blocks
     between = _between(text, blocks)
     for start, end in between:

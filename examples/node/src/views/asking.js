@@ -1,5 +1,5 @@
 /** Which part of a long text asks (docs/bundle.md, "The ask"). Places are in UTF-16 units, sizes in code points. */
-import { codePoints } from '../text.js';
+import { codePoints, head as headOf, tail as tailOf } from '../text.js';
 
 const LEAST_PARTED = 1200;
 const LEAST_LINED = 3000;
@@ -9,6 +9,7 @@ const MOST_GROWN = 3;
 const LONGEST_CUE = 40;
 const LONGEST_INSTRUCTION = 600;
 const LONGEST_FIRST = 2500;
+const END_OF_PART = 300;
 
 const GAP = /\n[ \t\r]*\n[ \t\r\n]*/g;
 const ASK_LABEL =
@@ -19,7 +20,12 @@ const OPTION = /(?:^|\n)[ \t]*\(?[A-Ja-j1-9][.):][ \t]/g;
 const OPTION_FIRST = /^(?:^|\n)[ \t]*\(?[A-Ja-j1-9][.):][ \t]/;
 const MARK = /[?\uff1f\u061f](?=[ \t\n\r"')*\]\u201d\u2019]|$)|\uff1f/;
 const INSTRUCTS =
-  /^(?:(?:(?:please|now|then|first|kindly|just|finally|carefully|briefly),? )*(?:add|analyse|analyze|answer|arrange|assess|calculate|categorise|categorize|check|choose|classify|compare|complete|compose|compute|consider|continue|convert|correct|count|create|critique|debug|decide|define|demonstrate|derive|describe|design|determine|develop|discuss|draft|edit|estimate|evaluate|examine|explain|extract|fill|find|fix|format|generate|give|identify|implement|improve|infer|interpret|list|make|match|name|optimise|optimize|order|organise|organize|outline|paraphrase|parse|pick|plan|predict|prepare|produce|proofread|propose|prove|provide|rank|rate|read|recommend|refactor|rephrase|reply|respond|return|review|revise|rewrite|say|select|show|shorten|simplify|solve|sort|state|suggest|summarise|summarize|tell|test|transform|translate|turn|update|use|verify|write)\b)/i;
+  /^(?:(?:(?:please|now|then|first|kindly|just|finally|carefully|briefly),? )*(?:adapt|add|add up|adjust|analyse|analyze|answer|apply|arrange|ask|assess|assign|book|brainstorm|build|buy|calculate|call|cancel|categorise|categorize|check|choose|classify|clean|collect|combine|compare|complete|compose|compute|configure|connect|consider|continue|contrast|convert|copy|correct|count|create|criticise|criticize|critique|debug|decide|decode|define|delete|demonstrate|deploy|derive|describe|design|detect|determine|develop|discuss|display|divide|download|draft|draw|edit|elaborate|encode|estimate|evaluate|examine|execute|expand|explain|export|extract|fetch|fill|filter|find|fix|follow|forecast|format|generate|get|give|guess|help|highlight|identify|implement|import|improve|infer|insert|install|interpret|invent|investigate|join|justify|list|load|locate|look|look up|make|match|measure|merge|move|multiply|name|open|optimise|optimize|order|organise|organize|outline|paint|paraphrase|parse|perform|pick|plan|play|plot|post|practise|predict|prepare|print|proceed|produce|proofread|propose|prove|provide|pull|query|quote|rank|rate|read|recall|recommend|reduce|refactor|remind|remove|rename|rephrase|replace|reply|reschedule|research|reserve|reset|respond|restate|retrieve|return|review|revise|rework|rewrite|run|save|say|scan|schedule|search|select|send|set a|set up|share|shorten|show|simplify|simulate|sketch|solve|sort|speak|spell|split|start a|state|submit|substitute|suggest|sum up|summarise|summarize|swap|take|teach|tell|test|track|train|transform|translate|trim|turn|update|use|validate|verify|visit|visualise|visualize|watch|write)\b)/i;
+const QUESTION =
+  /^(?:(?:and |so |but |then |also )?(?:what|which|who|whom|whose|how (?:many|much|long|far|old|often|big|tall|fast|do|does|did|can|could|would|is|are|to)|(?:why|where|when) (?:is|are|was|were|do|does|did|can|will|would|should))\b)/i;
+const THEN =
+  /[,;] (?:and |then |please )*(?:(?:calculate|compute|determine|estimate|evaluate|explain|find|solve)|how (?:many|much|long|far|old|often)|what (?:is|are|was|were|will|would))\b/i;
+const SENTENCE_END = /[.!?:] +|\n/g;
 const WANTS =
   /\b(?:please|can you|could you|would you|will you|help me|tell me|show me|i need|i want|i would like|i'd like|let me know|how (?:do|can|should|would) (?:i|we))\b/i;
 const PREFACE =
@@ -29,8 +35,8 @@ const PREFACE =
 export function findAsk(text) {
   const length = codePoints(text);
   if (length < LEAST_LABELLED) return null;
+  if (length < LEAST_PARTED && !CONTEXT_LABEL.test(text.replace(/^[ \t\r\n]+/, ''))) return null;
   const parts = paragraphs(text);
-  if (length < LEAST_PARTED && !CONTEXT_LABEL.test(text.slice(...parts[0]))) return null;
   const spans = endThatAsks(text, parts);
   const [start, end] = spans ? spans.at(-1) : [0, text.length];
   if (size(text, [start, end]) >= LEAST_LINED && end >= parts.at(-1)[1]) {
@@ -110,7 +116,8 @@ function tail(text, parts) {
       continue;
     }
     if (codePoints(content) <= LONGEST_CUE && /:[ \t\r]*$/.test(content)) continue;
-    if (isAsked || asks(content)) return place;
+    if (isAsked) return place;
+    if (endsAsk(content)) return place === 0 ? null : place;
     grown += 1;
     if (grown >= MOST_GROWN) return null;
   }
@@ -119,7 +126,28 @@ function tail(text, parts) {
 
 const startsContext = (content) => codePoints(content) >= LEAST_LABELLED && CONTEXT_LABEL.test(content) && !MARK.test(content);
 const hasOptions = (content) => [...content.matchAll(OPTION)].length > 1;
-const asks = (content) => MARK.test(content) || hasOptions(content) || INSTRUCTS.test(content) || WANTS.test(content);
+const opens = (content) => INSTRUCTS.test(content) || QUESTION.test(content);
+
+function endsAsk(content) {
+  const length = codePoints(content);
+  if (length <= LONGEST_INSTRUCTION) return asks(content);
+  if (hasOptions(content)) return true;
+  const end = tailOf(content, END_OF_PART);
+  return length > LONGEST_FIRST ? MARK.test(end) : asks(`${headOf(content, END_OF_PART)}\n${end}`);
+}
+
+/** Whether a text asks something, as far as its words show. */
+export function asks(content) {
+  return MARK.test(content) || hasOptions(content) || opens(content) || WANTS.test(content) || lastSentenceAsks(content);
+}
+
+function lastSentenceAsks(content) {
+  const stripped = content.replace(/[ \t\r\n]+$/, '');
+  const last = tailOf(stripped, LONGEST_INSTRUCTION);
+  const ends = [...last.matchAll(SENTENCE_END)].map((found) => found.index + found[0].length);
+  const at = ends.length > 0 ? stripped.length - last.length + ends.at(-1) : 0;
+  return opens(content.slice(at)) || THEN.test(last.slice(ends.at(-1) ?? 0));
+}
 
 function asksFirst(content) {
   return codePoints(content) <= (hasOptions(content) ? LONGEST_FIRST : LONGEST_INSTRUCTION) && asks(content);

@@ -1,12 +1,13 @@
 /** Blocks of a text that say nothing about the ask (docs/bundle.md, "Blocks"). Places are in UTF-16 units, sizes in code points. */
 import { codePoints } from '../text.js';
 
-export const KINDS = ['system', 'turns', 'tool', 'reminder', 'passage', 'block', 'text', 'mail', 'trace', 'code', 'table', 'json', 'blob', 'house'];
+export const KINDS = ['system', 'turns', 'tool', 'reminder', 'passage', 'block', 'text', 'mail', 'trace', 'code', 'table', 'json', 'blob', 'house', 'courtesy', 'manner'];
 export const LEAST_SCANNED = 400;
 const LEAST_TAGGED = 120;
 const LEAST_CODE = 1200;
 const LEAST_DATA = 400;
 const LEAST_QUOTED = 200;
+const QUOTE = '\n>';
 const LEAST_BLOB = 200;
 const LEAST_ROWS = 6;
 const LEAST_FRAMES = 3;
@@ -34,7 +35,7 @@ const RUNS = [
 /** The blocks of a text in order: `{ start, end, kind }`, none inside another. */
 export function findBlocks(text, schemas) {
   const blocks = text.includes('</') ? tagged(text) : [];
-  if (codePoints(text) < LEAST_SCANNED) return blocks;
+  if (codePoints(text) < (text.includes(QUOTE) ? LEAST_QUOTED : LEAST_SCANNED)) return blocks;
   const ends = [0, ...blocks.map((block) => block.end)];
   const starts = [...blocks.map((block) => block.start), text.length];
   ends.forEach((end, index) => {

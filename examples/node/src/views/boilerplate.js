@@ -10,9 +10,10 @@ const LEAST_SENTENCE = 16;
 const SENTENCE = /[^\n]*?(?:[.!?:][ ]+|\n|$)/g;
 
 export class LearnedView {
-  constructor({ kinds = [], hashes = [], salt = Buffer.alloc(16) } = {}) {
+  constructor({ kinds = [], hashes = [], lengths = [], salt = Buffer.alloc(16) } = {}) {
     this.kinds = new Set(kinds);
     this.hashes = new Set(hashes);
+    this.lengths = new Set(lengths);
     this.salt = salt;
   }
 
@@ -21,24 +22,27 @@ export class LearnedView {
    * @throws {BundleError} if it is damaged or of another format
    */
   static parse(form) {
-    const { format, kinds, salt, sentences } = form ?? {};
+    const { format, kinds, lengths, salt, sentences } = form ?? {};
     if (format !== FORMAT) throw new BundleError(`view.json must have the format ${FORMAT}: got ${format}. Upgrade the router.`);
     const joined = Buffer.from(typeof sentences === 'string' ? sentences : '?', 'base64');
     const isWhole =
-      Object.keys(form).length === 4 &&
+      Object.keys(form).length === 5 &&
+      Array.isArray(lengths) &&
+      lengths.every(Number.isInteger) &&
       Array.isArray(kinds) &&
       kinds.every((kind) => KINDS.includes(kind)) &&
       /^[0-9a-f]{32}$/.test(salt) &&
       joined.toString('base64') === sentences &&
       joined.length % 8 === 0 &&
       joined.length <= 8 * MOST_HASHES;
-    if (!isWhole) throw new BundleError('view.json must hold format, kinds, salt and sentences. Ship the bundle again.');
+    if (!isWhole) throw new BundleError('view.json must hold format, kinds, lengths, salt and sentences. Ship the bundle again.');
     const hashes = [];
     for (let at = 0; at < joined.length; at += 8) hashes.push(joined.toString('hex', at, at + 8));
-    return new LearnedView({ kinds, hashes, salt: Buffer.from(salt, 'hex') });
+    return new LearnedView({ kinds, hashes, lengths, salt: Buffer.from(salt, 'hex') });
   }
 
   holds(sentence) {
+    if (this.lengths.size > 0 && !this.lengths.has(codePoints(sentence))) return false;
     return this.hashes.has(createHash('sha256').update(this.salt).update(sentence, 'utf8').digest('hex').slice(0, 16));
   }
 

@@ -1,15 +1,20 @@
 /** Text view 2: the ask of a request, with so much of what stands around it as the model knows (docs/bundle.md, "Text view 2"). */
 import { codePoints, head, tail } from '../text.js';
-import { findAsk } from './asking.js';
+import { asks, findAsk } from './asking.js';
 import { findBlocks } from './blocks.js';
 import { sentences, strip } from './boilerplate.js';
+import { findWordings, withPlainLetters } from './wording.js';
 
 const MOST_SCANNED = 65536;
 const KNOWN_CONTEXT = 600;
 const SHORT_ASK = 24;
 const SHORT_CONTEXT = 200;
-const UNREAD = new Set(['reminder', 'blob', 'house']);
-const WORTHLESS_ALONE = new Set([...UNREAD, 'system']);
+const MOST_BESIDE = 120;
+const MOST_QUOTED = 2500;
+const SILENT = new Set(['courtesy']);
+const UNREAD = new Set(['reminder', 'blob', 'house', ...SILENT]);
+const MAY_ASK = new Set(['passage', 'block', 'mail']);
+const WORTHLESS_ALONE = new Set([...UNREAD, 'system', 'manner']);
 const LEAST_LEFT = 12;
 const SAYS = /[0-9A-Za-z\u0080-\u{10ffff}]/gu;
 
@@ -59,10 +64,41 @@ function bounded(text) {
 function piecesOf(whole, role, learned, repeated) {
   const text = bounded(whole);
   let pieces = cut(text, findBlocks(text, role === 'system'));
-  if (role === 'user') pieces = pieces.flatMap(parted);
+  if (role === 'user') pieces = withoutWordings(pieces).flatMap(parted);
   if (learned.hashes.size > 0 || repeated.size > 0) pieces = pieces.flatMap((piece) => withoutBoilerplate(piece, learned, repeated));
-  const isPlain = pieces.every((piece) => !piece.kind);
-  return isPlain || (role === 'user' && !saysEnough(pieces)) ? [{ text, kind: '' }] : pieces;
+  if (role !== 'user') return pieces.some((piece) => piece.kind) ? pieces : [{ text, kind: '' }];
+  pieces = withQuotedAsk(pieces);
+  if (pieces.every((piece) => !piece.kind) || !saysEnough(pieces)) return [{ text: withPlainLetters(text), kind: '' }];
+  return pieces.map((piece) => (piece.kind ? piece : { text: withPlainLetters(piece.text), kind: '' }));
+}
+
+function withoutWordings(pieces) {
+  const first = pieces.findIndex(isSaid);
+  const last = pieces.findLastIndex(isSaid);
+  const parts = pieces.flatMap((piece, place) => {
+    if (first < 0 || (place !== first && place !== last)) return [piece];
+    const cuts = [];
+    let at = 0;
+    for (const [start, end, kind] of findWordings(piece.text, { head: place === first, tail: place === last })) {
+      cuts.push({ text: piece.text.slice(at, start), kind: '' }, { text: piece.text.slice(start, end), kind });
+      at = end;
+    }
+    return [...cuts, { text: piece.text.slice(at), kind: '' }];
+  });
+  const isTold = parts.some((piece) => piece.kind === 'manner');
+  if (!isTold || asks(leftOf(parts))) return parts;
+  return parts.map((piece) => (piece.kind === 'manner' ? { ...piece, kind: '' } : piece));
+}
+
+const isSaid = (piece) => !piece.kind && strip(piece.text) !== '';
+const leftOf = (pieces) => strip(pieces.map((piece) => (piece.kind ? '' : piece.text)).join(''));
+
+function withQuotedAsk(pieces) {
+  if (!pieces.some((piece) => MAY_ASK.has(piece.kind))) return pieces;
+  const left = leftOf(pieces);
+  if (codePoints(left) > MOST_BESIDE || asks(left)) return pieces;
+  const isAsk = ({ text, kind }) => MAY_ASK.has(kind) && codePoints(text) <= MOST_QUOTED && asks(text);
+  return pieces.map((piece) => (isAsk(piece) ? { text: piece.text, kind: '' } : piece));
 }
 
 function cut(text, blocks) {
@@ -99,8 +135,7 @@ function withoutBoilerplate(piece, learned, repeated) {
 }
 
 function saysEnough(pieces) {
-  const left = pieces.map((piece) => (piece.kind ? '' : piece.text)).join('');
-  return (left.match(SAYS)?.length ?? 0) >= LEAST_LEFT;
+  return (leftOf(pieces).match(SAYS)?.length ?? 0) >= LEAST_LEFT;
 }
 
 /** Writes pieces, and knows how much of context may be written yet. */
@@ -124,6 +159,10 @@ class Budget {
     const text = strip(whole);
     if (!text) return '';
     const length = codePoints(text);
+    if (SILENT.has(kind)) {
+      this.masked.set(kind, (this.masked.get(kind) ?? 0) + length);
+      return '';
+    }
     const isKnown = this.kinds.has(kind);
     const shown = Math.min(this.room(kind, isKnown), length);
     this.masked.set(kind, (this.masked.get(kind) ?? 0) + length - shown);
