@@ -72,6 +72,8 @@ class View(NamedTuple):
     """Whether the middle of the request was left out."""
     masked: tuple[tuple[str, int], ...] = ()
     """Kinds of context that were left out (version 2), and how many code points of each."""
+    question: str | None = None
+    """The ask alone (version 2), which the numbers of the request are about."""
 
     @property
     def masked_share(self) -> float:
@@ -131,12 +133,12 @@ class TextView:
     def _second(self, messages: str | Sequence[Mapping[str, Any]]) -> View:
         pairs = message_texts(messages)
         if len(pairs) == 1 and is_plain(*pairs[0], self.learned):
-            return self._shorten(pairs[0][1])
+            return self._shorten(pairs[0][1])._replace(question=pairs[0][1])
         reading = read_messages(pairs, self.learned)
         total = sum(len(text) for _, text in pairs) + max(0, len(pairs) - 1)
         text, cut = self._join(reading.front, reading.ask)
         masked = tuple(sorted((kind, n) for kind, n in reading.masked.items() if n))
-        return View(text, total, cut, masked)
+        return View(text, total, cut, masked, reading.question)
 
     def _join(self, front: str, ask: str) -> tuple[str, bool]:
         """Return context and ask as one text, and whether some of it had to be cut."""

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from difficulty.answers.answer import Asked
 from difficulty.answers.scan import content_of, content_of_name, content_words, words
 from difficulty.answers.schemas import Function, read_offer
+from difficulty.text import TextView
 
 Numbers = NDArray[np.float32]
 
@@ -54,6 +55,7 @@ NUMBERS = (
     "capitals",
 )
 
+_VIEW = TextView()
 _MOST_PARAMETERS = 4_096
 """Of all functions together."""
 _LONGEST_NAME = 128
@@ -97,7 +99,9 @@ def numbers_of(rows: Sequence[Sequence[int]]) -> Numbers:
     return found
 
 
-def read_numbers(messages: object, tools: object = None) -> Numbers | None:
+def read_numbers(
+    messages: object, tools: object = None, question: str | None = None
+) -> Numbers | None:
     """Return the numbers of a request, of shape (25,); ``None`` where it offers no function, or
     functions with more than 4,096 parameters together.
 
@@ -109,6 +113,9 @@ def read_numbers(messages: object, tools: object = None) -> Numbers | None:
         OpenAI-style messages, or a string.
     tools
         Of the request's body. Where they hold no function, system messages are looked at.
+    question : str, optional
+        What is asked, as text view 2 tells it from what stands around it; by default all that the
+        user says.
     """
     if not tools and not _may_describe(messages):
         return None
@@ -116,11 +123,11 @@ def read_numbers(messages: object, tools: object = None) -> Numbers | None:
     functions = read_offer(asked.tools, asked.system).functions
     if not functions or sum(len(each.parameters) for each in functions) > _MOST_PARAMETERS:
         return None
-    said = words(asked.text)
+    text = asked.text if question is None else _VIEW.plain(question).text
+    said = words(text)
     content = content_words(said)
     return np.array(
-        [*_of_functions(functions, content), *_of_question(asked.text, said, content)],
-        dtype=np.float32,
+        [*_of_functions(functions, content), *_of_question(text, said, content)], dtype=np.float32
     )
 
 

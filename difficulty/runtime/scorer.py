@@ -188,7 +188,8 @@ class Scorer:
             )
         is_cut = view.truncated or total > self.tokenizer.max_tokens
         total = view.whole(total)
-        numbers = read_numbers(messages, tools) if self.graph.reads_numbers else None
+        reads_numbers = self.graph.reads_numbers
+        numbers = read_numbers(messages, tools, view.question) if reads_numbers else None
         task_id = None if task is None else self.task_ids.get(task)
         with_task = task_id is not None
         return Encoded(

@@ -184,10 +184,15 @@ class _Gate:
         tokens = tokenize(run.calibration, view=run.view, tokenizer=run.tokenizer)
         self.calibration_ids = tokens.ids
         requests = golden_requests(numbers=run.model.reads_numbers)
+        views = [run.view(request["messages"]) for request in requests]
         texts = {
-            f"suite:{request['id']}": run.view(request["messages"]).text for request in requests
+            f"suite:{request['id']}": view.text
+            for request, view in zip(requests, views, strict=True)
         }
-        numbers = [read_numbers(each["messages"], each.get("tools")) for each in requests]
+        numbers = [
+            read_numbers(each["messages"], each.get("tools"), view.question)
+            for each, view in zip(requests, views, strict=True)
+        ]
         # Python reads the ids that training makes, the graph those that serving makes.
         suite, served = (
             [numbered(row.ids, found) for row, found in zip(rows, numbers, strict=True)]

@@ -562,7 +562,8 @@ def tokenize(traffic: Traffic, *, view: TextView, tokenizer: RequestTokenizer) -
     tasks = [task if row.ids else None for task, row in zip(traffic.tasks, rows, strict=True)]
     shortened = np.array([text.shortened for text in texts], dtype=bool)
     cut = np.array([text.truncated for text in texts], dtype=bool)
-    numbers = map(read_numbers, traffic.each_messages(), traffic.each_tools())
+    questions = (text.question for text in texts)
+    numbers = map(read_numbers, traffic.each_messages(), traffic.each_tools(), questions)
     ids = TokenRows(
         (numbered(row.ids, found) for row, found in zip(rows, numbers, strict=True)),
         tokenizer.digest,

@@ -185,9 +185,12 @@ def with_unlabelled(
 
 def _read(requests: Sequence[Request], view: TextView, tokenizer: RequestTokenizer) -> TokenRows:
     """Return the token ids of each request."""
-    texts = [view(request.messages).text for request in requests]
-    numbers = (read_numbers(request.messages, request.tools) for request in requests)
-    rows = zip(tokenizer.encode_batch(texts), numbers, strict=True)
+    texts = [view(request.messages) for request in requests]
+    numbers = (
+        read_numbers(request.messages, request.tools, text.question)
+        for request, text in zip(requests, texts, strict=True)
+    )
+    rows = zip(tokenizer.encode_batch([text.text for text in texts]), numbers, strict=True)
     return TokenRows((numbered(row.ids, found) for row, found in rows), tokenizer.digest)
 
 

@@ -2,7 +2,7 @@
 
 1. The last user message is the ask; system messages stand before it, everything else is context:
    earlier turns, what tools returned.
-2. Inside of a message, blocks (``text_blocks.py``), courtesy at its ends (``wording.py``), plain
+2. Inside of a message, blocks (``text_blocks.py``), courtesy at its ends (``manners.py``), plain
    text around the ask (``asking.py``) and boilerplate of this traffic (``boilerplate.py``) are
    context too. Where nothing is left that asks, a quoted block that does stays.
 3. Context of a kind that the fit samples had is written as one marker, ``[passage 5]`` (the kind,
@@ -28,8 +28,8 @@ from typing import NamedTuple
 
 from difficulty.views.asking import LEAST_LABELLED, asks, find_ask
 from difficulty.views.boilerplate import LearnedView, sentences
+from difficulty.views.manners import find_wordings, with_plain_letters
 from difficulty.views.text_blocks import LEAST_SCANNED, QUOTE, Block, find_blocks
-from difficulty.views.wording import find_wordings, with_plain_letters
 
 MOST_SCANNED = 65_536
 """Code points of a message that are looked at; of longer ones head and tail."""
@@ -75,6 +75,8 @@ class Reading2(NamedTuple):
     """The last user message, with its context."""
     masked: dict[str, int]
     """Code points that were left out, by kind."""
+    question: str
+    """What is left of the ask without any context."""
 
 
 def is_plain(role: str, text: str, learned: LearnedView) -> bool:
@@ -106,6 +108,7 @@ def read_messages(texts: Sequence[tuple[str, str]], learned: LearnedView) -> Rea
     repeated = _repeated(text for role, text in texts[: max(place, 0)] if role == "user")
     asked = _pieces(texts[place][1], "user", learned, repeated) if texts else []
     own = sum(len(piece.text) for piece in asked if not piece.kind)
+    question = _question_of(asked)
     budget = _Budget(own, learned, masked)
     # The ask's own context first, then what stands nearest to it.
     last = budget.write(asked)
@@ -120,7 +123,14 @@ def read_messages(texts: Sequence[tuple[str, str]], learned: LearnedView) -> Rea
         else:
             around.append(budget.write([Piece(text, kind)]))
     front = "\n".join(text for text in reversed(around) if text)
-    return Reading2(front, last, masked)
+    return Reading2(front, last, masked, question)
+
+
+def _question_of(asked: Sequence[Piece]) -> str:
+    if len(asked) == 1:
+        return asked[0].text
+    texts = (piece.text.strip(" \t\r\n") for piece in asked if not piece.kind)
+    return "\n".join(text for text in texts if text)
 
 
 def _place_of_ask(texts: Sequence[tuple[str, str]]) -> int:

@@ -35,7 +35,7 @@ KINDS = (
 )
 """Kinds of what may be left out. The first three are messages, ``text`` is plain text around the
 ask, ``house`` what stands in nearly every request, ``courtesy`` and ``manner`` are sentences at its
-ends (``wording.py``); the others are blocks.
+ends (``manners.py``); the others are blocks.
 """
 
 LEAST_TAGGED = 120

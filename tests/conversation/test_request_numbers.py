@@ -15,6 +15,7 @@ from difficulty.conversation.request_numbers import (
     read_numbers,
     with_first,
 )
+from difficulty.text import TextView
 
 WEATHER = {
     "name": "get_weather",
@@ -150,3 +151,15 @@ def test_numbers_stand_beside_ids():
     found = numbers_of([row, [5]])
     assert found[0].tolist() == numbers.tolist()
     assert np.isnan(found[1]).all()
+
+
+def test_numbers_of_a_wrapped_question_are_those_of_the_plain_one():
+    """With text view 2 they are about the ask, and not about what was retrieved for it."""
+    ask = "What is the weather in Oslo, and do I need a coat?"
+    passage = "The boats of the harbour lay on their sides, and 12 men waited for the tide. " * 30
+    found = []
+    for text in (ask, f"Hello!\n\n{passage}\n\n{ask}\n\nThanks a lot."):
+        messages = [{"role": "user", "content": text}]
+        found.append(read_numbers(messages, tools(WEATHER), TextView(2)(messages).question))
+    assert found[0].tolist() == found[1].tolist()
+    assert found[1].tolist() != read_numbers(messages, tools(WEATHER)).tolist()

@@ -128,15 +128,15 @@ def test_text_view_2_of_odd_requests_is_that_of_python(tmp_path):
         " const known = views.map((view) => JSON.parse(view))"
         ".map((form) => (form ? LearnedView.parse(form) : undefined));"
         " console.log(JSON.stringify(known.map((view) => requests.map((messages) => {"
-        " const { text, totalChars, cut, masked } = secondView(messages, 8192, view);"
-        " return [text, totalChars, cut, masked]; }))))"
+        " const { text, totalChars, cut, masked, question } = secondView(messages, 8192, view);"
+        " return [text, totalChars, cut, masked, question]; }))))"
     )
     done = node("--input-type=module", "-e", script, tmp_path / "requests.json")
     assert done.stderr == ""
     for view, made in zip(views.values(), json.loads(done.stdout), strict=True):
-        for messages, (text, total, cut, masked) in zip(requests, made, strict=True):
+        for messages, (text, total, cut, masked, question) in zip(requests, made, strict=True):
             counts = tuple((kind, count) for kind, count in masked)
-            assert (text, total, cut, counts) == view(messages)
+            assert (text, total, cut, counts, question) == view(messages)
 
 
 def test_fields_are_those_that_python_reads():

@@ -17,7 +17,12 @@ PIECES = (
     *('  File "a.py", line 3, in b', "    return 1", "Traceback (most", "| a | b | c |", "a\tb\tc"),
     *("1,2,3,4", '{"a": [', "]}", "{", "}", "QUJD" * 60, "é\ud83d", "\U0001f600", "\u2028", "ſK"),
     *("The tide was out and the boats lay on their sides in the mud of the harbour. " * 4,),
-    *("Hello, could you help me with this?", "Thanks in advance!", "Hi there,", "Think it through."),
+    *(
+        "Hello, could you help me with this?",
+        "Thanks in advance!",
+        "Hi there,",
+        "Think it through.",
+    ),
     *("Answer the following question:", "Explain your answer.", "(a) iron", "b) tin", "- A. zinc"),
     *("Let’s think step by step.", "calculate it", "how many are left", "Best regards", "\n> and"),
     *("A sentence that comes again and again.", "word " * 60, "слово " * 50, "\x85", "\u00a0"),

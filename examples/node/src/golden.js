@@ -59,7 +59,7 @@ function near(found, expected) {
 async function compare(router, expected, tolerance) {
   const { decision, ids } = await router.consider(expected.messages, { task: expected.task, tokens: expected.given_tokens, tools: expected.tools, held: expected.held, early: false, eligible: false });
   const early = router.early && decision.difficulty_score !== null ? await router.early.score(ids) : null;
-  const numbers = ids && router.scorer.readsNumbers ? readNumbers(expected.messages, expected.tools) : null;
+  const numbers = ids && router.scorer.readsNumbers ? readNumbers(expected.messages, expected.tools, router.encoder.questionOf(expected.messages)) : null;
   const found = { ...decision, input_ids: ids, features: numbers && [...numbers], early_score: early };
   const exact = ['input_ids', ...('features' in expected ? ['features'] : []), ...COUNTED, ...(atTheEdge(expected, tolerance, router.policy.stick) ? [] : DECIDED)];
   const differing = [

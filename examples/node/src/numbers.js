@@ -2,12 +2,13 @@
 import { askedOf } from './answers/asked.js';
 import { codePoints, contentWords, head, shared, words } from './answers/scan.js';
 import { offeredFunctions } from './answers/schemas.js';
-import { isObject } from './text.js';
+import { isObject, textView } from './text.js';
 
 export const NUMBERS_VERSION = 1;
 export const N_NUMBERS = 25;
 const MOST_PARAMETERS = 4096;
 const LONGEST_NAME = 128;
+const MOST_CHARS = 8192;
 const ANDS = new Set(['and', 'also', 'then', 'second', 'another', 'additionally']);
 const LISTS = new Set(['respectively', 'each', 'both', 'following']);
 
@@ -15,15 +16,17 @@ const LISTS = new Set(['respectively', 'each', 'both', 'following']);
  * The 25 numbers of a request; null where it offers no function, or ones with too many parameters.
  * @param {string | object[]} messages
  * @param {unknown} [tools] those of the request's body
+ * @param {string | null} [question] the ask, as text view 2 tells it from what stands around it; null: all that the user says
  * @returns {Float32Array | null}
  */
-export function readNumbers(messages, tools = null) {
+export function readNumbers(messages, tools = null, question = null) {
   const asked = askedOf(messages, tools);
   const functions = offeredFunctions(asked.tools, asked.system);
   if (functions.length === 0 || total(functions.map(sizeOf)) > MOST_PARAMETERS) return null;
-  const said = words(asked.text);
+  const text = question === null ? asked.text : textView(question, MOST_CHARS).text;
+  const said = words(text);
   const content = contentWords(said);
-  return Float32Array.of(...ofFunctions(functions, content), ...ofQuestion(asked.text, said, content));
+  return Float32Array.of(...ofFunctions(functions, content), ...ofQuestion(text, said, content));
 }
 
 function ofFunctions(functions, asked) {

@@ -85,7 +85,7 @@ export class Router {
 
   #known(request, task, decision) {
     const isOurs = decision?.scored_by === 'scorer' && decision.bundle_version === this.version;
-    const numbers = () => (this.scorer.readsNumbers ? readNumbers(request.messages, request.tools ?? null) : null);
+    const numbers = () => (this.scorer.readsNumbers ? readNumbers(request.messages, request.tools ?? null, this.encoder.questionOf(request.messages)) : null);
     return { task, score: async (ids) => (isOurs ? decision : this.scorer.score(ids, numbers())) };
   }
 
@@ -140,7 +140,7 @@ export class Router {
     }
     const left = look.early && this.exits && look.policy === this.policy ? await this.#early(look) : null;
     if (left) return left;
-    const numbers = this.scorer.readsNumbers ? readNumbers(messages, look.tools) : null;
+    const numbers = this.scorer.readsNumbers ? readNumbers(messages, look.tools, encoded.question) : null;
     look.outputs = await this.scorer.score(look.ids, numbers);
     const alone = afterScoring(look.policy, task, look.outputs);
     return hold(look.policy.stick, look.held, alone, look.outputs.difficulty_score, thresholdOf(look.policy, task));

@@ -26,11 +26,11 @@ export function textView(messages, maxChars) {
  */
 export function secondView(messages, maxChars, learned = new LearnedView()) {
   const texts = messageTexts(messages);
-  const { front, ask, masked } = readMessages(texts, learned);
+  const { front, ask, masked, question } = readMessages(texts, learned);
   const totalChars = texts.reduce((sum, [, text]) => sum + codePoints(text), Math.max(0, texts.length - 1));
   const [text, cut] = joined(front, ask, maxChars);
   const counts = [...masked].filter(([, count]) => count > 0).sort(([one], [two]) => (one < two ? -1 : 1));
-  return { text, totalChars, length: codePoints(text), cut, masked: counts };
+  return { text, totalChars, length: codePoints(text), cut, masked: counts, question };
 }
 
 function joined(front, ask, maxChars) {

@@ -28,7 +28,7 @@ export class RequestEncoder {
    * @throws {ScoringError} if the request is malformed or holds no text
    */
   encode(messages, task) {
-    const { text, totalChars, length, cut, masked } = this.view(messages);
+    const { text, totalChars, length, cut, masked, question = null } = this.view(messages);
     const all = this.tokenize(text);
     if (all.length === 0 || BLANK.test(text)) throw new ScoringError('a request must hold some text to be scored: got none');
     const isShort = cut || masked.length > 0;
@@ -40,8 +40,19 @@ export class RequestEncoder {
       tokens: isShort ? halfToEven((all.length * totalChars) / Math.max(1, length)) : all.length,
       source: isShort ? 'estimate' : 'tokenizer',
       maskedShare: masked.reduce((sum, [, count]) => sum + count, 0) / Math.max(1, totalChars),
+      question,
       truncated: cut || all.length > this.maxTokens,
     };
+  }
+
+  /** Return the ask that the numbers of a request are about; null where the view knows none. */
+  questionOf(messages) {
+    try {
+      return this.view(messages).question ?? null;
+    } catch (error) {
+      if (error instanceof ScoringError) return null;
+      throw error;
+    }
   }
 
   /** Return the ids of an answer's text, which may be none. */

@@ -3,7 +3,7 @@ import { codePoints, head, tail } from '../text.js';
 import { asks, findAsk } from './asking.js';
 import { findBlocks } from './blocks.js';
 import { sentences, strip } from './boilerplate.js';
-import { findWordings, withPlainLetters } from './wording.js';
+import { findWordings, withPlainLetters } from './manners.js';
 
 const MOST_SCANNED = 65536;
 const KNOWN_CONTEXT = 600;
@@ -21,7 +21,7 @@ const SAYS = /[0-9A-Za-z\u0080-\u{10ffff}]/gu;
 /**
  * @param {[string, string][]} texts role and text of each message that has some, well formed
  * @param {LearnedView} learned
- * @returns {{ front: string, ask: string, masked: Map<string, number> }}
+ * @returns {{ front: string, ask: string, masked: Map<string, number>, question: string }} `question`: the ask without any context
  */
 export function readMessages(texts, learned) {
   const masked = new Map();
@@ -39,7 +39,8 @@ export function readMessages(texts, learned) {
     const pieces = kind === 'system' && learned.kinds.has(kind) ? piecesOf(text, role, learned, repeated) : [{ text, kind }];
     around.push(budget.write(pieces));
   }
-  return { front: around.reverse().filter(Boolean).join('\n'), ask, masked };
+  const question = asked.length === 1 ? asked[0].text : asked.map((piece) => (piece.kind ? '' : strip(piece.text))).filter(Boolean).join('\n');
+  return { front: around.reverse().filter(Boolean).join('\n'), ask, masked, question };
 }
 
 function placeOfAsk(texts) {

@@ -116,7 +116,7 @@ _ODD_LETTER = re.compile(r"\n(?!A\. )[ \t]*(?:[-*+] )?\(?[Aa][.):][ \t]")
 _LETTER = re.compile(r"\n[ \t]*(?:[-*+] )?\(?([A-Ja-j])[.):][ \t]+")
 
 
-class Wording(NamedTuple):
+class PolitePart(NamedTuple):
     """A sentence that is no part of the ask, from ``start`` to before ``end``."""
 
     start: int
@@ -125,14 +125,14 @@ class Wording(NamedTuple):
     """``courtesy``, or ``manner``: how to answer."""
 
 
-def find_wordings(text: str, *, head: bool = True, tail: bool = True) -> list[Wording]:
+def find_wordings(text: str, *, head: bool = True, tail: bool = True) -> list[PolitePart]:
     """Return the sentences of courtesy and manner at the ends of a text, in order."""
     first = [*_at_head(text)] if head else []
     last = [*_at_tail(text, first[-1].end if first else 0)] if tail else []
     return [*first, *reversed(last)]
 
 
-def _at_head(text: str) -> Iterator[Wording]:
+def _at_head(text: str) -> Iterator[PolitePart]:
     at = 0
     for _ in range(MOST_WORDINGS):
         while at < len(text) and text[at] in _BLANK:
@@ -150,11 +150,11 @@ def _at_head(text: str) -> Iterator[Wording]:
             if greeting is None or not _kind_of(greeting[0]):
                 return
             kind, end = "courtesy", greeting.end()
-        yield Wording(at, end, kind)
+        yield PolitePart(at, end, kind)
         at = end
 
 
-def _at_tail(text: str, begin: int) -> Iterator[Wording]:
+def _at_tail(text: str, begin: int) -> Iterator[PolitePart]:
     end = len(text)
     for _ in range(MOST_WORDINGS):
         while end > begin and text[end - 1] in _BLANK:
@@ -171,7 +171,7 @@ def _at_tail(text: str, begin: int) -> Iterator[Wording]:
         kind = _kind_of(text[at:end]) if _begins(text, at) else ""
         if not kind:
             return
-        yield Wording(at, end, kind)
+        yield PolitePart(at, end, kind)
         end = at
 
 
