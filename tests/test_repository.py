@@ -139,7 +139,9 @@ MAY_NAME = {
     "cryptography": ["bundle/signature.py"],
     "litellm": [
         "integrations/litellm.py",
+        "integrations/litellm_flow.py",
         "integrations/litellm_limits.py",
+        "integrations/litellm_sdk.py",
         "labelling/model_calls.py",
     ],
     "jsonschema": ["gateway/validators/structured.py"],

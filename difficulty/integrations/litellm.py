@@ -19,21 +19,19 @@ import atexit
 import json
 import logging
 import os
-import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import cache, wraps
 from typing import Any, TypeVar, cast
 
 from difficulty.errors import InvalidValueError, MissingExtraError
-from difficulty.events import Call, CallRole, FallbackCause
 from difficulty.gateway.clients import read_said
-from difficulty.gateway.requests import Gateway, Visits
+from difficulty.gateway.requests import Gateway
 from difficulty.gateway.settings import GatewaySettings, build_gateway, parse_settings
-from difficulty.gateway.visits import Routed, Visit, other
+from difficulty.gateway.visits import Routed, Visit
+from difficulty.integrations.litellm_flow import AnswerFlow, Calling
 from difficulty.integrations.litellm_forms import CALL_FORMS
-from difficulty.integrations.litellm_reply import Reply, count_chars
 from difficulty.integrations.litellm_request import (
     MARK,
     Mark,
@@ -74,10 +72,6 @@ _NOT_PASSED_ON = {
     "num_retries",
     "timeout",
 }
-_CAUSES: tuple[tuple[type[Exception], FallbackCause], ...] = (
-    (litellm.exceptions.Timeout, "timeout"),
-    (litellm.exceptions.RateLimitError, "rate_limit"),
-)
 
 
 _Hook = TypeVar("_Hook", bound=Callable[..., Awaitable[Any]])
@@ -115,9 +109,8 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         super().__init__()
         self.settings = settings
         self.gateway = gateway
-        self.visits = Visits(gateway)
+        self.flow = AnswerFlow(gateway, settings)
         self._groups: dict[Route, str] = {"cheap": settings.cheap, "frontier": settings.frontier}
-        self._shadows: set[asyncio.Task[None]] = set()
 
     def __deepcopy__(self, memo: object) -> DifficultyHandler:
         """Return itself: LiteLLM copies its configuration, this in it, and the log is one."""
@@ -165,7 +158,7 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             can_hold=form.is_chat,
         )
         metadata[MARK] = Mark(
-            visit=self.visits.add(visit),
+            visit=self.flow.visits.add(visit),
             id=visit.id,
             bundle=visit.decision.bundle_version,
             route=visit.route,
@@ -203,11 +196,8 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             return None
         try:
             self._follow_overruling(visit, response)
-            reply = Reply.of(response)
-            call = await self._note(visit, _find_role(visit), reply, since=visit.started)
-            if self.gateway.falls_back(visit, call):
-                return await self._fall_back(visit, data)
-            return None
+            answer = await self.flow.settle(visit, response, self._calling(data))
+            return None if answer is response else answer
         finally:
             self._end(visit, data)
 
@@ -222,9 +212,7 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         """Log a request that got no answer."""
         visit = self._find_visit(find_metadata(request_data))
         if visit is not None:
-            self.gateway.note(visit, _find_role(visit), error=_name_error(original_exception))
-            visit.ended = time.perf_counter()
-            self.visits.close(visit, "failed")
+            self.flow.fail(visit, original_exception)
 
     async def async_post_call_streaming_iterator_hook(
         self, user_api_key_dict: Any, response: Any, request_data: dict[str, Any]
@@ -236,22 +224,14 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
                 yield chunk
             return
         self._follow_overruling(visit, response)
-        # What the frontier model says is never replaced, so it need not be held back.
-        is_checked = visit.route == "cheap" and visit.fallback is None
-        chunks = (
-            self._hold_back(visit, response, request_data)
-            if is_checked and visit.can_hold and visit.policy.fallback.streaming == "buffer"
-            else self._pass_on(visit, response, aiter(response), [])
-        )
         try:
-            async for chunk in chunks:
+            async for chunk in self.flow.stream(visit, response, self._calling(request_data)):
                 yield chunk
         except (GeneratorExit, asyncio.CancelledError):  # the client hung up
-            self.visits.close(visit, "abandoned")
+            self.flow.close(visit, "abandoned")
             raise
         except Exception as error:
-            self.gateway.note(visit, _find_role(visit), error=_name_error(error))
-            self.visits.close(visit, "failed")
+            self.flow.fail(visit, error)
             raise
         self._end(visit, request_data)
 
@@ -266,134 +246,6 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
     ) -> dict[str, str] | None:
         """Tell the client what was decided."""
         return headers_of(read_mark(find_metadata(data))) or None
-
-    async def _pass_on(
-        self, visit: Visit, response: Any, stream: AsyncIterator[Any], held: list[Any]
-    ) -> AsyncIterator[Any]:
-        """Send on what was held of a stream, and then the rest of it as it comes."""
-        for chunk in held:
-            yield chunk
-        chunks = [*held]
-        async for chunk in stream:
-            chunks.append(chunk)
-            yield chunk
-        visit.ended = time.perf_counter()
-        reply = _read_stream(chunks, response)
-        await self._note(visit, _find_role(visit), reply, since=visit.started, advisory=True)
-
-    async def _hold_back(
-        self, visit: Visit, response: Any, data: dict[str, Any]
-    ) -> AsyncIterator[Any]:
-        chunks: list[Any] = []
-        stream, is_whole = aiter(response), True
-        try:
-            is_whole = await self._gather(stream, chunks)
-            is_refused = is_whole and await self._is_refused(visit, response, chunks)
-        except Exception as error:
-            if not self._take_over(visit, error):
-                raise
-            chunks, is_refused = [], True
-        answering = (
-            self._stream_frontier(visit, data, chunks)
-            if is_refused
-            else self._send(chunks)
-            if is_whole
-            else self._pass_on(visit, response, stream, chunks)
-        )
-        async for chunk in answering:
-            yield chunk
-
-    async def _gather(self, stream: AsyncIterator[Any], chunks: list[Any]) -> bool:
-        """Take a stream's chunks, as many as may be held; return whether those are all."""
-        left = self.settings.most_buffered
-        async for chunk in stream:
-            chunks.append(chunk)
-            left -= count_chars(chunk)
-            if left < 0:
-                return False
-        return True
-
-    async def _is_refused(self, visit: Visit, response: Any, chunks: list[Any]) -> bool:
-        """Note an answer that is held; return whether the frontier model is to answer."""
-        # Only now is it known whose answer that was: LiteLLM falls back within a stream.
-        reply = _read_stream(chunks, response)
-        call = await self._note(visit, _find_role(visit), reply, since=visit.started)
-        return call.role != "fallback" and self.gateway.falls_back(visit, call)
-
-    async def _send(self, chunks: list[Any]) -> AsyncIterator[Any]:
-        for chunk in chunks:
-            yield chunk
-
-    async def _stream_frontier(
-        self, visit: Visit, data: dict[str, Any], held: list[Any]
-    ) -> AsyncIterator[Any]:
-        """Send the frontier model's stream; if it does not begin, what is held is better than
-        nothing.
-        """
-        since, chunks = time.perf_counter(), []
-        try:
-            stream = await self._call("frontier", data, stream=True)
-        except Exception as error:
-            if not held:
-                raise
-            self._note_lost(visit, error, since)
-            for chunk in held:
-                yield chunk
-            return
-        async for chunk in stream:
-            chunks.append(chunk)
-            yield chunk
-        await self._note(visit, "fallback", _read_stream(chunks, stream), since=since)
-
-    def _take_over(self, visit: Visit, error: Exception) -> bool:
-        """Note that the cheap model's stream broke; return whether the frontier model is to answer,
-        as nothing was sent yet. LiteLLM goes on by itself only where nothing had come.
-        """
-        may_fall_back = visit.policy.fallback.on_call_failure and visit.may_fall_back
-        if visit.fallback is not None or not may_fall_back:
-            return False
-        visit.fallback = _find_cause(error)
-        self.gateway.note(
-            visit, "answer", error=_name_error(error), latency_ms=_ms_since(visit.started)
-        )
-        return True
-
-    async def _fall_back(self, visit: Visit, data: dict[str, Any]) -> Any:
-        """Call the frontier model once; if that fails, the cheap answer is better than none."""
-        since = time.perf_counter()
-        try:
-            response = await self._call("frontier", data)
-        except Exception as error:
-            self._note_lost(visit, error, since)
-            return None
-        await self._note(visit, "fallback", Reply.of(response), since=since)
-        return response
-
-    def _note_lost(self, visit: Visit, error: Exception, since: float) -> None:
-        """Note that the frontier model failed after the cheap answer did."""
-        self.gateway.note(visit, "fallback", error=_name_error(error), latency_ms=_ms_since(since))
-        logger.warning(
-            "the frontier model failed after the cheap answer did (%s); the cheap answer is sent",
-            type(error).__name__,
-        )
-
-    async def _shadow(self, visit: Visit, data: dict[str, Any]) -> None:
-        """Ask the other model, when the request has its answer, and log then."""
-        side, since = other(visit.route), time.perf_counter()
-        try:
-            response = await asyncio.wait_for(
-                self._call(side, data), self.settings.shadow_timeout_s
-            )
-            await self._note(visit, "shadow", Reply.of(response), since=since)
-        except asyncio.CancelledError:
-            self.gateway.note(visit, "shadow", error="cancelled")
-            raise
-        except Exception as error:
-            self.gateway.note(
-                visit, "shadow", error=_name_error(error), latency_ms=_ms_since(since)
-            )
-        finally:
-            self.visits.close(visit)
 
     async def _call(self, side: Route, data: Mapping[str, Any], *, stream: bool = False) -> Any:
         """Call one of the models as the client asked, on the account of the client's key."""
@@ -421,38 +273,21 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         options |= {"stream": stream, form.metadata: metadata}
         return await call(model=self._groups[side], **options)
 
-    async def _note(
-        self, visit: Visit, role: CallRole, reply: Reply, *, since: float, advisory: bool = False
-    ) -> Call:
-        """Note a call with its answer; nobody else waits for checks that take their time."""
-        latency_ms = _ms_since(since)
-        pending = self.gateway.begin_checks(visit, reply.answer, role, advisory=advisory)
-        if pending.futures:
-            waiting = [asyncio.wrap_future(future) for future in pending.futures]
-            _, late = await asyncio.wait(waiting, timeout=pending.left_s)
-            for future in late:  # nothing is known of those
-                future.cancel()
-        return self.gateway.note(
-            visit, role, usage=reply.usage, latency_ms=latency_ms, pending=pending
-        )
+    def _calling(self, data: Mapping[str, Any]) -> Calling:
+        """Return what calls one of the models as the client asked."""
+
+        async def call(side: Route, stream: bool) -> Any:
+            return await self._call(side, data, stream=stream)
+
+        return call
 
     def _end(self, visit: Visit, data: dict[str, Any]) -> None:
         """Log a request that was answered, after its shadow call where it has one."""
-        visit.ended = visit.ended or time.perf_counter()
         mark = read_mark(find_metadata(data))
         mark |= {"route": visit.route, "reason": visit.reason, "fallback": visit.fallback or ""}
         if visit.escalation is not None:
             mark["check"] = visit.escalation.reason
-        # After a fallback both models were called already.
-        if not visit.routed.shadow or visit.fallback is not None:
-            self.visits.close(visit)
-        elif len(self._shadows) >= self.settings.most_shadows:
-            self.gateway.note(visit, "shadow", error="skipped")
-            self.visits.close(visit)
-        else:
-            task = asyncio.create_task(self._shadow(visit, data))
-            self._shadows.add(task)  # asyncio itself keeps no task alive
-            task.add_done_callback(self._shadows.discard)
+        self.flow.end(visit, self._calling(data))
 
     def _follow_overruling(self, visit: Visit, response: Any) -> None:
         """Follow LiteLLM where it called another model by a rule of its own."""
@@ -464,14 +299,11 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
 
     def _note_failure(self, kwargs: Mapping[str, Any], error: Exception) -> None:
         visit = self._find_visit(find_metadata(kwargs))
-        if visit is not None and visit.route == "cheap" and visit.fallback is None:
-            visit.fallback = _find_cause(error)
-            self.gateway.note(
-                visit, "answer", error=_name_error(error), latency_ms=_ms_since(visit.started)
-            )
+        if visit is not None:
+            self.flow.note_failure(visit, error)
 
     def _find_visit(self, metadata: Any) -> Visit | None:
-        return self.visits.get(read_mark(metadata).get("visit"))
+        return self.flow.visits.get(read_mark(metadata).get("visit"))
 
 
 @cache
@@ -529,26 +361,6 @@ def _from_environment(name: str, value: Any) -> Any:
     return text
 
 
-def _find_role(visit: Visit) -> CallRole:
-    """Return what the call was: after a noted failure of the cheap model, the fallback."""
-    return "answer" if visit.fallback is None else "fallback"
-
-
-def _find_cause(error: BaseException) -> FallbackCause:
-    if isinstance(error, TimeoutError):
-        return "timeout"
-    return next((cause for kind, cause in _CAUSES if isinstance(error, kind)), "error")
-
-
-def _name_error(error: BaseException) -> str:
-    cause = _find_cause(error)
-    return type(error).__name__ if cause == "error" else cause
-
-
-def _read_stream(chunks: list[Any], stream: Any) -> Reply:
-    return Reply.of_stream(chunks, stream, build=litellm.stream_chunk_builder)
-
-
 def _find_group(response: Any) -> str | None:
     """Return the name of the model that answered."""
     from litellm.proxy.proxy_server import llm_router
@@ -561,7 +373,3 @@ def _find_group(response: Any) -> str | None:
         else None
     )
     return None if deployment is None else str(deployment.model_name)
-
-
-def _ms_since(since: float) -> float:
-    return (time.perf_counter() - since) * 1000
