@@ -69,7 +69,7 @@ LAB = (
 """From the ground up: a room of the lab imports those that stand before it."""
 ROUTER_SIDE = ("bundle", "runtime", "gateway")
 """The same for the router side."""
-ABOVE = ("integrations", "stages", "face", "cli")
+ABOVE = ("integrations", "serving", "stages", "face", "cli")
 DOORS = ("", "__main__")
 """Not rooms: what ``import difficulty`` names, each resolved when it is asked for, and what
 ``python -m difficulty`` starts.
@@ -79,6 +79,7 @@ MAY_IMPORT = (
     | {room: GROUND | {*LAB[: place + 1]} for place, room in enumerate(LAB)}
     | {room: GROUND | {*ROUTER_SIDE[: place + 1]} for place, room in enumerate(ROUTER_SIDE)}
     | {"integrations": GROUND | {*ROUTER_SIDE, "integrations"}}
+    | {"serving": GROUND | {*ROUTER_SIDE, "integrations", "serving"}}
     | {"stages": GROUND | {*LAB, *ROUTER_SIDE, "integrations", "stages"}}
     | {"face": GROUND | {*LAB, *ROUTER_SIDE, "integrations", "stages", "face"}}
     | {room: GROUND | {*LAB, *ROUTER_SIDE, *ABOVE} for room in ("cli", *DOORS)}
@@ -144,6 +145,10 @@ MAY_NAME = {
         "integrations/litellm_sdk.py",
         "labelling/model_calls.py",
     ],
+    "starlette": ["serving/web_app.py"],
+    "uvicorn": ["serving/asgi_server.py"],
+    "httptools": [],
+    "uvloop": [],
     "jsonschema": ["gateway/validators/structured.py"],
     "regex": ["gateway/validators/texts.py"],
     "typer": ["cli/"],
@@ -182,6 +187,8 @@ HEAVY = {
     "opentelemetry",
     "litellm",
     "matplotlib",
+    "starlette",
+    "uvicorn",
     "model_signing",
     "cryptography",
     "ray",

@@ -38,6 +38,7 @@ SECTIONS = {
         "route": "scoring",
         "check": "scoring",
         "serve": "serving",
+        "new-key": "serving",
         "litellm-config": "serving",
         "layout": "serving",
     },

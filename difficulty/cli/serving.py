@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-import threading
+import os
 from pathlib import Path
 from typing import Annotated, Any, cast, get_args
 
@@ -23,6 +22,44 @@ from difficulty.errors import InvalidValueError
 from difficulty.gateway.clients import ClientField
 from difficulty.routes import Route
 
+CheapModel = Annotated[
+    str | None,
+    typer.Option(help="Cheap model as LiteLLM names it, with its provider: hosted_vllm/hermes-8b."),
+]
+FrontierModel = Annotated[str | None, typer.Option(help="Frontier model: openai/gpt-5.")]
+CheapBase = Annotated[
+    str | None, typer.Option(help="Address of the cheap model; default: the provider's.")
+]
+FrontierBase = Annotated[str | None, typer.Option(help="Address of the frontier model.")]
+CheapKey = Annotated[
+    str | None, typer.Option(help="os.environ/NAME of its key; default: the provider's variable.")
+]
+FrontierKey = Annotated[str | None, typer.Option(help="os.environ/NAME of its key.")]
+CheapTimeout = Annotated[
+    float | None, typer.Option(help="Seconds after which the frontier model is called instead.")
+]
+RoutedName = Annotated[str, typer.Option(help="Model name that clients ask for.")]
+LogFolder = Annotated[Path | None, typer.Option(help="Folder of the decision log; default: none.")]
+LogTexts = Annotated[
+    bool, typer.Option("--log-texts", help="Keep messages in the log, so that it can teach.")
+]
+LogAnswers = Annotated[
+    bool,
+    typer.Option(
+        "--log-answers", help="Keep answers in the log, so that they can be judged later."
+    ),
+]
+CallPrices = Annotated[
+    Path | None, typer.Option(help="Price list (TOML), for the cost of each request.")
+]
+ClientFields = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="What clients are believed of their requests: task, prompt_tokens or id; give it"
+        " again for more. Default: task; none for nothing."
+    ),
+]
+
 
 def serve(
     bundle: BundlePath,
@@ -30,29 +67,152 @@ def serve(
         str, typer.Option(help="Address to listen on; 0.0.0.0 for every one.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8080,
-    max_connections: Annotated[int, typer.Option(min=1, help="Most connections at once.")] = 128,
+    keys: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of clients' keys, as hashes (see new-key). Default: those of the variable"
+            " DIFFICULTY_API_KEYS, or none: everybody may call."
+        ),
+    ] = None,
+    cheap: CheapModel = None,
+    frontier: FrontierModel = None,
+    cheap_api_base: CheapBase = None,
+    frontier_api_base: FrontierBase = None,
+    cheap_api_key: CheapKey = None,
+    frontier_api_key: FrontierKey = None,
+    cheap_timeout: CheapTimeout = None,
+    name: RoutedName = "auto",
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--follow",
+            help="Take up a bundle that comes to the same path later, once it has passed every"
+            " check.",
+        ),
+    ] = False,
+    log: LogFolder = None,
+    log_texts: LogTexts = False,
+    log_answers: LogAnswers = False,
+    prices: CallPrices = None,
+    client_may_set: ClientFields = None,
+    pass_on: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Field of chat requests that goes to the models beside OpenAI's, such as top_k;"
+            " give it again for more."
+        ),
+    ] = None,
+    settings: Annotated[
+        Path | None, typer.Option(help="Further settings (TOML), those of a gateway; options win.")
+    ] = None,
+    max_connections: Annotated[int, typer.Option(min=1, help="Most connections at once.")] = 1_000,
+    stop_seconds: Annotated[
+        float, typer.Option(min=0, help="Seconds that answers under way get at the end.")
+    ] = 30.0,
     trust: TrustPath = None,
     json: JsonFlag = False,
 ) -> None:
-    """Serve decisions over HTTP: POST /decide with one request or a list of up to 2,048, GET
-    /health, GET /metrics for Prometheus. No accounts, no encryption. Ends with Ctrl-C, or with
-    SIGTERM once what has come in is answered.
+    """Serve decisions over HTTP, and with --cheap and --frontier an OpenAI-compatible router in
+    front of both models: POST /v1/chat/completions. Ends with Ctrl-C, or with SIGTERM once what has
+    come in is answered. No encryption.
 
-    Example: difficulty serve bundles/support-1 --port 8080
+    Example: difficulty serve bundles/support-1 --cheap hosted_vllm/hermes-8b --cheap-api-base
+    http://gpu-1:8000/v1 --frontier openai/gpt-5 --log decisions --keys keys.txt
     """
-    from difficulty.runtime import Router
-    from difficulty.runtime.service import DecisionServer
+    from difficulty.gateway.settings import parse_settings
+    from difficulty.integrations.litellm_config import Upstream
+    from difficulty.serving.api_keys import VARIABLE, ApiKeys
+    from difficulty.serving.served import build_service
 
-    router = Router.load(bundle, trust=build_trust(trust))
-    with DecisionServer(router, host=host, port=port, most_connections=max_connections) as server:
-        # From another thread: it waits for the loop that the signal interrupts.
-        stop = threading.Thread(target=server.shutdown, daemon=True)
-        signal.signal(signal.SIGTERM, lambda *_: None if stop.ident else stop.start())
-        address = f"http://{host}:{server.server_port}/decide"
-        content = {"bundle": router.version, "address": address}
-        print_result(content, f"{router.version} on {address}", json=json)
-        server.serve_forever()
-        server.drain()
+    models = {
+        "cheap": cheap
+        and Upstream(
+            model=cheap, api_base=cheap_api_base, api_key=cheap_api_key, timeout_s=cheap_timeout
+        ),
+        "frontier": frontier
+        and Upstream(model=frontier, api_base=frontier_api_base, api_key=frontier_api_key),
+    }
+    known_keys = os.environ.get(VARIABLE)
+    if (cheap is None) != (frontier is None):
+        missing = "--cheap" if cheap is None else "--frontier"
+        raise InvalidValueError(missing, None, rule="be given beside the other model")
+    flags: dict[str, Any] = {
+        "models": [name],
+        "follow": follow,
+        "log": log and [{"kind": "json_lines", "path": str(log), "fsync": "interval"}],
+        "log_texts": log_texts,
+        "log_answers": log_answers,
+        "prices": _read_prices(prices),
+        "client_may_set": client_may_set and list(_read_fields(client_may_set)),
+    }
+    stated = _read_settings(settings) if settings else {}
+    stated |= {key: value for key, value in flags.items() if value or key == "models"}
+    if cheap is None and (unused := sorted({*stated} - {"models", "follow"})):
+        raise InvalidValueError(
+            f"--{unused[0].replace('_', '-')}",
+            stated[unused[0]],
+            rule="stand beside --cheap and --frontier: without models no answer is logged",
+        )
+    served = build_service(
+        parse_settings({**stated, "bundle": str(bundle)}),
+        upstreams=cast("dict[Route, Upstream]", models) if cheap else None,
+        passed_on=pass_on or (),
+        keys=ApiKeys(keys, stated=known_keys) if keys or known_keys else None,
+        trust=build_trust(trust),
+        host=host,
+        port=port,
+        most_connections=max_connections,
+        stop_s=stop_seconds,
+    )
+    version, address = served.app.router.current.version, f"http://{host}:{served.port}"
+    content = {"bundle": version, "address": f"{address}/decide"}
+    lines = [f"{version} on {address}/decide"]
+    if cheap:
+        content["chat"] = f"{address}/v1"
+        lines.append(f"OpenAI's API on {address}/v1, model {name}")
+    if not (keys or known_keys) and host not in ("127.0.0.1", "localhost", "::1"):
+        warn("everybody who reaches this address may call: there are no --keys")
+    print_result(content, "\n".join(lines), json=json)
+    served.run_until_stopped()
+    if served.interrupted:
+        raise typer.Exit(130)  # 128 + SIGINT, as shells count
+
+
+def new_key(
+    name: Annotated[str, typer.Argument(help="Who will call with it; stands in no answer.")],
+    keys: Annotated[
+        Path | None, typer.Option(help="File of keys to add it to; default: print its line.")
+    ] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Make a key for a client of 'serve'. It is shown once; the file keeps its hash.
+
+    Example: difficulty new-key team-a --keys keys.txt
+    """
+    from difficulty.serving.api_keys import add_key, make_key
+
+    secret, key = make_key(name)
+    line = f"{key.name} {key.digest}"
+    if keys is not None:
+        add_key(keys, key)
+    text = f"{secret}\n" + (f"its hash is in {keys}" if keys else f"for the file of keys: {line}")
+    print_result({"key": secret, "line": line}, text, json=json)
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    from difficulty.form import read_toml
+
+    return read_toml(path, "settings")
+
+
+def _read_prices(path: Path | None) -> dict[str, Any] | None:
+    from difficulty.economics import load_prices
+
+    if path is None:
+        return None
+    # The gateway counts what came from a cache, call by call.
+    known = load_prices(path).as_dict(without={"cached_share"}).items()
+    return {name: value for name, value in known if value is not None}
 
 
 def layout(
@@ -81,13 +241,8 @@ def litellm_config(
         Path | None,
         typer.Argument(help="Bundle folder, where the proxy runs; none with --observe."),
     ] = None,
-    cheap: Annotated[
-        str | None,
-        typer.Option(
-            help="Cheap model as LiteLLM names it, with its provider: hosted_vllm/hermes-8b."
-        ),
-    ] = None,
-    frontier: Annotated[str | None, typer.Option(help="Frontier model: openai/gpt-5.")] = None,
+    cheap: CheapModel = None,
+    frontier: FrontierModel = None,
     observe: Annotated[
         bool,
         typer.Option(
@@ -99,23 +254,12 @@ def litellm_config(
     to: Annotated[
         str, typer.Option(metavar="frontier|cheap", help="With --observe: where requests go.")
     ] = "frontier",
-    cheap_api_base: Annotated[
-        str | None, typer.Option(help="Address of the cheap model; default: the provider's.")
-    ] = None,
-    frontier_api_base: Annotated[
-        str | None, typer.Option(help="Address of the frontier model.")
-    ] = None,
-    cheap_api_key: Annotated[
-        str | None,
-        typer.Option(help="os.environ/NAME of its key; default: the provider's variable."),
-    ] = None,
-    frontier_api_key: Annotated[
-        str | None, typer.Option(help="os.environ/NAME of its key.")
-    ] = None,
-    cheap_timeout: Annotated[
-        float | None, typer.Option(help="Seconds after which the frontier model is called instead.")
-    ] = None,
-    name: Annotated[str, typer.Option(help="Model name that clients ask for.")] = "auto",
+    cheap_api_base: CheapBase = None,
+    frontier_api_base: FrontierBase = None,
+    cheap_api_key: CheapKey = None,
+    frontier_api_key: FrontierKey = None,
+    cheap_timeout: CheapTimeout = None,
+    name: RoutedName = "auto",
     hook: Annotated[
         bool,
         typer.Option(
@@ -131,28 +275,11 @@ def litellm_config(
             " check.",
         ),
     ] = False,
-    log: Annotated[
-        Path | None, typer.Option(help="Folder of the decision log; default: none.")
-    ] = None,
-    log_texts: Annotated[
-        bool, typer.Option("--log-texts", help="Keep messages in the log, so that it can teach.")
-    ] = False,
-    log_answers: Annotated[
-        bool,
-        typer.Option(
-            "--log-answers", help="Keep answers in the log, so that they can be judged later."
-        ),
-    ] = False,
-    prices: Annotated[
-        Path | None, typer.Option(help="Price list (TOML), for the cost of each request.")
-    ] = None,
-    client_may_set: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="What clients are believed of their requests: task, prompt_tokens or id; give it"
-            " again for more. Default: task; none for nothing."
-        ),
-    ] = None,
+    log: LogFolder = None,
+    log_texts: LogTexts = False,
+    log_answers: LogAnswers = False,
+    prices: CallPrices = None,
+    client_may_set: ClientFields = None,
     json: JsonFlag = False,
 ) -> None:
     """Print a complete configuration of a LiteLLM proxy that routes by a bundle, or with --observe

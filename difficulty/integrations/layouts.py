@@ -34,21 +34,19 @@ class Layout:
 
 
 DOCKERFILE = """\
-# The base package, a bundle, and 'difficulty serve'.
+# The extra serve, a bundle, and 'difficulty serve'.
 # Built from a folder that holds bundle/ and wheels/ (docs/serving.md).
 FROM python:3.12-slim
 COPY wheels /tmp/wheels
-RUN pip install --no-cache-dir /tmp/wheels/*.whl
+RUN pip install --no-cache-dir "$(echo /tmp/wheels/*.whl)[serve]"
 COPY bundle /srv/bundle
 # The build fails where the golden vectors are not reproduced.
 RUN difficulty verify /srv/bundle
 USER nobody
 ENV OMP_NUM_THREADS=1
 EXPOSE 8080
-# Python as the first process of a container ignores SIGTERM.
-STOPSIGNAL SIGINT
 HEALTHCHECK CMD ["python", "-c", \\
-  "from urllib.request import urlopen; urlopen('http://127.0.0.1:8080/health')"]
+  "from urllib.request import urlopen; urlopen('http://127.0.0.1:8080/healthz')"]
 CMD ["difficulty", "serve", "/srv/bundle", "--host", "0.0.0.0", "--port", "8080"]
 """
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from difficulty.errors import MissingExtraError
@@ -109,7 +109,7 @@ class AnswerFlow:
         is_checked = visit.route == "cheap" and visit.fallback is None
         return is_checked and visit.can_hold and visit.policy.fallback.streaming == "buffer"
 
-    async def stream(self, visit: Visit, response: Any, call: Calling) -> AsyncIterator[Any]:
+    async def stream(self, visit: Visit, response: Any, call: Calling) -> AsyncGenerator[Any, None]:
         """Send a stream on, or hold it back until it is checked."""
         chunks = (
             self._hold_back(visit, response, call)

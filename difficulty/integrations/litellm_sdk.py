@@ -77,6 +77,7 @@ class SdkModels:
     def __init__(
         self, upstreams: Mapping[Route, Upstream], *, passed_on: Collection[str] = ()
     ) -> None:
+        litellm.suppress_debug_info = True  # it would print where our answers go
         self.passed_on = PASSED_ON | {*passed_on}
         self._fixed = {side: _read_fixed(side, upstream) for side, upstream in upstreams.items()}
 
@@ -89,6 +90,11 @@ class SdkModels:
         return await litellm.acompletion(
             **{**options, **self._fixed[side], "stream": stream, "drop_params": True}
         )
+
+    async def close(self) -> None:
+        """Close the connections that LiteLLM keeps, of this process."""
+        await litellm.close_litellm_async_clients()
+        litellm.in_memory_llm_clients_cache.flush_cache()
 
 
 def _read_fixed(side: Route, upstream: Upstream) -> dict[str, Any]:

@@ -74,3 +74,30 @@ def test_serve_answers_until_it_is_interrupted(journey):
 
 def test_serve_refuses_a_bundle_that_is_none(run):
     assert "no bundle at 'nowhere'" in run("serve", "nowhere", code=2).complaint
+
+
+def test_new_key_is_shown_once_and_kept_as_a_hash(run, tmp_path):
+    """Its file is what serve reads; a second key stands beside the first."""
+    from difficulty.serving.api_keys import ApiKeys
+
+    path = tmp_path / "keys.txt"
+    secrets = [
+        json.loads(run("new-key", name, "--keys", path, "--json", code=0).out)["key"]
+        for name in ("team-a", "team-b")
+    ]
+    known = ApiKeys(path)
+    assert [known.find(secret).name for secret in secrets] == ["team-a", "team-b"]
+    assert not any(secret in path.read_text() for secret in secrets)
+    assert path.stat().st_mode & 0o077 == 0
+    assert "name of letters" in run("new-key", "two words", code=2).complaint
+
+
+def test_serve_refuses_half_of_what_it_needs(run, journey, tmp_path):
+    """One model of two, a log without models, a file of keys that holds none in the clear."""
+    serve = ("serve", journey.bundle, "--port", "0")
+    assert "--frontier must be given" in run(*serve, "--cheap", "openai/a", code=2).complaint
+    assert "--log must stand beside --cheap" in run(*serve, "--log", "log", code=2).complaint
+    (tmp_path / "keys.txt").write_text("team-a my-secret-key\n")
+    complaint = run(*serve, "--keys", tmp_path / "keys.txt", code=2).complaint
+    assert "line.1 must be a name and the SHA-256 of a key" in complaint
+    assert "my-secret-key" not in complaint

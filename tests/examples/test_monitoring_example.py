@@ -8,7 +8,7 @@ import yaml
 
 from difficulty.gateway.counting import PORT
 from difficulty.monitor import log_series
-from difficulty.runtime import service
+from difficulty.serving import decision_calls
 from difficulty.telemetry import decision_counts, request_counts
 from tests.conftest import REPOSITORY
 from tests.telemetry.conftest import names_of
@@ -17,7 +17,7 @@ FOLDER = REPOSITORY / "examples" / "monitoring"
 FAMILIES = (
     *decision_counts.FAMILIES,
     *request_counts.FAMILIES,
-    *service.FAMILIES,
+    *decision_calls.FAMILIES,
     *log_series.FAMILIES,
 )
 LABELS = {label for family in FAMILIES for label in family.labels} | {"le"}

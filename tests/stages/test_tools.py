@@ -3,7 +3,6 @@ score on every way in.
 """
 
 import json
-import threading
 
 import numpy as np
 import onnx
@@ -19,7 +18,6 @@ from difficulty.metrics import auroc
 from difficulty.recipe import parse_recipe
 from difficulty.request import Request, read_requests
 from difficulty.runtime import Router
-from difficulty.runtime.service import DecisionServer
 from difficulty.stages.ingest import ingest
 from difficulty.stages.judging import score_traffic
 from difficulty.stages.route import score_rows
@@ -30,7 +28,7 @@ from difficulty.traffic.table import Traffic
 from difficulty.training.run import Run
 from tests.journey import DRAWS, RECIPE, sample_rows, train_on, write_rows
 from tests.journey_tools import make_tool_journey, tools_of
-from tests.runtime.test_service import ask, connected
+from tests.serving.conftest import ask, connected, serving_decisions
 
 ASKED = "Which meeting is next, and what is the price of the parcel?"
 MESSAGES = [{"role": "user", "content": ASKED}]
@@ -117,16 +115,9 @@ def test_every_way_in_reads_tools(made, router, tmp_path):
 
 
 def test_service_reads_tools(router):
-    with DecisionServer(router, port=0) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            with connected(server) as connection:
-                form = {"messages": MESSAGES, "tools": tools_of(8)}
-                _, found = ask(connection, "POST", "/decide", form)
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving_decisions(router) as server, connected(server) as connection:
+        form = {"messages": MESSAGES, "tools": tools_of(8)}
+        _, found = ask(connection, "POST", "/decide", form)
     expected = router.decide(MESSAGES, tools=tools_of(8)).difficulty_score
     assert found["difficulty_score"] == pytest.approx(expected, abs=1e-6)
 

@@ -4,23 +4,24 @@ import contextlib
 import http.client
 import json
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
 import pytest
 
 from difficulty.request import RequestRow, request_row
 from difficulty.runtime import Router
-from difficulty.runtime.service import MOST_BYTES, DecisionServer, explain_rows, route_rows
+from difficulty.runtime.service import explain_rows, route_rows
+from difficulty.serving.call_bodies import MOST_BYTES
 from tests.answer_checks import write_with_check
 from tests.bundle.conftest import SAVED
 from tests.conftest import REPOSITORY
 from tests.runtime.conftest import unlimited
+from tests.serving.conftest import ask, connected, raw, serving_decisions
 from tests.telemetry.conftest import read_text
 
 FORMS = [
@@ -39,38 +40,20 @@ FORMS = [
 
 
 @pytest.fixture(scope="module")
-def server(small):
-    with DecisionServer(unlimited(Router.from_bundle(small)), port=0) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+def router(small):
+    return unlimited(Router.from_bundle(small))
 
 
-@contextmanager
-def connected(server):
-    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=30)
-    try:
-        yield connection
-    finally:
-        connection.close()
+@pytest.fixture(scope="module")
+def server(router):
+    with serving_decisions(router) as service:
+        yield service
 
 
-def ask(connection, method, path, content=None, headers=None):
-    """Return the status and the JSON of an answer."""
-    body = content if isinstance(content, bytes | None) else json.dumps(content).encode()
-    connection.request(method, path, body, headers or {})
-    answer = connection.getresponse()
-    return answer.status, json.loads(answer.read())
-
-
-def test_decisions_are_those_of_route(server):
+def test_decisions_are_those_of_route(server, router):
     """One request gives one decision, a list a list; one connection bears many questions."""
     expected = list(
-        route_rows(
-            server.router, [request_row(form, number) for number, form in enumerate(FORMS, 1)]
-        )
+        route_rows(router, [request_row(form, number) for number, form in enumerate(FORMS, 1)])
     )
     assert {row["route"] for row in expected} == {"cheap", "frontier"}
     with connected(server) as connection:
@@ -79,9 +62,9 @@ def test_decisions_are_those_of_route(server):
         assert ask(connection, "POST", "/decide", []) == (200, [])
 
 
-def test_health_names_the_bundle(server):
+def test_health_names_the_bundle(server, router):
     with connected(server) as connection:
-        assert ask(connection, "GET", "/health") == (200, {"bundle": server.router.version})
+        assert ask(connection, "GET", "/health") == (200, {"bundle": router.version})
 
 
 @pytest.mark.parametrize(
@@ -120,8 +103,8 @@ def test_what_is_no_question_is_refused(server, question, status, error):
         assert ask(connection, "GET", "/health")[0] == 200
 
 
-def test_many_connections_at_once(server):
-    expected = next(route_rows(server.router, [RequestRow("1", request_row(FORMS[1], 1).request)]))
+def test_many_connections_at_once(server, router):
+    expected = next(route_rows(router, [RequestRow("1", request_row(FORMS[1], 1).request)]))
     answers = []
 
     def work():
@@ -149,27 +132,11 @@ def test_text_with_as_many_commas_as_one_likes_is_decided(server):
         assert (status, decision["truncated"]) == (200, True)
 
 
-@contextmanager
-def raw(server):
-    with socket.create_connection(("127.0.0.1", server.server_port), timeout=30) as line:
-        yield line
-
-
-@contextmanager
-def small_server(router, **options):
-    with DecisionServer(router, port=0, **options) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
-def test_connections_are_bounded_and_quiet_ones_make_room(server):
+def test_connections_are_bounded_and_quiet_ones_make_room(router):
     """Four of four are taken: one more finds no place until one of them has kept quiet for a
     second, and takes the place of that one.
     """
-    with small_server(server.router, most_connections=4) as bounded, ExitStack() as stack:
+    with serving_decisions(router, most_connections=4) as bounded, ExitStack() as stack:
         quiet = [stack.enter_context(raw(bounded)) for _ in range(4)]
         for line in quiet:  # half of a call each
             line.sendall(b"POST /decide HTTP/1.1\r\nContent-")
@@ -195,13 +162,10 @@ class Slow:
         return self.router.decide_many(requests)
 
 
-def test_what_has_come_in_is_answered_at_the_end(server):
+def test_what_has_come_in_is_answered_at_the_end(router):
     """A call under way gets its answer, an idle connection is closed, and nobody new is let in."""
-    slow = Slow(server.router)
-    with DecisionServer(slow, port=0) as ending:
-        thread = threading.Thread(target=ending.serve_forever, args=(0.01,))
-        thread.start()
-        answers = []
+    slow, answers = Slow(router), []
+    with serving_decisions(slow) as ending:
 
         def work():
             with connected(ending) as connection:
@@ -211,14 +175,12 @@ def test_what_has_come_in_is_answered_at_the_end(server):
         with raw(ending) as idle:
             asking.start()
             assert slow.asked.wait(30)
-            ending.shutdown()
-            assert ending.drain()
+            ending.stop()
             assert idle.recv(10) == b""
         asking.join()
-        thread.join()
-        assert [status for status, _ in answers] == [200]
-        with pytest.raises(ConnectionRefusedError):
-            raw(ending).__enter__()
+    assert [status for status, _ in answers] == [200]
+    with pytest.raises(ConnectionRefusedError):
+        raw(ending).__enter__()
 
 
 SERVE = "import sys; from difficulty.cli import main; sys.argv[0] = 'difficulty'; main()"
@@ -266,12 +228,8 @@ def checking(tmp_path_factory):
     """A server whose bundle has a check by hand: the answer's first word is its score."""
     folder = tmp_path_factory.mktemp("checked") / "words-1"
     write_with_check(SAVED, folder, rule={"kind": "both", "request_threshold": 0.5})
-    with DecisionServer(Router.load(folder), port=0) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+    with serving_decisions(Router.load(folder)) as service:
+        yield service
 
 
 def test_answers_are_checked_over_http(checking):
@@ -336,7 +294,7 @@ def test_caller_says_that_nobody_will_check(checking):
     assert [decision["threshold"] for decision in decisions] == [0.6, 0.5]
 
 
-def test_prometheus_reads_what_was_decided(server):
+def test_prometheus_reads_what_was_decided(server, router):
     """Decisions by route and reason, their scores, calls by status; the bundle that decides."""
     requests = [{"prompt": "Hello"}, {"prompt": "Hello again"}, {}]
     with connected(server) as connection:
@@ -348,13 +306,13 @@ def test_prometheus_reads_what_was_decided(server):
         reply = connection.getresponse()
         assert reply.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
         samples = read_text(reply.read().decode())
-    version = server.router.version
+    version = router.version
     errors = [row for row in decisions if row["reason"] == "scorer_error"]
     key = ("bundle_version", version), ("reason", "scorer_error"), ("route", errors[0]["route"])
     assert samples[("difficulty_decisions_total", *key)] >= len(errors)
     assert samples["difficulty_score_count", ("bundle_version", version)] >= 2
     assert samples["difficulty_decision_seconds_count",] >= 3
-    assert samples["difficulty_scorer_errors_total",] == server.router.scorer_errors >= 1
+    assert samples["difficulty_scorer_errors_total",] == router.scorer_errors >= 1
     assert samples["difficulty_bundle_info", ("bundle_version", version)] == 1
     assert samples["difficulty_service_answers_total", ("path", "/decide"), ("status", "200")] >= 1
     assert samples["difficulty_service_answers_total", ("path", "other"), ("status", "404")] >= 1

@@ -7,14 +7,14 @@ import sys
 import numpy as np
 import pytest
 
-from difficulty.runtime.service import _count_parts_outside_texts
+from difficulty.serving.call_bodies import count_parts_outside_texts
 
 ENDLESS = """
 import resource
 resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
-from difficulty.runtime.service import _has_too_many_parts
+from difficulty.serving.call_bodies import has_too_many_parts
 body = b'"' + b'\\\\"' * 50_000 + b',' * 2_000_100
-_has_too_many_parts(body)
+has_too_many_parts(body)
 """
 
 
@@ -35,7 +35,7 @@ def test_only_what_stands_outside_of_texts_counts(seed):
     body = json.dumps(value).encode()
     # An object and a list for each row, and the commas between; one list around all.
     expected = 1 + len(value) * 2 + sum(len(texts) - 1 for _ in value) + len(value) - 1
-    assert _count_parts_outside_texts(body) == expected
+    assert count_parts_outside_texts(body) == expected
 
 
 def test_blocks_do_not_cut_what_is_escaped():
@@ -43,4 +43,4 @@ def test_blocks_do_not_cut_what_is_escaped():
     text = '\\"[,' * 100_000 + "\\" * 99_999
     for shift in range(6):
         body = json.dumps(["x" * shift + text, [1, 2]]).encode()
-        assert _count_parts_outside_texts(body) == 4
+        assert count_parts_outside_texts(body) == 4
