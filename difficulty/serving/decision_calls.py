@@ -12,7 +12,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from difficulty.request import Request, RequestRow, request_row
-from difficulty.runtime.router import Decision, Router
+from difficulty.runtime.decision import Decision
+from difficulty.runtime.router import Router
 from difficulty.runtime.service import CHUNK, check_forms, decision_row, explain_rows, route_rows
 from difficulty.runtime.waiting import WaitingByLoop
 from difficulty.serving.call_bodies import Bodies, Receive, RefusedError, Scope, Send, refuse_body
@@ -88,7 +89,7 @@ class DecisionCalls:
                 told: Any = await asyncio.to_thread(self._decide_all, content)
                 rows = told
             else:
-                told = await self._decide_one(request_row(content, 1))
+                told = await self._decide_one(request_row(content, 1, noun="request"))
                 rows = [told]
             self._count_decisions(rows, time.perf_counter() - start)
             await send_json(send, HTTPStatus.OK, told)
@@ -162,7 +163,7 @@ class DecisionCalls:
 
 
 def _read_rows(forms: list[Any]) -> list[RequestRow]:
-    return [request_row(form, number) for number, form in enumerate(forms, 1)]
+    return [request_row(form, number, noun="request") for number, form in enumerate(forms, 1)]
 
 
 def _refuse_many(forms: list[Any], most: int) -> None:

@@ -53,7 +53,10 @@ def server(router):
 def test_decisions_are_those_of_route(server, router):
     """One request gives one decision, a list a list; one connection bears many questions."""
     expected = list(
-        route_rows(router, [request_row(form, number) for number, form in enumerate(FORMS, 1)])
+        route_rows(
+            router,
+            [request_row(form, number, noun="request") for number, form in enumerate(FORMS, 1)],
+        )
     )
     assert {row["route"] for row in expected} == {"cheap", "frontier"}
     with connected(server) as connection:
@@ -261,7 +264,7 @@ def test_answers_are_checked_over_http(checking):
         "answer must be a text or a mes",
         "answer must be a text or a mes",
         "a request must hold some text ",
-        "line 8 must be a JSON object: ",
+        "request 8 must be a JSON objec",
     ]
     assert (health["check"]["checked"], health["check"]["unknown"]) == (9, 4)
     assert (health["check"]["escalated"], health["check"]["stale"]) == (2, False)
@@ -273,7 +276,7 @@ def test_explanations_over_http(server, small):
         status, told = ask(connection, "POST", "/explain", FORMS)
         assert (status, len(told)) == (200, len(FORMS))
         assert ask(connection, "POST", "/explain", FORMS[1])[1] == {**told[1], "id": "1"}
-        rows = [request_row(form, number) for number, form in enumerate(FORMS, 1)]
+        rows = [request_row(form, number, noun="request") for number, form in enumerate(FORMS, 1)]
         assert told == json.loads(json.dumps(list(explain_rows(Router.from_bundle(small), rows))))
         status, refused = ask(connection, "POST", "/explain", FORMS[:1] * 17)
         assert (status, refused["error"]) == (413, "a call must have at most 16 requests: got 17")
