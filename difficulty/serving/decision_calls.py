@@ -157,7 +157,12 @@ class DecisionCalls:
         for row in told:
             version = row["bundle_version"]
             count_decision(
-                self.meter, row["route"], row["reason"], version, score=row["difficulty_score"]
+                self.meter,
+                row["route"],
+                row["reason"],
+                version,
+                score=row["difficulty_score"],
+                ineligible=row["ineligible"],
             )
             self.meter.observe(DECISION_SECONDS, seconds / len(told))
 
