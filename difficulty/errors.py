@@ -89,7 +89,12 @@ class UnknownNameError(DifficultyError, ValueError):
     """A name that no registry knows."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        super().__init__(f"unknown {kind} {name!r}. Known: {', '.join(sorted(known)) or 'none'}.")
+        from difflib import get_close_matches  # here, as only a refusal needs it
+
+        names = sorted(known)
+        near = get_close_matches(name, names, n=1, cutoff=0.7)
+        meant = f", perhaps {near[0]!r} is meant" if near else ""
+        super().__init__(f"unknown {kind} {name!r}{meant}. Known: {', '.join(names) or 'none'}.")
 
 
 class OutputExistsError(DifficultyError, FileExistsError):

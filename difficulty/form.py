@@ -273,11 +273,19 @@ def read_toml(path: Path, subject: str) -> dict[str, Any]:
     InvalidValueError
         If it is missing, no TOML, or larger than a megabyte.
     """
+    rule = "be a readable TOML file"
     try:
         return load_toml(path)
-    except (OSError, ValueError) as error:
-        rule, hint = "be a readable TOML file", f"{error}."
+    except FileNotFoundError as error:
+        raise InvalidValueError(subject, str(path), rule="exist", hint="Check the path.") from error
+    except OSError as error:
+        hint = f"{error.strerror or error}."
         raise InvalidValueError(subject, str(path), rule=rule, hint=hint) from error
+    except UnicodeDecodeError as error:
+        hint = "It is no text in UTF-8."
+        raise InvalidValueError(subject, str(path), rule=rule, hint=hint) from error
+    except ValueError as error:
+        raise InvalidValueError(subject, str(path), rule=rule, hint=f"{error}.") from error
 
 
 def _nearest(name: str, names: Iterable[str]) -> str:

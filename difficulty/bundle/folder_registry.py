@@ -283,6 +283,11 @@ class FolderRegistry:
         return journal
 
     def _no_bundle(self, name: str) -> RegistryError:
+        if not self.folder.is_dir():
+            return RegistryError(
+                f"no registry at {str(self.folder)!r}. Check the path; the first 'difficulty"
+                " publish' makes one."
+            )
         names = sorted(path.parent.name for path in self.folder.glob("*/journal.json"))
         return RegistryError(
             f"no bundle {name!r} in registry {str(self.folder)!r}. Known:"

@@ -5,12 +5,16 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
+from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.logging import RichHandler
+from typer import BadParameter
 from typer.core import TyperGroup
 
 from difficulty import __version__
@@ -72,10 +76,50 @@ EPILOG = (
 _INTERRUPTED = 130
 _WHOLE = 500
 """Longer than any first sentence: none is cut off."""
+OBJECTIVES = """\b
+Objectives, one of:
+  share=0.3          at most 30 % of the requests go to the frontier model
+  cost=2.5           1,000 requests cost at most USD 2.50; needs --prices
+  quality=0.9        at least 90 % of the quality gap is recovered
+  mean_quality=0.85  the answers have a mean quality of at least 0.85
+  utility=0.02       the best balance where a right answer is worth USD 0.02
+  risk=0.2           the cheap model fails at most 20 % of what it keeps
+  missed=0.05        at most 5 % of what it keeps needed the frontier model
+The last two are promises with confidence 90 %; risk=0.2,delta=0.05 asks for 95 %."""
+EPILOGS = {"ship": OBJECTIVES, "thresholds": OBJECTIVES, "recalibrate": OBJECTIVES}
+"""What stands below the options of a command."""
+_TYPES = {"path": "PATH", "str": "TEXT", "int": "N", "float": "X", "bool": "yes|no"}
+"""What help calls the kind of a value, by Python's word for it."""
+_BAD_NUMBER = {
+    "valid integer": "it must be a whole number",
+    "valid number": "it must be a number",
+    "greater than or equal to": "it must be at least",
+    "less than or equal to": "it must be at most",
+    "greater than": "it must be above",
+    "less than": "it must be below",
+}
+"""How a refusal of a number is told, by a part of what the parser says."""
 
 
 class _Sections(TyperGroup):
-    """Help in parts: a stranger looks for a task, not for a name among thirty."""
+    """Help in parts: a stranger looks for a task, not for a name among thirty. Neither help nor
+    refusals hold words of Python.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        parameter: Any
+        for parameter in (each for name in self.commands for each in self.commands[name].params):
+            # An instance's own method: typer offers no other way for arguments.
+            vars(parameter)["display_type"] = partial(_type_word, parameter.display_type)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for; a refused value is told in plain words."""
+        try:
+            return super().invoke(ctx)
+        except BadParameter as error:
+            error.message = _in_plain_words(error.message)
+            raise
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write each part's commands with the whole first sentence of their help."""
@@ -92,7 +136,7 @@ def build_app() -> typer.Typer:
         help=HELP,
         epilog=EPILOG,
         no_args_is_help=True,
-        add_completion=False,
+        add_completion=True,
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
         # Errors are told by main; what it does not know keeps Python's own traceback.
@@ -103,7 +147,8 @@ def build_app() -> typer.Typer:
         # Every module is imported for the help; what costs time is imported in the functions.
         module = import_module(f"difficulty.cli.{place}")
         # Inside a command every path is local: what is a URL is copied in, and out.
-        app.command(name)(on_urls(getattr(module, name.replace("-", "_"))))
+        command = on_urls(getattr(module, name.replace("-", "_")))
+        app.command(name, epilog=EPILOGS.get(name))(command)
     return app
 
 
@@ -135,6 +180,21 @@ def main() -> None:
         if stopped.code == _INTERRUPTED:  # Ctrl-C: scratch folders are gone by now
             err.print("stopped; nothing was written")
         raise
+
+
+def _type_word(display_type: Callable[[Any], object], ctx: Any) -> str:
+    """Return the kind of a value for people: ``PATH`` for ``<list[path]>``."""
+    word = str(display_type(ctx))
+    plain = re.sub(r"[<>]|list\[|\]| range", "", word).lower()
+    return _TYPES.get(plain, word)
+
+
+def _in_plain_words(message: str) -> str:
+    for part, words in _BAD_NUMBER.items():
+        _, found, rest = message.partition(part)
+        if message.startswith("Input should be") and found:
+            return f"{words}{rest.partition(',')[0]}"
+    return message
 
 
 def _stop(message: str, *, code: int) -> NoReturn:

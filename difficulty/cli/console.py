@@ -82,11 +82,8 @@ RequestText = Annotated[str | None, typer.Argument(help="A request.")]
 Draws = Annotated[int, typer.Option(min=1, help="Bootstrap draws of the intervals.")]
 Seed = Annotated[int, typer.Option(help="Seed of the draws.")]
 
-OBJECTIVE_HELP = (
-    "share=X, cost=USD: at most, of the requests, for 1,000 of them; quality=X, mean_quality=X: at"
-    " least, of the gap, of all answers; utility=USD: a right answer is worth that; risk=X,"
-    " missed=X: at most, of the kept requests, with confidence 1 - delta (0.1, or risk=X,delta=D)."
-)
+OBJECTIVE_HELP = "What the threshold is chosen by, such as share=0.3; all are listed below."
+OBJECTIVE_METAVAR = "NAME=X"
 PER_TASK_HELP = (
     "Meet the objective in each task, each with its own threshold; rare tasks borrow from the"
     " whole."

@@ -369,8 +369,8 @@ def _routing(
 
 def _stated(value: Any, option: str) -> Any:
     if not value:
-        raise InvalidValueError(
-            option, value, rule="be given", hint="--observe needs no bundle and one model."
+        raise typer.BadParameter(
+            "name the model; --observe needs no bundle and one model", param_hint=option
         )
     return value
 

@@ -13,6 +13,7 @@ from difficulty.cli.console import (
     ANSWER_METAVAR,
     CATCH_RATE_HELP,
     OBJECTIVE_HELP,
+    OBJECTIVE_METAVAR,
     PER_TASK_HELP,
     WAIT_USD_HELP,
     CachePath,
@@ -51,7 +52,8 @@ def ship(
     run: Annotated[Path, typer.Argument(help="Run folder written by 'difficulty train'.")],
     out_path: OutPath,
     objective: Annotated[
-        str | None, typer.Option(help=f"{OBJECTIVE_HELP} Default: the recipe's.")
+        str | None,
+        typer.Option(metavar=OBJECTIVE_METAVAR, help=f"{OBJECTIVE_HELP} Default: the recipe's."),
     ] = None,
     cheap_model: Annotated[
         str | None, typer.Option(help="Name of the cheap model to call; default: the traffic's.")

@@ -12,6 +12,7 @@ from difficulty.cli.console import (
     ANSWER_METAVAR,
     CATCH_RATE_HELP,
     OBJECTIVE_HELP,
+    OBJECTIVE_METAVAR,
     PER_TASK_HELP,
     WAIT_USD_HELP,
     BundlePath,
@@ -43,7 +44,7 @@ def thresholds(
         ),
     ],
     out_path: OutPath,
-    objective: Annotated[str, typer.Option(help=OBJECTIVE_HELP)],
+    objective: Annotated[str, typer.Option(metavar=OBJECTIVE_METAVAR, help=OBJECTIVE_HELP)],
     per_task: Annotated[bool, typer.Option("--per-task", help=PER_TASK_HELP)] = False,
     catch_rate: Annotated[
         float | None, typer.Option(min=0, max=1, help=f"{CATCH_RATE_HELP} Default: the bundle's.")

@@ -129,8 +129,9 @@ def parse_objective(text: str) -> Objective:
     try:
         numbers = [float(number) for _, _, number in parts]
     except ValueError:
+        hint = _without_percent(text) or _EXAMPLES
         raise InvalidValueError(
-            "objective", text, rule="be written as name=number", hint=_EXAMPLES
+            "objective", text, rule="be written as name=number", hint=hint
         ) from None
     return Objective(
         name,
@@ -140,6 +141,17 @@ def parse_objective(text: str) -> Objective:
             for (option, _, _), number in zip(parts[1:], numbers[1:], strict=True)
         },
     )
+
+
+def _without_percent(text: str) -> str | None:
+    """Return what was meant by a percentage, which is how people say a share."""
+    name, _, number = text.partition("=")
+    if not number.endswith("%"):
+        return None
+    try:
+        return f"Shares are fractions: write {name.strip()}={float(number[:-1]) / 100:g}."
+    except ValueError:
+        return None
 
 
 def _options_of(find: Callable[..., object]) -> list[str]:

@@ -33,7 +33,6 @@ def test_objective_is_written_as_the_user_wrote_it(text):
         "share=",
         "share=a third",
         "share=0.3=0.4",
-        "share=30%",
         "risk=0.1,delta=",
         "risk=0.1,delta",
     ],
@@ -46,6 +45,11 @@ def test_objective_that_is_none_is_refused_with_an_example(text):
         ),
     ):
         parse_objective(text)
+
+
+def test_a_percentage_is_told_as_the_fraction_it_is():
+    with pytest.raises(InvalidValueError, match=r"Shares are fractions: write share=0\.3\."):
+        parse_objective("share=30%")
 
 
 @pytest.mark.parametrize("text", ["shares=0.3", "=0.3", "Share=0.3"])
@@ -62,7 +66,7 @@ def test_unknown_objective_names_the_known_ones(text):
 def test_unknown_option_names_the_known_ones(text, known):
     with pytest.raises(
         UnknownNameError,
-        match=rf"unknown option of the objective (risk|share) '\w+'\. Known: {known}\.",
+        match=rf"unknown option of the objective (risk|share) '\w+'(, perhaps 'delta' is meant)?\. Known: {known}\.",
     ):
         parse_objective(text)
 

@@ -14,6 +14,7 @@ from difficulty.cli.console import (
     ANSWER_METAVAR,
     CATCH_RATE_HELP,
     OBJECTIVE_HELP,
+    OBJECTIVE_METAVAR,
     WAIT_USD_HELP,
     CachePath,
     JsonFlag,
@@ -132,7 +133,10 @@ def recalibrate(
     bundle: _BUNDLE,
     out_path: OutPath,
     objective: Annotated[
-        str | None, typer.Option(help=f"{OBJECTIVE_HELP} Default: the bundle's own.")
+        str | None,
+        typer.Option(
+            metavar=OBJECTIVE_METAVAR, help=f"{OBJECTIVE_HELP} Default: the bundle's own."
+        ),
     ] = None,
     per_task: Annotated[
         bool | None,

@@ -208,7 +208,7 @@ def _whole_name(written: str) -> str:
         raise InvalidValueError(
             "--set", written, rule="name a setting of the deployment", hint=f"{why.capitalize()}."
         )
-    near = get_close_matches(written, [*SETTINGS, *short], n=1)
+    near = get_close_matches(written, [*SETTINGS, *short], n=1, cutoff=0.7)
     hint = f"Perhaps {near[0]!r} is meant." if near else f"Known: {', '.join(SETTINGS)}."
     raise InvalidValueError("--set", written, rule="name a setting of the deployment", hint=hint)
 
