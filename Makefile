@@ -42,7 +42,7 @@ benchmark: .venv-benchmark/.ready  ## Compare the score with other routers; ARGS
 
 docs: .venv/.ready  ## Build the documentation as a site, into site/; no network is needed.
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet
-	@echo "open site/index.html"
+	@echo "read it: .venv/bin/python -m http.server --directory site (from disk it has no search)"
 
 check: .venv/.ready  ## Check format, lint and types: what CI runs before the tests.
 	.venv/bin/ruff format --check .
