@@ -202,10 +202,54 @@ class MissingExtraError(DifficultyError, ImportError):
     """
 
     def __init__(self, job: str, *, package: str, extra: str | None) -> None:
+        command = f"pip install {package}" if extra is None else install_command(extra)
         super().__init__(
-            f"{job} needs the package {package!r}, which is not installed. Run: pip install"
-            f" {package if extra is None else repr(f'difficulty[{extra}]')}."
+            f"{job} needs the package {package!r}, which is not installed. Run: {command}."
         )
+
+
+class UnsupportedSystemError(DifficultyError, RuntimeError):
+    """A job needs what POSIX systems alone have; no package brings it."""
+
+    def __init__(self, job: str, *, module: str) -> None:
+        import sys
+
+        super().__init__(
+            f"{job} needs {module!r}, which Linux and macOS have and {sys.platform} has not. Run it"
+            " there, or in a container or WSL."
+        )
+
+
+def install_command(extra: str) -> str:
+    """Return the command that adds an extra to this installation, from where it came: the checkout
+    it runs from, the wheel or repository it was installed from, else the index.
+    """
+    # Here: routers import this module, and are seldom told to install something.
+    import json
+    from importlib.metadata import PackageNotFoundError, distribution
+    from pathlib import Path
+
+    checkout = Path(__file__).resolve().parents[1]
+    if (checkout / "pyproject.toml").is_file() and (checkout / "pipelines").is_dir():
+        place = "." if checkout == Path.cwd() else str(checkout)
+        return f"pip install -e {_quoted(f'{place}[{extra}]')}"
+    try:
+        origin = json.loads(distribution("difficulty").read_text("direct_url.json") or "{}")
+    except (PackageNotFoundError, ValueError):
+        origin = {}
+    url = origin.get("url", "")
+    if url and "vcs_info" in origin:
+        url = f"{origin['vcs_info']['vcs']}+{url}@{origin['vcs_info']['commit_id']}"
+    return (
+        f"pip install {_quoted(f'difficulty[{extra}] @ {url}' if url else f'difficulty[{extra}]')}"
+    )
+
+
+def _quoted(text: str) -> str:
+    import shlex
+
+    # Brackets are a pattern to zsh: quoted whatever else stands there.
+    return shlex.quote(text) if "'" in text else f"'{text}'"
 
 
 class NoSignalError(DifficultyError):

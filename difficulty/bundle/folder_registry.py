@@ -38,7 +38,12 @@ from difficulty.bundle.registry import (
     no_version,
 )
 from difficulty.bundle.store import Bundle, copy_bundle, read_bundle
-from difficulty.errors import FieldError, PromotedMeanwhileError, RegistryError
+from difficulty.errors import (
+    FieldError,
+    PromotedMeanwhileError,
+    RegistryError,
+    UnsupportedSystemError,
+)
 from difficulty.form import Form, at_least, matching, read_json
 from difficulty.storage import read_bounded, whole_file
 
@@ -60,8 +65,13 @@ def locked(path: Path, *, wait_s: float = _WAIT_S) -> Iterator[None]:
     ------
     RegistryError
         If another process holds it for longer than ``wait_s`` seconds.
+    UnsupportedSystemError
+        If the system has no such locks.
     """
-    import fcntl  # here, for it is POSIX alone and reading needs no lock
+    try:
+        import fcntl  # here, for it is POSIX alone and reading needs no lock
+    except ImportError as error:
+        raise UnsupportedSystemError("changing a registry", module="fcntl") from error
 
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:

@@ -19,11 +19,11 @@ from typer.core import TyperGroup
 
 from difficulty import __version__
 from difficulty.cli.console import complain, err, say
-from difficulty.errors import DifficultyError, MissingExtraError
+from difficulty.errors import DifficultyError, MissingExtraError, UnsupportedSystemError
 from difficulty.storage import FULL, on_urls
 
 SECTIONS = {
-    "begin": {"demo": "demo", "start": "labelling"},
+    "begin": {"demo": "demo", "start": "labelling", "doctor": "setup.doctor"},
     "traffic and its labels": {
         "ingest": "ingest",
         "label": "labels.label",
@@ -171,7 +171,7 @@ def main() -> None:
         package = (error.name or "").partition(".")[0]
         if package in ("", "difficulty"):
             raise
-        _stop(str(MissingExtraError("this command", package=package, extra="train")), code=2)
+        _stop(str(_missing(package)), code=2)
     except OSError as error:
         what = f"{error.filename or 'a file'}: {error.strerror or error}"
         advice = "Free some space" if error.errno in FULL else "Check the path and its permissions"
@@ -195,6 +195,15 @@ def _in_plain_words(message: str) -> str:
         if message.startswith("Input should be") and found:
             return f"{words}{rest.partition(',')[0]}"
     return message
+
+
+def _missing(package: str) -> DifficultyError:
+    """Return what to say of a module that is not there."""
+    from difficulty.stages.setup.installation import extra_of
+
+    if package in sys.stdlib_module_names:  # Python's own, on another system
+        return UnsupportedSystemError("this command", module=package)
+    return MissingExtraError("this command", package=package, extra=extra_of(package))
 
 
 def _stop(message: str, *, code: int) -> NoReturn:

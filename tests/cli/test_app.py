@@ -9,6 +9,7 @@ from difficulty import __version__
 from difficulty.cli.app import COMMANDS
 from difficulty.cli.console import show_table
 from difficulty.stages import verify as verify_module
+from tests.conftest import REPOSITORY
 from tests.journey import forget
 
 MAIN = "from difficulty.cli import main; main()"
@@ -102,7 +103,7 @@ def test_missing_package_is_named_with_its_extra(run, journey, monkeypatch):
     assert (
         result.complaint
         == "error: this command needs the package 'onnx', which is not installed. Run: pip install"
-        " 'difficulty[train]'."
+        f" -e '{REPOSITORY}[train]'."
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 from difficulty.bundle.policy import UNSEALED, seal
 from difficulty.stages import train as train_module
 from tests.bundle.test_store import put, rewrite_manifest
+from tests.conftest import REPOSITORY
 from tests.journey import forget, sample_rows, write_recipe, write_rows
 
 GOOD = {"id": "good", "prompt": "Hello", "cheap_quality": 0.5, "frontier_quality": 1}
@@ -292,7 +293,7 @@ def test_missing_mlflow_is_told_before_training(run, journey, tmp_path, monkeypa
     )
     assert (
         complaint == "tracking needs the package 'mlflow', which is not installed. Run: pip install"
-        " 'difficulty[track]'."
+        f" -e '{REPOSITORY}[track]'."
     )
 
 

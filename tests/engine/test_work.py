@@ -62,6 +62,6 @@ def test_address_is_for_ray_alone():
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is not None, reason="Ray is installed")
 def test_engine_without_ray_names_the_extra():
-    with pytest.raises(MissingExtraError, match=r"pip install 'difficulty\[scale\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install .*\[scale\]'"):
         with open_engine("ray"):
             pass

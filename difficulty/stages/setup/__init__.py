@@ -1,0 +1,1 @@
+"""Steps about this installation itself, before any traffic."""
