@@ -6,7 +6,7 @@ ARGS ?=
 PIP = -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo example-litellm test test-fast test-slow test-scale attack coverage benchmark docs check fix lock sbom audit clean
+.PHONY: help demo example-litellm test test-fast test-slow test-scale attack coverage benchmark docs check fix lock sbom dist audit clean
 
 help:  ## Show the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,10 @@ sbom: .venv-release/.ready  ## Write dist/router.cdx.json: what a router install
 	@mkdir -p dist
 	.venv-release/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --of JSON \
 	  --output-file dist/router.cdx.json .venv-release/router
+
+dist: .venv-release/.ready  ## Build sdist and wheel into dist; refuses while pyproject.toml names no repository.
+	@! grep -n OWNER pyproject.toml || { echo "write the repository's address in place of OWNER first"; exit 1; }
+	.venv-release/bin/python -m build --outdir dist .
 
 audit: .venv-release/.ready  ## Ask PyPI for known weaknesses of what a router installs; needs its advisories.
 	.venv-release/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.lock

@@ -10,6 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from difficulty.errors import InvalidValueError
 from difficulty.evaluation.displays.frames import frame_of
 from difficulty.evaluation.displays.summary_html import shortened, table_html
@@ -140,30 +142,34 @@ class TrafficData:
         }
 
     def __repr__(self) -> str:
-        known = self._outcomes
+        known = [f"{name} of {n:,}" for name, n in self._known_outcomes().items() if n]
         return shortened(f"Traffic({len(self):,} requests, {', '.join(known) or 'no outcome'})")
 
-    @property
-    def _outcomes(self) -> list[str]:
-        outcomes = self.summary.get("known_outcomes", {})
-        return [f"{name} of {n:,}" for name, n in outcomes.items() if n]
+    def _known_outcomes(self) -> dict[str, int]:
+        """Return of how many requests each kind of outcome is known."""
+        if "known_outcomes" in self.summary:
+            return dict(self.summary["known_outcomes"])
+        outcomes = self.rows.outcomes  # of a part, or a file that was moved: counted again
+        columns = {
+            "cheap_quality": outcomes.cheap_quality,
+            "frontier_quality": outcomes.frontier_quality,
+            "both": outcomes.cheap_quality + outcomes.frontier_quality,
+            "preference": outcomes.preferred_gain,
+        }
+        return {name: int((~np.isnan(values)).sum()) for name, values in columns.items()}
 
     def _repr_html_(self) -> str:
         summary = self.summary
         lines = [("requests", f"{len(self):,}")]
         if rejected := sum(summary.get("rejected", {}).values()):
             lines.append(("rejected rows", f"{rejected:,} (see .rejects)"))
-        lines += [(f"{name} known", f"{n:,}") for name, n in _known(summary) if n]
+        lines += [(f"{name} known", f"{n:,}") for name, n in self._known_outcomes().items() if n]
         for name in ("cheap_quality", "frontier_quality"):
             if (mean := summary.get(name)) is not None:
                 lines.append((f"mean {name}", f"{mean:.3f}"))
         if (better := summary.get("frontier_better")) is not None:
             lines.append(("frontier model did better", f"{100 * better:.1f} %"))
         return table_html("Traffic", lines, summary.get("warnings", ())[:_MOST_WARNINGS])
-
-
-def _known(summary: Mapping[str, Any]) -> list[tuple[str, int]]:
-    return [*summary.get("known_outcomes", {}).items()]
 
 
 def read(

@@ -190,6 +190,7 @@ def test_parts_of_traffic_share_nothing(walked):
     train, judge = walked.train.rows, walked.judge.rows
     assert not {*train.split_groups} & {*judge.split_groups}
     assert len(train) > len(judge) > 0
+    assert re.match(r"Traffic\(\d+ requests, cheap_quality of \d+", repr(walked.judge))
 
 
 # The twenty-two calls that were tried on people's first day.
