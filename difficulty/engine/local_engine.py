@@ -25,6 +25,8 @@ class LocalEngine:
         import paths, and end with it; a script needs no ``__main__`` guard.
     """
 
+    shares_files = True
+
     def __init__(self, *, processes: int = 1) -> None:
         if processes < 1:
             raise InvalidValueError("processes", processes, rule="be 1 or more")

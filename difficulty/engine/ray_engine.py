@@ -67,6 +67,8 @@ class RayEngine:
         On entering: if no Ray answers, or a node has another version of this package.
     """
 
+    shares_files = False
+
     def __init__(
         self,
         address: str | None = None,

@@ -49,6 +49,9 @@ class HeldShards(Protocol):
 class Engine(Protocol):
     """Does the same work on many blocks."""
 
+    shares_files: bool
+    """Whether each worker reads the files of this machine."""
+
     @property
     def workers(self) -> int:
         """How many blocks are worked on at once."""

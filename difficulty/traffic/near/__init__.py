@@ -2,6 +2,7 @@
 
 from difficulty.traffic.near.near_index import NO_SKETCHES, NearIndex, near_any, sketches_of
 from difficulty.traffic.near.near_process import NearHere, NearProcess, NearSearch
+from difficulty.traffic.near.near_shuffle import NearShuffle
 
 __all__ = [
     "NO_SKETCHES",
@@ -9,6 +10,7 @@ __all__ = [
     "NearIndex",
     "NearProcess",
     "NearSearch",
+    "NearShuffle",
     "near_any",
     "sketches_of",
 ]

@@ -46,9 +46,9 @@ LEAST_SHARE = 0.5
 LEAST_SHARED = 16  # runs: some 27 characters on end
 MOST_LOST, MOST_LOST_SHARE = 32, 0.15  # runs of the shorter text, and share of them
 _LEAST_SEEN = 4  # runs of a sample, whatever they are worth
-_KEYS = 16  # of each text in the index
+KEYS = 16  # of each text in the index
 _UNTIED, _TIED, _COMMON = 8, 2, 40  # five texts of their own, or 17 of one family
-_MOST_OF_A_BAG = 1 + (_COMMON - _UNTIED) // _TIED
+MOST_OF_A_BAG = 1 + (_COMMON - _UNTIED) // _TIED
 _CELLS = 1 << 24
 # Counts halve after this many, so that chance does not fill the cells of a long stream.
 _WINDOW = 1 << 23
@@ -70,7 +70,7 @@ class NearIndex:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._sketches = Sketches(SKETCH, folder)
-        self._index = SketchIndex(self._sketches, _KEYS)
+        self._index = SketchIndex(self._sketches, KEYS)
         self._bags = HashTable()
         self._counts = _RunCounts()
 
@@ -114,9 +114,9 @@ class NearIndex:
         key = int.from_bytes(bag_key(bare)[:8])
         # Its first entry, and in the lowest bits how many had them.
         first, n_texts = divmod(self._bags.get(key) or entry * _BAG_COUNTS, _BAG_COUNTS)
-        if n_texts < _MOST_OF_A_BAG + 1:
+        if n_texts < MOST_OF_A_BAG + 1:
             self._bags[key] = first * _BAG_COUNTS + n_texts + 1
-        return [first] if 1 <= n_texts < _MOST_OF_A_BAG else []
+        return [first] if 1 <= n_texts < MOST_OF_A_BAG else []
 
     def _near_runs(self, rare: Hashes, places: NDArray[np.intp]) -> set[int]:
         """Return the entries that share enough rare runs."""
@@ -204,9 +204,23 @@ def _are_near(
     """
     # Both are compared below the lower of their ends: above it one of them was cut.
     end = np.minimum(sketches[:, -1], own_end)
+    own = np.searchsorted(rare, end, side="right")
+    return alike_up_to(end, own, sketches, ignored, shared_runs)
+
+
+def alike_up_to(
+    end: Hashes,
+    own: NDArray[np.intp],
+    sketches: Hashes,
+    ignored: NDArray[np.bool_],
+    shared_runs: NDArray[np.bool_],
+) -> NDArray[np.bool_]:
+    """Return the same where the texts, of which ``own`` rare hashes stand up to ``end``, may be one
+    for each sketch; arrays of shape (n,) and (n, 128).
+    """
     counted = (sketches <= end[:, None]) & (sketches != NO_HASH) & ~ignored
     shared = (counted & shared_runs).sum(axis=1)
-    theirs, own = counted.sum(axis=1), np.searchsorted(rare, end, side="right")
+    theirs = counted.sum(axis=1)
     # A cut sketch is a sample, in which fewer runs stand for as many.
     sampled = end.astype(np.float64) / float(NO_HASH)
     enough = shared >= np.maximum(LEAST_SHARED * sampled, _LEAST_SEEN)
@@ -248,13 +262,13 @@ def near_any(asked: Hashes, seen: Hashes) -> NDArray[np.bool_]:
     ignored = ~np.isin(seen, _rare(seen[seen != NO_HASH]))
     index: dict[int, list[int]] = {}
     for entry, sketch in enumerate(seen):
-        for key in sketch[~ignored[entry]][:_KEYS].tolist():
+        for key in sketch[~ignored[entry]][:KEYS].tolist():
             index.setdefault(key, []).append(entry)
     common = np.unique(seen[ignored])
     for row in np.flatnonzero(~near).tolist():
         sketch = asked[row]
         rare = sketch[(sketch != NO_HASH) & ~np.isin(sketch, common)]
-        rows = sorted({entry for key in rare[:_KEYS].tolist() for entry in index.get(key, ())})
+        rows = sorted({entry for key in rare[:KEYS].tolist() for entry in index.get(key, ())})
         if rows:
             theirs = seen[rows]
             shared = _shared(rare, theirs)
@@ -271,4 +285,4 @@ def _letters_of(sketches: Hashes) -> NDArray[np.uint64]:
 def _rare(values: NDArray[Any]) -> NDArray[Any]:
     """Return the values that fewer than 17 texts have."""
     distinct, n_texts = np.unique(values, return_counts=True)
-    return distinct[n_texts < _MOST_OF_A_BAG]
+    return distinct[n_texts < MOST_OF_A_BAG]
