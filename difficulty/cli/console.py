@@ -20,6 +20,7 @@ from difficulty.storage import named, refuse_existing
 from difficulty.text import one_line, visible
 
 if TYPE_CHECKING:
+    from difficulty.engine import Engine
     from difficulty.thresholds.ways import WayWanted
 
 
@@ -82,6 +83,29 @@ RequestText = Annotated[str | None, typer.Argument(help="A request.")]
 Draws = Annotated[int, typer.Option(min=1, help="Bootstrap draws of the intervals.")]
 Seed = Annotated[int, typer.Option(help="Seed of the draws.")]
 
+EngineName = Annotated[
+    str | None,
+    typer.Option(
+        "--engine",
+        metavar="local|ray",
+        help="Spread the work over processes of this machine, or over a Ray cluster.",
+    ),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="HOST:PORT",
+        help="Where Ray runs, or auto; default: a Ray of its own on this machine.",
+    ),
+]
+EngineWorkers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", min=1, help="Processes or Ray workers of --engine; default: one a processor."
+    ),
+]
+
 OBJECTIVE_HELP = "What the threshold is chosen by, such as share=0.3; all are listed below."
 OBJECTIVE_METAVAR = "NAME=X"
 PER_TASK_HELP = (
@@ -101,6 +125,23 @@ CATCH_RATE_HELP = (
     "Share of the cheap model's failures that your validation catches; quality, risk and cost then"
     " reckon with the fallback."
 )
+
+
+@contextmanager
+def chosen_engine(
+    name: str | None, address: str | None, workers: int | None
+) -> Iterator[Engine | None]:
+    """Give the engine that the options name, or none where they name none."""
+    if name is None:
+        if address is not None or workers is not None:
+            option = "--address" if address is not None else "--workers"
+            raise typer.BadParameter("is for --engine", param_hint=option)
+        yield None
+        return
+    from difficulty.engine import open_engine
+
+    with open_engine(name, address=address, workers=workers) as engine:
+        yield engine
 
 
 def refuse_output(path: Path, *, source: Path | None, overwrite: bool) -> None:

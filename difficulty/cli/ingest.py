@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from difficulty.cli.console import (
+    EngineName,
+    EngineWorkers,
     JsonFlag,
     OverwriteFlag,
+    RayAddress,
+    chosen_engine,
     command_text,
     counting,
     print_json,
@@ -137,6 +141,9 @@ def ingest(
         str | None,
         typer.Option(help="Encoding of text files, such as cp1252 or shift_jis; default: found."),
     ] = None,
+    engine: EngineName = None,
+    address: RayAddress = None,
+    workers: EngineWorkers = None,
     overwrite: OverwriteFlag = False,
     json: JsonFlag = False,
 ) -> None:
@@ -163,7 +170,7 @@ def ingest(
         return
     if out_path is None:
         raise typer.BadParameter("say where to write: -o traffic.parquet", param_hint="'--out'")
-    with counting("rows read") as count:
+    with chosen_engine(engine, address, workers) as spread, counting("rows read") as count:
         summary = ingest(
             sources,
             out_path,
@@ -176,6 +183,7 @@ def ingest(
             options=options,
             mapping=read_mapping(mapping_path, columns or (), pivot or ()),
             overwrite=overwrite,
+            engine=spread,
             progress=count,
         )
     if json:

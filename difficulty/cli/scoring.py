@@ -11,11 +11,15 @@ import typer
 
 from difficulty.cli.console import (
     BundlePath,
+    EngineName,
+    EngineWorkers,
     InputPath,
     JsonFlag,
     OverwriteFlag,
+    RayAddress,
     RequestText,
     RowsPath,
+    chosen_engine,
     complain,
     counting,
     print_json,
@@ -54,6 +58,9 @@ def score(
     task: TaskName = None,
     input_path: InputPath = None,
     out_path: RowsPath = None,
+    engine: EngineName = None,
+    address: RayAddress = None,
+    workers: EngineWorkers = None,
     overwrite: OverwriteFlag = False,
     json: JsonFlag = False,
 ) -> None:
@@ -64,7 +71,7 @@ def score(
     """
     from difficulty.bundle import read_bundle
     from difficulty.runtime.scorer import Scorer
-    from difficulty.stages.route import score_rows, write_rows
+    from difficulty.stages.route import score_rows, score_rows_on
 
     requests = _read_input(text, task, input_path)
     if out_path is not None:
@@ -72,7 +79,20 @@ def score(
     checked = read_bundle(bundle)
     scorer = Scorer.from_bundle(checked)
     _warn_of_unknown(task, checked.policy, scorer.task_ids)
-    scored = score_rows(scorer, requests, version=checked.label)
+    with chosen_engine(engine, address, workers) as spread:
+        if spread is None:
+            scored = score_rows(scorer, requests, version=checked.label)
+        else:
+            scored = score_rows_on(spread, checked, requests)
+        _tell_scored(scored, text, out_path, json=json)
+
+
+def _tell_scored(
+    scored: Iterable[dict[str, Any]], text: str | None, out_path: Path | None, *, json: bool
+) -> None:
+    """Print scored rows, or write them and print how many there are."""
+    from difficulty.stages.route import write_rows
+
     if out_path is None:
         # A lone text is asked for by a person, a file by a program.
         for row in scored:

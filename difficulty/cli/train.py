@@ -16,9 +16,13 @@ from rich.text import Text
 
 from difficulty.cli.console import (
     CachePath,
+    EngineName,
+    EngineWorkers,
     JsonFlag,
     OutPath,
+    RayAddress,
     TrafficPath,
+    chosen_engine,
     print_json,
     say,
     show_table,
@@ -75,6 +79,9 @@ def train(
         ),
     ] = None,
     cache: CachePath = DEFAULT_CACHE,
+    engine: EngineName = None,
+    address: RayAddress = None,
+    workers: EngineWorkers = None,
     tracking: Annotated[bool, typer.Option(help="Record the run in MLflow.")] = True,
     tracking_uri: Annotated[
         str,
@@ -105,9 +112,9 @@ def train(
         chosen = replace(chosen, labels=labels)
     # Before training takes its time: a store that cannot be used is said at once.
     tracker = _build_tracker(tracking_uri, experiment) if tracking else None
-    with steps() as show:
+    with chosen_engine(engine, address, workers) as spread, steps() as show:
         show("finding the encoder")
-        find = partial(find_encoder, cache=cache, progress=_show_embedding(show))
+        find = partial(find_encoder, cache=cache, progress=_show_embedding(show), engine=spread)
         run, evaluation = train(
             traffic,
             out_path,

@@ -17,10 +17,10 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -31,6 +31,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from difficulty.encoders.base import Encoder, FloatArray, read_card, read_files
+from difficulty.engine import Engine
 from difficulty.errors import EncoderError, InvalidValueError
 from difficulty.tokens import check_ids, pad
 
@@ -244,6 +245,8 @@ class TransformerEncoder:
         Where vectors are kept; by default for the life of the encoder.
     progress : callable, optional
         Told how many requests are embedded, and of how many.
+    engine : Engine, optional
+        Where the graph is run; by default here, with a thread for each processor.
     """
 
     graph: bytes
@@ -255,6 +258,7 @@ class TransformerEncoder:
     digest: str
     cache: VectorCache = field(default_factory=MemoryCache)
     progress: Callable[[int, int], None] | None = None
+    engine: Engine | None = None
 
     @classmethod
     def load(cls, folder: Path) -> TransformerEncoder:
@@ -301,9 +305,15 @@ class TransformerEncoder:
         *,
         cache: VectorCache | None = None,
         progress: Callable[[int, int], None] | None = None,
+        engine: Engine | None = None,
     ) -> TransformerEncoder:
-        """Return the same encoder with another cache, or told where progress goes."""
-        return replace(self, cache=cache or self.cache, progress=progress or self.progress)
+        """Return the same encoder with another cache or engine, or told where progress goes."""
+        return replace(
+            self,
+            cache=cache or self.cache,
+            progress=progress or self.progress,
+            engine=engine or self.engine,
+        )
 
     def with_graph(self, graph: bytes) -> TransformerEncoder:
         """Return an encoder that reads the same ids by another graph, with no vectors kept yet."""
@@ -325,8 +335,10 @@ class TransformerEncoder:
         framed = {key_of(row): row for row in map(self.frame, ids)}
         vectors = self.cache.find(list(framed))
         missing = [key for key in framed if key not in vectors]
-        for keys in _batches(missing, framed):
-            batch = dict(zip(keys, self._run([framed[key] for key in keys]), strict=True))
+        batches = list(_batches(missing, framed))
+        computed = self._computed([framed[key] for key in keys] for keys in batches)
+        for keys, rows in zip(batches, computed, strict=True):
+            batch = dict(zip(keys, rows, strict=True))
             self.cache.add(batch)
             vectors |= batch
             if self.progress:
@@ -341,12 +353,21 @@ class TransformerEncoder:
         ids, mask = self.frame.export(requests)
         return requests.graph.inline(self.graph, input_ids=ids, attention_mask=mask)
 
-    def _run(self, rows: list[list[int]]) -> NDArray[np.float32]:
-        input_ids, mask = pad(rows)
-        vectors: Any = self.session.run(
-            ["embedding"], {"input_ids": input_ids, "attention_mask": mask}
-        )[0]
-        return np.asarray(vectors, dtype=np.float32)
+    def _computed(self, batches: Iterable[list[list[int]]]) -> Iterator[NDArray[np.float32]]:
+        if self.engine is not None:
+            return self.engine.map_blocks(partial(_open_graph, self.graph), batches)
+        return map(partial(_run, self.session), batches)
+
+
+def _run(session: ort.InferenceSession, rows: list[list[int]]) -> NDArray[np.float32]:
+    input_ids, mask = pad(rows)
+    vectors: Any = session.run(["embedding"], {"input_ids": input_ids, "attention_mask": mask})[0]
+    return np.asarray(vectors, dtype=np.float32)
+
+
+def _open_graph(graph: bytes) -> Callable[[list[list[int]]], NDArray[np.float32]]:
+    # One thread: there is a worker for each processor.
+    return partial(_run, _session(graph, threads=1))
 
 
 @lru_cache(maxsize=2)
@@ -363,15 +384,20 @@ def _token_vectors(graph: bytes) -> FloatArray | None:
 
 
 def kept_on_disk(
-    encoder: Encoder, folder: Path, progress: Callable[[int, int], None] | None = None
+    encoder: Encoder,
+    folder: Path,
+    progress: Callable[[int, int], None] | None = None,
+    engine: Engine | None = None,
 ) -> Encoder:
-    """Return the encoder; one that is slow keeps its embeddings in a folder, shared by runs, and
-    says how far it is.
+    """Return the encoder; one that is slow keeps its embeddings in a folder, shared by runs, says
+    how far it is, and computes them on the engine.
     """
     if not isinstance(encoder, TransformerEncoder):
         return encoder
     return encoder.using(
-        cache=DiskCache(folder, digest=encoder.digest, dim=encoder.dim), progress=progress
+        cache=DiskCache(folder, digest=encoder.digest, dim=encoder.dim),
+        progress=progress,
+        engine=engine,
     )
 
 
@@ -392,8 +418,10 @@ def _with_frame(digest: str, frame: Frame) -> str:
     )
 
 
-def _session(graph: bytes) -> ort.InferenceSession:
+def _session(graph: bytes, *, threads: int = 0) -> ort.InferenceSession:
+    """Return a session; 0 threads are one for each processor."""
     options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
     options.log_severity_level = 3
     options.add_session_config_entry(
         "session.intra_op.allow_spinning", "0"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import socket
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pkgutil import resolve_name
 from typing import Any, Self
@@ -117,9 +117,9 @@ class RayEngine:
 
     def map_blocks(self, work: Work, blocks: Iterable[Any]) -> Iterator[Any]:
         """Yield the result of each block, in their order."""
-        actors = [self._actor(_MapActor, work) for _ in range(self._workers)]
+        actors = [self._actor(_MapActor) for _ in range(self._workers)]
         try:
-            yield from self._mapped(actors, blocks)
+            yield from self._mapped(actors, [self.put((work,))], blocks)
         finally:
             self._end(actors)
 
@@ -130,9 +130,10 @@ class RayEngine:
         kept: list[dict[int, Any]] = [{} for _ in range(max(homes, default=-1) + 1)]
         for number, (home, shard) in enumerate(zip(homes, shards, strict=True)):
             kept[home][number] = shard
-        actors = [self._actor(_ShardActor, work, each, homes) for each in kept]
+        actors = [self._actor(_ShardActor) for _ in kept]
         try:
-            yield RayShards(self, actors)
+            openings = [[self.put((Host, work, each, homes))] for each in kept]
+            yield RayShards(self, actors, openings)
         finally:
             self._end(actors)
 
@@ -214,16 +215,18 @@ class RayEngine:
                     f" program has, {__version__}: it has {version}. Install the same on both."
                 )
 
-    def _actor(self, kind: type, *args: Any) -> Any:
+    def _actor(self, kind: type) -> Any:
         remote = self._ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=_TRIES)(kind)
-        return remote.remote(*args)
+        return remote.remote()
 
     def _end(self, actors: Iterable[Any]) -> None:
         for actor in actors:
             with suppress(Exception):  # the cluster may be gone already
                 self._ray.kill(actor)
 
-    def _mapped(self, actors: Sequence[Any], blocks: Iterable[Any]) -> Iterator[Any]:
+    def _mapped(
+        self, actors: Sequence[Any], opening: list[Any], blocks: Iterable[Any]
+    ) -> Iterator[Any]:
         source = iter(blocks)
         queued = [0] * len(actors)
         # In the order of the blocks; so many of them bound what the object store holds.
@@ -237,7 +240,7 @@ class RayEngine:
                     is_more = False
                     break
                 home = queued.index(min(queued))
-                reference = actors[home].work_on.remote(block)
+                reference = actors[home].work_on.remote(opening, block)
                 del block
                 queued[home] += 1
                 begun.append(reference)
@@ -257,16 +260,18 @@ class RayEngine:
 class RayShards:
     """Shards of a Ray cluster. What they send each other goes from worker to worker."""
 
-    def __init__(self, engine: RayEngine, actors: Sequence[Any]) -> None:
-        self._engine, self._actors = engine, actors
+    def __init__(
+        self, engine: RayEngine, actors: Sequence[Any], openings: Sequence[list[Any]]
+    ) -> None:
+        self._engine, self._actors, self._openings = engine, actors, openings
 
     def __call__(self, argument: Any, mail: Mail | None = None) -> list[Any]:
         """Return what each shard answers, in their order."""
         argument = self._engine.put(argument)
         parcels = self._taken(mail)
         asked = [
-            actor.call.remote(argument, mail is not None, *each)
-            for actor, each in zip(self._actors, parcels, strict=True)
+            actor.call.remote(opening, argument, mail is not None, *each)
+            for actor, opening, each in self._with(parcels)
         ]
         answers: dict[int, Any] = {}
         for home, reference in enumerate(asked):
@@ -278,12 +283,17 @@ class RayShards:
         """Have each shard answer a piece for each shard, and pass them on."""
         argument, n = self._engine.put(argument), len(self._actors)
         sent = [
-            actor.send.options(num_returns=n + 1).remote(argument, mail is not None, *each)
-            for actor, each in zip(self._actors, self._taken(mail), strict=True)
+            actor.send.options(num_returns=n + 1).remote(
+                opening, n, argument, mail is not None, *each
+            )
+            for actor, opening, each in self._with(self._taken(mail))
         ]
         for home, references in enumerate(sent):
             self._engine.value_of(references[0], f"the part of worker {home + 1}").value()
         return RayMail([[references[1 + home] for references in sent] for home in range(n)])
+
+    def _with(self, parcels: Iterable[list[Any]]) -> Iterator[tuple[Any, list[Any], list[Any]]]:
+        return zip(self._actors, self._openings, parcels, strict=True)
 
     def _taken(self, mail: Mail | None) -> Iterable[list[Any]]:
         if mail is None:
@@ -308,11 +318,12 @@ class RayMail:
 class _MapActor:
     """Opens the work once and answers blocks."""
 
-    def __init__(self, work: Work) -> None:
-        self._opened = answer(work)
+    _opened: BlockAnswer | None = None
 
-    def work_on(self, block: Any) -> BlockAnswer:
+    def work_on(self, opening: list[Any], block: Any) -> BlockAnswer:
         """Return the result of a block."""
+        if self._opened is None:
+            self._opened = answer(*_read(opening))
         function: Callable[[Any], Any] | None = self._opened.result
         return self._opened if function is None else answer(function, block)
 
@@ -320,26 +331,38 @@ class _MapActor:
 class _ShardActor:
     """Keeps shards open and answers calls."""
 
-    def __init__(self, work: ShardWork, shards: Mapping[int, Any], homes: Sequence[int]) -> None:
-        self._n = max(homes) + 1
-        self._opened = answer(Host, work, shards, homes)
+    _opened: BlockAnswer | None = None
 
-    def call(self, argument: Any, with_mail: bool, *parcels: Parcel) -> BlockAnswer:
+    def call(
+        self, opening: list[Any], argument: Any, with_mail: bool, *parcels: Parcel
+    ) -> BlockAnswer:
         """Return what each shard answers, by its number."""
-        host: Host | None = self._opened.result
-        if host is None:
-            return self._opened
-        return answer(host.call, argument, parcels if with_mail else None)
+        return self._asked(Host.call, opening, argument, parcels if with_mail else None)
 
-    def send(self, argument: Any, with_mail: bool, *parcels: Parcel) -> list[Any]:
-        """Return whether it went well, and a parcel for each worker."""
-        host: Host | None = self._opened.result
-        sent = self._opened
-        if host is not None:
-            sent = answer(host.send, argument, parcels if with_mail else None)
+    def send(
+        self, opening: list[Any], n: int, argument: Any, with_mail: bool, *parcels: Parcel
+    ) -> list[Any]:
+        """Return whether it went well, and a parcel for each of n workers."""
+        sent = self._asked(Host.send, opening, argument, parcels if with_mail else None)
         if sent.kind is not None:
-            return [sent, *[None] * self._n]
+            return [sent, *[None] * n]
         return [BlockAnswer(), *sent.result]
+
+    def _asked(self, ask: Callable[..., Any], opening: list[Any], *args: Any) -> BlockAnswer:
+        if self._opened is None:
+            self._opened = answer(*_read(opening))
+        host: Host | None = self._opened.result
+        return self._opened if host is None else answer(ask, host, *args)
+
+
+def _read(opening: list[Any]) -> tuple[Any, ...]:
+    """Return what to call to open the work, and with what. It comes with each call, by reference:
+    Ray does not keep what it gave a constructor for the time that it starts an actor again.
+    """
+    import ray
+
+    content: tuple[Any, ...] = ray.get(opening[0])
+    return content
 
 
 def _check_answers(address: str) -> None:

@@ -14,11 +14,12 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from difficulty.engine import Engine
 from difficulty.errors import DifficultyError, InvalidValueError, TrafficError
 from difficulty.kinds import PathKind, kind_of
 from difficulty.records import Sample
 from difficulty.storage import on_urls, refuse_existing
-from difficulty.traffic.duplicates import Grouper, text_hash
+from difficulty.traffic.duplicates import Grouper, Placement, text_hash
 from difficulty.traffic.formats import AUTO, Format, find_format
 from difficulty.traffic.hashes import HashTable, hash_of
 from difficulty.traffic.labels import LabelSource, find_labels
@@ -51,6 +52,7 @@ def ingest(
     options: ReadOptions = AS_FOUND,
     mapping: TableMapping | None = None,
     overwrite: bool = False,
+    engine: Engine | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Summary:
     """Check labelled traffic and write it where training and evaluation read it.
@@ -89,6 +91,9 @@ def ingest(
         Which column is which, of sources in format ``native``; what was ingested stays as it is.
     overwrite : bool, default False
         Whether what is at ``out``, and the rejects and the summary beside it, may be replaced.
+    engine : Engine, optional
+        Where nearly equal texts are searched for, all at once; by default in one pass as rows come.
+        Every engine ties the same texts, the pass a few others.
     progress : callable, optional
         Called with the number of rows read so far, now and then and at the end.
 
@@ -120,21 +125,23 @@ def ingest(
     tally.dialects.update(described_dialects((file for _, _, file in files), options))
     contradictions = Contradictions()
     losses = Losses(text.partition(":")[0] for text in labels)
-    apart = near_duplicates and _pays_apart(file for _, _, file in files)
+    apart = near_duplicates and engine is None and _pays_apart(file for _, _, file in files)
     with (
         TrafficWriter(out) as writer,
-        Grouper(near=near_duplicates, folder=writer.folder, apart=apart) as grouper,
+        Grouper(near=near_duplicates, folder=writer.folder, apart=apart, engine=engine) as grouper,
     ):
         raw = _counted(_rows(files), tally, progress)
         tables = [file for name, _, file in files if name == "native"]
         shaped = Shaping(mapping or TableMapping(), options.pair, tables, folder=writer.folder)
         rows = _through(label_sources, _seen(shaped.rows(raw), losses, scale))
         kept = _kept(rows, tally, losses, writer)
-        for parsed, placement in grouper.place(kept, lambda parsed: parsed.sample):
+        for parsed, placement in _placed(kept, grouper, at_once=engine is None):
             writer.add(parsed.sample, placement)
             # In this order: a row is counted once it is written.
             tally.keep(parsed)
             contradictions.add(parsed.sample)
+        if engine is not None:
+            writer.place(grouper.place_all())
         # Before the commit, so that no file appears; what tells most about the cause first.
         losses.refuse(
             scale and (scale.worst, scale.best),
@@ -153,6 +160,17 @@ def ingest(
         refuse_existing(*outputs, overwrite=overwrite)  # again: it may have come meanwhile
         writer.commit(summary)
     return summary
+
+
+def _placed(
+    rows: Iterator[ParsedRow], grouper: Grouper, *, at_once: bool
+) -> Iterator[tuple[ParsedRow, Placement]]:
+    """Yield rows with their placements, or with one that is written over once all are read."""
+    if at_once:
+        yield from grouper.place(rows, lambda parsed: parsed.sample)
+        return
+    for parsed in grouper.begin_all(rows, lambda parsed: parsed.sample):
+        yield parsed, Placement("", ())
 
 
 def _pays_apart(files: Iterable[Path]) -> bool:

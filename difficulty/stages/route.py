@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from difficulty.answers.answer import Answer
+from difficulty.bundle import Bundle
+from difficulty.engine import Engine
 from difficulty.errors import BundleError, ScoringError
 from difficulty.request import RequestRow
 from difficulty.runtime.answer_checker import Answering, read_asking
@@ -41,6 +44,21 @@ def score_rows(
             if problem:
                 written["error"] = problem
             yield written
+
+
+def score_rows_on(
+    engine: Engine, bundle: Bundle, rows: Iterable[RequestRow]
+) -> Iterator[dict[str, Any]]:
+    """Yield what :func:`score_rows` does, scored in the workers of an engine; each of them gets the
+    bundle itself, as it may be on a machine that the bundle's folder is not on.
+    """
+    for scored in engine.map_blocks(partial(_open_scoring, bundle), chunks(rows)):
+        yield from scored
+
+
+def _open_scoring(bundle: Bundle) -> Callable[[list[RequestRow]], list[dict[str, Any]]]:
+    scorer = Scorer.from_bundle(bundle)
+    return lambda rows: list(score_rows(scorer, rows, version=bundle.label))
 
 
 def _encode(scorer: Scorer, row: RequestRow) -> tuple[list[int], bool, str | None]:

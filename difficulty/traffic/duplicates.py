@@ -20,9 +20,10 @@ from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import NamedTuple, Self, TypeVar
 
+from difficulty.engine import Engine
 from difficulty.records import Sample
 from difficulty.traffic.hashes import HashTable
-from difficulty.traffic.near import NearHere, NearProcess, NearSearch
+from difficulty.traffic.near import NearHere, NearProcess, NearSearch, NearShuffle
 
 KEY_BYTES = 16
 """Length of :func:`bare_key`, and of a key of the split."""
@@ -115,6 +116,32 @@ class _Begun(NamedTuple):
     group: bytes | None
 
 
+class _Block(NamedTuple):
+    """Samples of a block, each in 42 bytes: all of an ingest may wait for an answer."""
+
+    digests: bytes
+    numbers: array[int]
+    flags: bytes
+    groups: bytes
+
+    @classmethod
+    def of(cls, begun: Sequence[_Begun]) -> _Block:
+        """Pack samples."""
+        return cls(
+            b"".join(each.digest for each in begun),
+            array("Q", [each.number for each in begun]),
+            bytes(2 * each.is_new + (each.group is not None) for each in begun),
+            b"".join(each.group or bytes(KEY_BYTES) for each in begun),
+        )
+
+    def samples(self) -> Iterator[_Begun]:
+        """Yield the samples."""
+        for place, (number, flag) in enumerate(zip(self.numbers, self.flags, strict=True)):
+            part = slice(KEY_BYTES * place, KEY_BYTES * (place + 1))
+            group = self.groups[part] if flag & 1 else None
+            yield _Begun(self.digests[part], number, flag >= 2, group)
+
+
 T = TypeVar("T")
 
 
@@ -133,6 +160,9 @@ class Grouper:
         temporary files do.
     apart : bool, default False
         Search in a process of its own, so that :meth:`place` reads on meanwhile.
+    engine : Engine, optional
+        Search on it once all samples are there: :meth:`begin_all`, then :meth:`place_all`. A few
+        texts are tied otherwise than without it; see :mod:`difficulty.traffic.near.near_shuffle`.
 
     Attributes
     ----------
@@ -141,12 +171,17 @@ class Grouper:
     """
 
     def __init__(
-        self, *, near: bool = True, folder: Path | None = None, apart: bool = False
+        self,
+        *,
+        near: bool = True,
+        folder: Path | None = None,
+        apart: bool = False,
+        engine: Engine | None = None,
     ) -> None:
         self.exact_duplicates = 0
         self.near_duplicates = 0
-        self._search = _search(folder, apart=apart) if near else None
-        self._begun: deque[list[_Begun]] = deque()
+        self._search = _search(folder, apart=apart, engine=engine) if near else None
+        self._begun: deque[_Block] = deque()
         self._n_texts = 0
         # Keys are numbered as they come, so the older one has the lower number.
         self._keys = bytearray()
@@ -190,6 +225,17 @@ class Grouper:
         while waiting:
             yield from zip(waiting.popleft(), self._finish(), strict=True)
 
+    def begin_all(self, rows: Iterable[T], sample_of: Callable[[T], Sample]) -> Iterator[T]:
+        """Yield rows as they come; :meth:`place_all` gives their placements once all have."""
+        for block in _blocks(rows, sample_of):
+            self._begin([sample_of(row) for row in block])
+            yield from block
+
+    def place_all(self) -> Iterator[Placement]:
+        """Yield the placements of the rows that :meth:`begin_all` yielded, in order."""
+        while self._begun:
+            yield from self._finish()
+
     def _begin(self, samples: Sequence[Sample]) -> None:
         """Tell equal texts by their hash: they never reach the search, which holds each once."""
         begun, new = [], []
@@ -202,13 +248,13 @@ class Grouper:
                 new.append(text)
             group = None if sample.group is None else _digest(f"group:{sample.group}")
             begun.append(_Begun(digest, number, is_new, group))
-        self._begun.append(begun)
+        self._begun.append(_Block.of(begun))
         if self._search:
             self._search.begin(new)
 
     def _finish(self) -> list[Placement]:
         found = iter(self._search.finish() if self._search else ())
-        return [self._placed(each, found) for each in self._begun.popleft()]
+        return [self._placed(each, found) for each in self._begun.popleft().samples()]
 
     def _placed(self, begun: _Begun, found: Iterator[list[int]]) -> Placement:
         digest, number, is_new, group = begun
@@ -247,7 +293,9 @@ class Grouper:
         return self._keys[KEY_BYTES * key : KEY_BYTES * (key + 1)].hex()
 
 
-def _search(folder: Path | None, *, apart: bool) -> NearSearch:
+def _search(folder: Path | None, *, apart: bool, engine: Engine | None) -> NearSearch:
+    if engine is not None:
+        return NearShuffle(engine, folder)
     if apart:
         with suppress(OSError):  # no process to be had: late is better than not at all
             return NearProcess(folder)

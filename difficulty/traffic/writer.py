@@ -5,8 +5,9 @@ none.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -116,6 +117,29 @@ class TrafficWriter:
         self._chars += sum(len(row[name] or "") for name in (*ANSWERS, "tools"))
         if len(self._samples) >= _GROUP_ROWS or self._chars >= _GROUP_CHARS:
             self._flush()
+
+    def place(self, placements: Iterable[Placement]) -> None:
+        """Write the placements of all samples anew, in their order, a row group at a time."""
+        self._flush()
+        self._parquet.close()
+        unplaced = self.folder / "unplaced.parquet"
+        self._unfinished(self._out).replace(unplaced)
+        self._parquet = pq.ParquetWriter(self._unfinished(self._out), SCHEMA, compression="zstd")
+        following = iter(placements)
+        with pq.ParquetFile(unplaced) as file:
+            for number in range(file.num_row_groups):
+                table = file.read_row_group(number)
+                some = list(islice(following, len(table)))
+                columns = {
+                    "split_group": [each.split_group for each in some],
+                    "near_groups": [list(each.near_groups) for each in some],
+                }
+                for name, values in columns.items():
+                    field = SCHEMA.field(name)
+                    column = pa.array(values, type=field.type)
+                    table = table.set_column(SCHEMA.get_field_index(name), field, column)
+                self._parquet.write_table(table)
+        unplaced.unlink()
 
     def reject(self, row: RawRow, reason: str) -> None:
         """Write a row that is not used, with the reason."""

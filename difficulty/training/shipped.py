@@ -12,6 +12,7 @@ from pathlib import Path
 from difficulty.encoders.base import Encoder, load_encoder
 from difficulty.encoders.sentence import prepare
 from difficulty.encoders.transformer import kept_on_disk
+from difficulty.engine import Engine
 from difficulty.errors import RecipeError
 from difficulty.recipe import FeatureSettings, Recipe, load_recipe
 from difficulty.storage import DEFAULT_CACHE
@@ -52,6 +53,7 @@ def find_encoder(
     *,
     cache: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
+    engine: Engine | None = None,
 ) -> Encoder:
     """Return the encoder a recipe names: a shipped one, an encoder folder, or one of
     sentence-transformers by name or folder.
@@ -62,6 +64,8 @@ def find_encoder(
         Where converted encoders and embeddings are kept; by default ``~/.cache/difficulty``.
     progress : callable, optional
         Told how many requests are embedded, and of how many.
+    engine : Engine, optional
+        Where they are embedded; by default here.
 
     Raises
     ------
@@ -72,7 +76,7 @@ def find_encoder(
     # A shipped encoder goes before a folder of its name in the working directory.
     for folder in (shipped_file(f"models/{name}"), Path(name)):
         if (folder / "encoder.json").is_file():
-            return kept_on_disk(load_encoder(folder), cache, progress)
+            return kept_on_disk(load_encoder(folder), cache, progress, engine)
     settings = features.transformer
     folder = prepare(
         name,
@@ -81,4 +85,4 @@ def find_encoder(
         precision=settings.precision,
         sha256=features.encoder_sha256,
     )
-    return kept_on_disk(load_encoder(folder), cache, progress)
+    return kept_on_disk(load_encoder(folder), cache, progress, engine)

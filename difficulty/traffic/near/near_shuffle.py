@@ -16,11 +16,13 @@ Runs have hashes of 32 bits: from some fifty million different texts on, chance 
 
 from __future__ import annotations
 
+import itertools
 import json
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import NamedTemporaryFile, TemporaryFile
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -110,16 +112,16 @@ class NearShuffle:
     Parameters
     ----------
     engine : Engine
-    folder : Path
-        Where the texts lie until they were searched.
+    folder : Path, optional
+        Where the texts lie until they were searched; by default where temporary files do.
     """
 
     ahead = 1 << 62
 
-    def __init__(self, engine: Engine, folder: Path) -> None:
-        self._engine, self._folder = engine, folder
-        self._path = folder / "texts.jsonl"
-        self._file = self._path.open("wb")
+    def __init__(self, engine: Engine, folder: Path | None = None) -> None:
+        self._engine = engine
+        # With a name, by which workers find it.
+        self._file = NamedTemporaryFile(dir=folder, suffix=".texts.jsonl")
         self._sizes: list[int] = []  # texts of each block
         self._ends: list[int] = []  # bytes of the file after each
         self._answers: Iterator[list[list[int]]] | None = None
@@ -143,7 +145,6 @@ class NearShuffle:
     def close(self) -> None:
         """Remove the texts."""
         self._file.close()
-        self._path.unlink(missing_ok=True)
 
     def _lines(self) -> list[TextLines]:
         """Return the texts in as many parts as there are workers, none much longer than another."""
@@ -156,9 +157,9 @@ class NearShuffle:
         for begin, end in zip(cuts, cuts[1:], strict=False):
             start, stop = int(ends[begin]), int(ends[end])
             if self._engine.shares_files:
-                lines.append(TextLines(int(firsts[begin]), str(self._path), start, stop))
+                lines.append(TextLines(int(firsts[begin]), self._file.name, start, stop))
                 continue
-            with self._path.open("rb") as file:
+            with open(self._file.name, "rb") as file:
                 file.seek(start)
                 content = file.read(stop - start)
             lines.append(TextLines(int(firsts[begin]), None, 0, 0, content))
@@ -219,6 +220,7 @@ class _RunShard:
     def __init__(self, lines: TextLines) -> None:
         self._first = lines.first
         self._file = TemporaryFile()
+        weakref.finalize(self, self._file.close)
         lengths: list[int] = []
         for _, runs, bounds in _hashed(lines.blocks()):
             self._file.write(runs.tobytes())
@@ -248,7 +250,7 @@ class _RunShard:
         """Yield the numbers of some texts at a time, and how many runs each has."""
         ends = np.cumsum(self._lengths)
         cuts = np.searchsorted(ends, np.arange(0, self._size, _CHUNK))
-        for start, stop in zip(cuts, [*cuts[1:], len(ends)], strict=True):
+        for start, stop in itertools.pairwise([*cuts, len(ends)]):
             numbers = np.arange(start, stop, dtype=np.uint64) + np.uint64(self._first)
             yield numbers, self._lengths[start:stop]
 
@@ -336,7 +338,8 @@ class _SketchShard:
         near = []
         for pairs, theirs in pieces:
             for start in range(0, len(pairs), _COMPARED):
-                some, sketches = (part[start : start + _COMPARED] for part in (pairs, theirs))
+                some = pairs[start : start + _COMPARED]
+                sketches = theirs[start : start + _COMPARED]
                 later = _parted(some)[0]
                 own = self._sketches[later - np.uint32(self._first)]
                 # What was rare when the earlier text came may be common now: it counts in neither.
@@ -418,7 +421,8 @@ def _shared_by_row(own: Hashes, theirs: Hashes) -> NDArray[np.bool_]:
     same = np.zeros(both.shape, dtype=np.bool_)
     np.equal(both[:, 1:] >> 1, both[:, :-1] >> 1, out=same[:, 1:])
     shared: NDArray[np.bool_] = same[(both & 1).astype(np.bool_)].reshape(theirs.shape)
-    return shared & (theirs != NO_HASH)
+    shared &= theirs != NO_HASH
+    return shared
 
 
 def _parted(pairs: Pairs) -> tuple[Rows, Rows]:

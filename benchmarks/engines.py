@@ -1,0 +1,301 @@
+"""What a Ray cluster does for a core, beside processes of the same machine: the same jobs, the same
+workers, to the same bytes; and what becomes of them when a worker is killed.
+
+    difficulty demo -o demo-out
+    python -m tools.sample_traffic -n 100000 -o rows.jsonl.gz
+    python -m benchmarks.engines --bundle demo-out/bundle --rows rows.jsonl.gz --kills 20 \
+        -o benchmarks/results/2026-11-28-engines
+
+Jobs: *score* (blocks of requests, ONNX sessions in the workers), *near-duplicates* (shuffles of
+runs and keys between shards), *gradient* (sums of a logistic loss over shards that stay open, as a
+solver asks for them; a call is a step). Counted is the processor time of the whole tree of
+processes, Ray's own among it, and the time on the clock without and with the start of the engine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import os
+import random
+import resource
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.lib.results import write_results
+from difficulty.bundle import read_bundle
+from difficulty.engine import Engine, open_engine, tree_sum
+from difficulty.request import RequestRow, request_row
+from difficulty.stages.route import score_rows_on
+from difficulty.traffic.duplicates import comparable_text
+from difficulty.traffic.near import NearShuffle
+
+WORKERS = 2
+STEPS, COLUMNS, SHARDS = 60, 400, 16
+_BLOCK = 512
+_TICKS = os.sysconf("SC_CLK_TCK")
+Job = Callable[[Engine], str]
+"""Does the work and returns a hash of what came out."""
+
+
+def score_job(bundle: Path, rows: Sequence[RequestRow], engine: Engine) -> str:
+    """Score requests."""
+    digest = sha256()
+    for row in score_rows_on(engine, read_bundle(bundle), rows):
+        digest.update(json.dumps(row).encode())
+    return digest.hexdigest()
+
+
+def near_job(texts: Sequence[str], engine: Engine) -> str:
+    """Search for nearly equal texts."""
+    digest = sha256()
+    with tempfile.TemporaryDirectory() as folder:
+        search = NearShuffle(engine, Path(folder))
+        starts = range(0, len(texts), _BLOCK)
+        for start in starts:
+            search.begin(texts[start : start + _BLOCK])
+        for _ in starts:
+            digest.update(json.dumps(search.finish()).encode())
+        search.close()
+    return digest.hexdigest()
+
+
+class LogisticShard:
+    """Rows made by chance, and the loss of weights on them."""
+
+    def __init__(self, n: int, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        self.rows = rng.normal(size=(n, COLUMNS)).astype(np.float32)
+        self.labels = rng.integers(0, 2, size=n) * 2.0 - 1.0
+
+    def __call__(self, weights: Any) -> tuple[float, Any]:
+        """Return the loss and its gradient."""
+        margins = self.labels * (self.rows @ weights)
+        loss = float(np.logaddexp(0.0, -margins).sum())
+        return loss, self.rows.T @ (-self.labels / (1.0 + np.exp(margins)))
+
+
+def gradient_job(n: int, engine: Engine) -> str:
+    """Take steps down the loss."""
+    weights = np.zeros(COLUMNS)
+    with engine.hold(partial(LogisticShard, n // SHARDS), range(SHARDS)) as held:
+        for _ in range(STEPS):
+            _, gradient = tree_sum(held(weights.astype(np.float32)))
+            weights -= gradient / n
+    return sha256(weights.tobytes()).hexdigest()
+
+
+def tree_seconds() -> float:
+    """Return the processor time of this process, of those that it waited for, and of all below
+    it.
+    """
+    own = sum(
+        usage.ru_utime + usage.ru_stime
+        for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    )
+    return own + sum(seconds for _, seconds, _ in below())
+
+
+def below() -> Iterator[tuple[int, float, str]]:
+    """Yield id, processor time and command of the processes below this one."""
+    parents: dict[int, tuple[int, float]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        ticks = sum(map(int, fields[11:15]))
+        parents[int(path.parent.name)] = (int(fields[1]), ticks / _TICKS)
+    mine = {os.getpid()}
+    while more := {child for child, (parent, _) in parents.items() if parent in mine} - mine:
+        mine |= more
+    for child in mine - {os.getpid()}:
+        try:
+            command = Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ")
+        except OSError:
+            continue
+        yield child, parents[child][1], command
+
+
+def measure(name: str, job: Job) -> dict[str, Any]:
+    """Do a job on an engine; return what it took."""
+    began, before = time.perf_counter(), tree_seconds()
+    with open_engine(name, workers=WORKERS) as engine:
+        started = time.perf_counter()
+        result = job(engine)
+        done, seconds = time.perf_counter(), tree_seconds() - before
+    return {
+        "start_s": started - began,
+        "job_s": done - started,
+        "processor_s": seconds,
+        "result": result,
+    }
+
+
+@contextmanager
+def killing(rng: random.Random, most_s: float) -> Iterator[list[int]]:
+    """Kill one worker below this process at some moment."""
+    killed: list[int] = []
+    stop = threading.Event()
+
+    def kill() -> None:
+        if stop.wait(rng.uniform(0.0, most_s)):
+            return
+        workers = [
+            child
+            for child, _, command in below()
+            if "serve_blocks" in command or command.startswith("ray::_")
+        ]
+        if workers:
+            killed.append(rng.choice(sorted(workers)))
+            os.kill(killed[0], signal.SIGKILL)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        yield killed
+    finally:
+        stop.set()
+        thread.join()
+
+
+def count_kills(name: str, job: Job, n: int, *, most_s: float) -> dict[str, int]:
+    """Do a job again and again while a worker is killed; return how often one was, and how often
+    the result was still that of an undisturbed one.
+    """
+    rng = random.Random(0)
+    killed = same = 0
+    with open_engine(name, workers=WORKERS) as engine:
+        undisturbed = job(engine)
+        for _ in range(n):
+            with killing(rng, most_s) as victims:
+                result = job(engine)
+            killed += bool(victims)
+            same += bool(victims) and result == undisturbed
+    return {"jobs": n, "killed": killed, "same": same}
+
+
+def read_rows(path: Path, n: int) -> list[dict[str, Any]]:
+    """Return the first rows of a file, again and again where it has fewer."""
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt", encoding="utf-8") as file:
+        rows = [json.loads(line) for line in islice(file, n)]
+    return [rows[place % len(rows)] for place in range(n)]
+
+
+def main() -> None:
+    """Measure and write ``<out>.json`` and ``<out>.md``."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--bundle", type=Path, required=True)
+    parser.add_argument("--rows", type=Path, required=True, help="JSON lines with messages")
+    parser.add_argument("--n-score", type=int, default=600_000)
+    parser.add_argument("--n-near", type=int, default=100_000)
+    parser.add_argument("--n-gradient", type=int, default=600_000)
+    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--kills", type=int, default=0)
+    parser.add_argument("-o", "--out", type=Path, required=True, help="path without suffix")
+    arguments = parser.parse_args()
+
+    def jobs(part: float) -> dict[str, Job]:
+        rows = read_rows(arguments.rows, int(part * arguments.n_score))
+        asked = [
+            request_row({"id": str(number), "messages": row["messages"]}, number)
+            for number, row in enumerate(rows, 1)
+        ]
+        texts = [
+            comparable_text((each["role"], each["content"]) for each in row["messages"])
+            for row in read_rows(arguments.rows, int(part * arguments.n_near))
+        ]
+        texts = list(dict.fromkeys(texts))
+        return {
+            f"score, {len(asked):,} requests": partial(score_job, arguments.bundle, asked),
+            f"near-duplicates, {len(texts):,} texts": partial(near_job, texts),
+            f"gradient, {STEPS} steps of {int(part * arguments.n_gradient):,} rows": partial(
+                gradient_job, int(part * arguments.n_gradient)
+            ),
+        }
+
+    figures = {}
+    for what, job in jobs(1.0).items():
+        taken: dict[str, list[dict[str, Any]]] = {"local": [], "ray": []}
+        for _ in range(arguments.repeats):
+            for name, each in taken.items():
+                each.append(measure(name, job))
+                print(what, name, each[-1], flush=True)
+        figures[what] = taken
+    kills = {}
+    if arguments.kills:
+        for what, job in jobs(0.02).items():
+            for name, most_s in (("local", 1.0), ("ray", 1.0)):
+                kills[f"{what}, {name}"] = count_kills(name, job, arguments.kills, most_s=most_s)
+                print(what, name, kills[f"{what}, {name}"], flush=True)
+    results = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "command": "python -m benchmarks.engines --bundle demo-out/bundle --rows rows.jsonl.gz"
+        f" --n-score {arguments.n_score} --n-near {arguments.n_near} --n-gradient"
+        f" {arguments.n_gradient} --repeats {arguments.repeats} --kills {arguments.kills}"
+        f" -o {arguments.out}",
+        "workers": WORKERS,
+        "jobs": figures,
+        "kills": kills,
+    }
+    write_results(arguments.out, results, as_markdown(results))
+
+
+def as_markdown(results: dict[str, Any]) -> str:
+    """Return the page."""
+    lines = [
+        f"# Ray beside processes of the same machine, {results['date']}",
+        "",
+        f"{results['workers']} workers each; medians. *For a core*: work a second of processor"
+        " time, that of all processes, Ray's own and its start among it.",
+        "",
+        "| job | engine | start, s | job, s | processor, s | on the clock | for a core |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for what, taken in results["jobs"].items():
+        middle = {
+            name: {
+                part: float(np.median([each[part] for each in taken[name]]))
+                for part in ("start_s", "job_s", "processor_s")
+            }
+            for name in ("local", "ray")
+        }
+        whole = {name: part["start_s"] + part["job_s"] for name, part in middle.items()}
+        for name, part in middle.items():
+            clock = whole["local"] / whole[name]
+            core = middle["local"]["processor_s"] / part["processor_s"]
+            lines.append(
+                f"| {what} | {name} | {part['start_s']:.1f} | {part['job_s']:.1f} |"
+                f" {part['processor_s']:.1f} | {clock:.2f} x | {core:.2f} x |"
+            )
+    same = all(
+        len({each["result"] for name in taken for each in taken[name]}) == 1
+        for taken in results["jobs"].values()
+    )
+    lines += ["", f"Results of both engines equal, byte for byte: {'yes' if same else 'NO'}."]
+    if results["kills"]:
+        lines += ["", "| jobs of which a worker was killed | killed | same bytes |"]
+        lines += ["| --- | --- | --- |"]
+        lines += [
+            f"| {what} | {n['killed']} of {n['jobs']} | {n['same']} of {n['killed']} |"
+            for what, n in results["kills"].items()
+        ]
+    return "\n".join([*lines, "", "Made by", "", f"    {results['command']}", ""])
+
+
+if __name__ == "__main__":
+    main()

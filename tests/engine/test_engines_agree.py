@@ -1,0 +1,76 @@
+"""The whole way from a log to scores, on this machine and on Ray, to the same bytes."""
+
+import importlib.util
+import json
+import shutil
+from datetime import date
+from hashlib import sha256
+
+import numpy as np
+import pytest
+
+from difficulty.bundle import read_bundle
+from difficulty.encoders.transformer import MemoryCache
+from difficulty.engine import open_engine
+from difficulty.request import read_requests
+from difficulty.runtime.scorer import Scorer
+from difficulty.stages.ingest import ingest
+from difficulty.stages.route import score_rows, score_rows_on, write_rows
+from difficulty.stages.ship import ship
+from tests.fakes import load_transformer, random_ids
+from tests.journey import DRAWS, train_on
+
+
+@pytest.fixture(scope="module")
+def asked(journey, tmp_path_factory):
+    """Requests of a file, more than two blocks."""
+    path = tmp_path_factory.mktemp("asked") / "asked.jsonl"
+    rows = [{"id": str(n), "prompt": f"sort {n} numbers, then plan the week"} for n in range(5_000)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def score(engine, bundle, asked, out):
+    checked = read_bundle(bundle)
+    rows = read_requests(asked)
+    if engine is None:
+        scored = score_rows(Scorer.from_bundle(checked), rows, version=checked.label)
+    else:
+        scored = score_rows_on(engine, checked, rows)
+    write_rows(scored, out)
+    return out.read_bytes()
+
+
+def test_processes_score_what_one_scores(journey, asked, tmp_path):
+    with open_engine("local", workers=2) as engine:
+        spread = score(engine, journey.bundle, asked, tmp_path / "spread.jsonl")
+    assert spread == score(None, journey.bundle, asked, tmp_path / "plain.jsonl")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs ray: make test-scale")
+@pytest.mark.filterwarnings("ignore")
+def test_ray_makes_the_bundle_and_the_scores_that_processes_make(journey, asked, tmp_path):
+    """Ingest, train, ship and score with each engine: every file has the same hash."""
+    hashes = []
+    for name in ("local", "ray"):
+        folder = tmp_path / "work"  # the same names, since some are written down
+        folder.mkdir()
+        with open_engine(name, workers=2) as engine:
+            ingest([journey.source], folder / "traffic.parquet", engine=engine)
+            train_on(folder / "traffic.parquet", folder / "run", journey.encoder)
+            ship(folder / "run", folder / "small-1", today=date(2026, 1, 1), draws=DRAWS)
+            score(engine, folder / "small-1", asked, folder / "scores.jsonl")
+        files = [folder / "traffic.parquet", folder / "scores.jsonl"]
+        files += sorted((folder / "small-1").rglob("*"))
+        hashes.append({file.name: sha256(file.read_bytes()).hexdigest() for file in files})
+        shutil.rmtree(folder)
+    assert hashes[0] == hashes[1]
+
+
+def test_processes_embed_what_one_embeds(tmp_path):
+    encoder = load_transformer(tmp_path)
+    ids = random_ids(np.random.default_rng(0), 300)
+    with open_engine("local", workers=2) as engine:
+        spread = encoder.using(engine=engine, cache=MemoryCache()).encode(ids)
+    np.testing.assert_array_equal(spread, encoder.encode(ids))

@@ -1,0 +1,132 @@
+"""The search on an engine ties copies, leaves templates apart, and depends on nothing but order."""
+
+import numpy as np
+import pytest
+
+from difficulty.engine import LocalEngine
+from difficulty.records import Message, Sample
+from difficulty.stages.ingest import ingest
+from difficulty.traffic.duplicates import Grouper
+from difficulty.traffic.hashes import NO_HASH
+from difficulty.traffic.near import NearShuffle, near_shuffle
+from difficulty.traffic.near.near_shuffle import CommonRuns
+from tests.journey import sample_rows, write_rows
+
+WORDS = [
+    f"{first}{second}"
+    for first in (
+        "amber",
+        "brick",
+        "cloud",
+        "delta",
+        "ember",
+        "flint",
+        "grove",
+        "haven",
+        "inlet",
+        "joker",
+    )
+    for second in ("ing", "ed", "er", "s", "ly", "ness", "ful")
+]
+
+
+def some_texts(n, *, seed=0):
+    """Return texts of forty words by chance."""
+    rng = np.random.default_rng(seed)
+    return [" ".join(rng.choice(WORDS, size=40)) for _ in range(n)]
+
+
+def search(texts, *, processes=1, block=7):
+    """Return what the search finds of each text."""
+    search = NearShuffle(LocalEngine(processes=processes))
+    starts = range(0, len(texts), block)
+    for start in starts:
+        search.begin(texts[start : start + block])
+    found = [each for _ in starts for each in search.finish()]
+    search.close()
+    return found
+
+
+def mixed_texts():
+    """Return texts with copies of some, each with one word more, and a family behind a header."""
+    texts = some_texts(60)
+    copies = [f"{text} indeed" for text in texts[:30:3]]
+    header = some_texts(1, seed=9)[0]
+    return [*texts, *copies, *(f"{header} {text}" for text in some_texts(30, seed=3))]
+
+
+def test_copy_is_tied_to_its_original():
+    texts = some_texts(5)
+    assert search([*texts, f"kindly {texts[2]}", texts[3].upper().casefold() + "!"])[-2:] == [
+        [2],
+        [3],
+    ]
+
+
+def test_same_letters_in_another_order_are_tied():
+    first, second = some_texts(2)
+    halves = first.split()
+    assert search([second, first, " ".join(halves[20:] + halves[:20])])[2] == [1]
+
+
+def test_header_that_many_have_ties_no_further_text():
+    """Short questions behind a long header: the first 16 are tied, then its runs are common."""
+    header = some_texts(1)[0]
+    found = search([f"{header} {text[:40]}" for text in some_texts(30, seed=1)])
+    assert found[0] == []
+    assert found[15] == list(range(15))
+    assert [each for each in found[17:] if each] == []
+
+
+def test_later_texts_change_nothing_of_earlier_ones():
+    texts = mixed_texts()
+    assert search(texts[:70]) == search(texts)[:70]
+
+
+def test_answers_depend_on_neither_workers_nor_what_is_done_at_once(monkeypatch):
+    texts = mixed_texts()
+    whole = search(texts)
+    assert sum(map(bool, whole)) >= 10
+    assert search(texts, processes=3) == whole
+    for name, least in [("_WINDOW_RUNS", 100), ("_CHUNK", 64), ("_PAIRS", 3), ("_COMPARED", 2)]:
+        monkeypatch.setattr(near_shuffle, name, least)
+    assert search(texts, block=50) == whole
+
+
+@pytest.mark.parametrize("texts", [[], ["?"], ["?", "!", "short", "short one"]])
+def test_few_or_empty_texts_are_near_to_none(texts):
+    assert search(texts) == [[] for _ in texts]
+
+
+def test_run_is_common_after_its_sixteenth_text_alone():
+    common = CommonRuns(np.array([5, 2**31, 2**32 - 2], np.uint32), np.array([9, 3, 0], np.uint32))
+    runs = np.array([5, 5, 6, 2**31, 2**32 - 2, NO_HASH], np.uint32)
+    texts = np.array([9, 10, 99, 4, 1, 99], np.uint32)
+    assert common.among(runs, texts).tolist() == [False, True, False, True, True, False]
+
+
+def test_ingest_places_rows_as_the_engine_found(tmp_path):
+    """All but the keys is what ingest writes without an engine, and so are nearly all keys."""
+    import pyarrow.parquet as pq
+
+    source = write_rows(tmp_path / "rows.jsonl", sample_rows())
+    plain = ingest([source], tmp_path / "plain.parquet")
+    spread = ingest([source], tmp_path / "spread.parquet", engine=LocalEngine())
+    one, other = (pq.read_table(tmp_path / f"{name}.parquet") for name in ("plain", "spread"))
+    columns = [name for name in one.column_names if name not in ("split_group", "near_groups")]
+    assert other.select(columns).equals(one.select(columns))
+    assert other.schema.metadata == one.schema.metadata
+    same = np.array(one["split_group"].to_pylist()) == np.array(other["split_group"].to_pylist())
+    assert same.mean() > 0.95
+    assert (spread.kept, spread.exact_duplicates) == (plain.kept, plain.exact_duplicates)
+
+
+def test_rows_of_one_group_share_a_key_though_texts_differ():
+    samples = [
+        Sample(id=str(place), messages=(Message("user", text),), group=group, cheap_quality=1.0)
+        for place, (text, group) in enumerate([("one", "a"), ("two", "a"), ("two", None)])
+    ]
+    with Grouper(engine=LocalEngine()) as grouper:
+        assert list(grouper.begin_all(samples, lambda sample: sample)) == samples
+        keys = [placement.split_group for placement in grouper.place_all()]
+    assert len(set(keys)) == 1
