@@ -2,6 +2,8 @@
 
     python -m benchmarks.near_duplicates --routellm RouteLLM -o
     benchmarks/results/2026-11-28-near-duplicates
+    python -m benchmarks.near_duplicates --routellm RouteLLM --engine local -o
+    benchmarks/results/2026-11-28-near-duplicates-engine
 
 Texts are the different ones of RouteLLM's MMLU. *Tied*: of up to 600 copies that come after 2,500
 texts, those that share a key with their original. *Tied wrongly*: of texts behind one header, or
@@ -14,6 +16,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,7 @@ import numpy as np
 from benchmarks.lib.protocol import read_traffic, user_texts
 from benchmarks.lib.results import write_results
 from benchmarks.lib.shares import Share
+from difficulty.engine import ENGINES, Engine, open_engine
 from difficulty.records import Message, Sample
 from difficulty.traffic.duplicates import Grouper
 
@@ -79,51 +83,67 @@ CHANGES: dict[str, Callable[[str, Rng], str]] = {
 }
 
 
-def keys_of(texts: Sequence[str]) -> list[tuple[str, ...]]:
-    """Return the keys of each text, in the order they come; its own first."""
-    grouper = Grouper()
-    placements = (
-        grouper.add(Sample(id="x", messages=(Message("user", text),), cheap_quality=1.0))
-        for text in texts
-    )
+def keys_of(texts: Sequence[str], engine: Engine | None = None) -> list[tuple[str, ...]]:
+    """Return the keys of each text, in the order they come; its own first. Without an engine they
+    are searched in one pass.
+    """
+    samples = [
+        Sample(id="x", messages=(Message("user", text),), cheap_quality=1.0) for text in texts
+    ]
+    with Grouper(engine=engine) as grouper:
+        if engine is None:
+            placements = [grouper.add(sample) for sample in samples]
+        else:
+            for _ in grouper.begin_all(samples, lambda sample: sample):
+                pass
+            placements = list(grouper.place_all())
     return [(placement.split_group, *placement.near_groups) for placement in placements]
 
 
-def count_tied(texts: Sequence[str], change: Callable[[str, Rng], str], *, seed: int = 0) -> Share:
+def count_tied(
+    texts: Sequence[str],
+    change: Callable[[str, Rng], str],
+    engine: Engine | None = None,
+    *,
+    seed: int = 0,
+) -> Share:
     """Plant copies and return how many are tied to their originals."""
     rng = np.random.default_rng(seed)
     base = [texts[row] for row in rng.permutation(len(texts))[:N_TEXTS]]
     changed = [(row, change(text, rng)) for row, text in enumerate(base)]
     copies = [(row, copy) for row, copy in changed if copy != base[row]][:N_COPIES]
-    keys = keys_of([*base, *(copy for _, copy in copies)])
+    keys = keys_of([*base, *(copy for _, copy in copies)], engine)
     tied = [
         keys[row][0] in found for (row, _), found in zip(copies, keys[len(base) :], strict=True)
     ]
     return Share.of(sum(tied), len(tied))
 
 
-def count_false(texts: Sequence[str], before: str) -> Share:
+def count_false(texts: Sequence[str], before: str, engine: Engine | None = None) -> Share:
     """Return how many texts behind one beginning are tied that are not without it."""
     first: dict[str, str] = {}
-    own, shared = keys_of(texts), keys_of([f"{before}\n\n{text}" for text in texts])
+    own = keys_of(texts, engine)
+    shared = keys_of([f"{before}\n\n{text}" for text in texts], engine)
     wrongly = [first.setdefault(a[0], b[0]) != b[0] for a, b in zip(shared, own, strict=True)]
     return Share.of(sum(wrongly), len(wrongly))
 
 
-def count_family(texts: Sequence[str], size: int, *, seed: int = 0) -> Share:
+def count_family(
+    texts: Sequence[str], size: int, engine: Engine | None = None, *, seed: int = 0
+) -> Share:
     """Return how many of the copies of twenty texts are tied to their originals."""
     rng = np.random.default_rng(seed)
     base = [texts[row] for row in rng.permutation(len(texts))[:3_000]]
     copies = [(row, _word_changed(base[row], rng)) for row in range(20) for _ in range(size - 1)]
     copies = [copies[place] for place in rng.permutation(len(copies))]
-    keys = keys_of([*base, *(copy for _, copy in copies)])
+    keys = keys_of([*base, *(copy for _, copy in copies)], engine)
     tied = [
         keys[row][0] in found for (row, _), found in zip(copies, keys[len(base) :], strict=True)
     ]
     return Share.of(sum(tied), len(tied))
 
 
-def measure(texts: Sequence[str]) -> dict[str, dict[str, Share]]:
+def measure(texts: Sequence[str], engine: Engine | None = None) -> dict[str, dict[str, Share]]:
     """Return every figure of the page."""
     shuffled = [texts[row] for row in np.random.default_rng(1).permutation(len(texts))]
     shots = "\n\n".join(f"{text} B" for text in texts[:: max(len(texts) // 3, 1)][:3])
@@ -131,15 +151,17 @@ def measure(texts: Sequence[str]) -> dict[str, dict[str, Share]]:
     short = [text.split("\n")[0][:60] for text in shuffled]
     short = list(dict.fromkeys(line for line in short if len(line) == 60))[:1_000]
     wrongly = {
-        f"{n:,} questions behind {name}": count_false(shuffled[:n], before)
+        f"{n:,} questions behind {name}": count_false(shuffled[:n], before, engine)
         for name, before in begun.items()
         for n in (1_000, 4_000)
     }
-    wrongly["1,000 lines of 60 characters behind the header"] = count_false(short, _HEADER)
+    wrongly["1,000 lines of 60 characters behind the header"] = count_false(short, _HEADER, engine)
     return {
-        "tied": {name: count_tied(texts, change) for name, change in CHANGES.items()},
+        "tied": {name: count_tied(texts, change, engine) for name, change in CHANGES.items()},
         "tied wrongly": wrongly,
-        "families": {f"{size} copies": count_family(texts, size) for size in (10, 17, 30, 100)},
+        "families": {
+            f"{size} copies": count_family(texts, size, engine) for size in (10, 17, 30, 100)
+        },
     }
 
 
@@ -148,14 +170,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--routellm", type=Path, required=True, help="checkout of RouteLLM")
     parser.add_argument(
+        "--engine", choices=ENGINES, help="search on it; default: in one pass, as ingest does"
+    )
+    parser.add_argument(
         "-o", "--out", type=Path, required=True, help="path of the results without suffix"
     )
     arguments = parser.parse_args()
     traffic = read_traffic(arguments.routellm / "routellm" / "evals" / "mmlu")
-    figures = measure(list(dict.fromkeys(user_texts(traffic))))
+    with nullcontext() if arguments.engine is None else open_engine(arguments.engine) as engine:
+        figures = measure(list(dict.fromkeys(user_texts(traffic))), engine)
+    option = f" --engine {arguments.engine}" if arguments.engine else ""
     results = {
         "date": datetime.now(UTC).date().isoformat(),
-        "command": f"python -m benchmarks.near_duplicates --routellm RouteLLM -o {arguments.out}",
+        "command": f"python -m benchmarks.near_duplicates --routellm RouteLLM{option} -o"
+        f" {arguments.out}",
+        "search": f"on the engine {arguments.engine}" if arguments.engine else "in one pass",
         "figures": {
             part: {name: str(share) for name, share in shares.items()}
             for part, shares in figures.items()
@@ -169,7 +198,7 @@ def as_markdown(results: dict[str, Any]) -> str:
     lines = [
         f"# Near-duplicates of MMLU, {results['date']}",
         "",
-        "In brackets exact 95 % intervals.",
+        f"Searched {results.get('search', 'in one pass')}. In brackets exact 95 % intervals.",
     ]
     for part, shares in results["figures"].items():
         lines += ["", f"| {part} | share |", "| --- | --- |"]

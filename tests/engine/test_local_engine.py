@@ -1,9 +1,12 @@
 """The engine of one machine gives the same whatever the number of processes and their losses."""
 
 import signal
-import subprocess  # noqa: F401  marks these as tests that start processes
+import subprocess
+import sys
+import time
 from functools import partial
 from os import kill
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -86,3 +89,29 @@ def test_sums_over_shards_depend_on_neither_workers_nor_their_loss(tmp_path):
             sums.append((loss, *gradient.tolist()))
     assert (tmp_path / "killed").exists()
     assert sums[0] == sums[1]
+
+
+def test_processes_end_with_a_driver_that_is_killed():
+    script = (
+        "import time; from difficulty.engine import LocalEngine; from tests.engine import works;"
+        "results = LocalEngine(processes=2).map_blocks(works.open_pid, iter(range(20)));"
+        "print(next(results), flush=True); time.sleep(60)"
+    )
+    driver = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    worker = int(driver.stdout.readline())
+    driver.kill()
+    driver.wait()
+    driver.stdout.close()
+    until = time.monotonic() + 30
+    while runs(worker) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not runs(worker)
+
+
+def runs(process):
+    """Return whether a process has not ended, be it that nobody took note of it."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
