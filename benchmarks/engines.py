@@ -205,7 +205,9 @@ def main() -> None:
     parser.add_argument("--n-near", type=int, default=100_000)
     parser.add_argument("--n-gradient", type=int, default=600_000)
     parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--only", nargs="*", default=["score", "near-duplicates", "gradient"])
     parser.add_argument("--kills", type=int, default=0)
+    parser.add_argument("--kill-part", type=float, default=0.02, help="of the rows of a job")
     parser.add_argument("-o", "--out", type=Path, required=True, help="path without suffix")
     arguments = parser.parse_args()
 
@@ -220,13 +222,14 @@ def main() -> None:
             for row in read_rows(arguments.rows, int(part * arguments.n_near))
         ]
         texts = list(dict.fromkeys(texts))
-        return {
+        all_jobs: dict[str, Job] = {
             f"score, {len(asked):,} requests": partial(score_job, arguments.bundle, asked),
             f"near-duplicates, {len(texts):,} texts": partial(near_job, texts),
             f"gradient, {STEPS} steps of {int(part * arguments.n_gradient):,} rows": partial(
                 gradient_job, int(part * arguments.n_gradient)
             ),
         }
+        return {what: job for what, job in all_jobs.items() if what.split(",")[0] in arguments.only}
 
     figures = {}
     for what, job in jobs(1.0).items():
@@ -238,7 +241,7 @@ def main() -> None:
         figures[what] = taken
     kills = {}
     if arguments.kills:
-        for what, job in jobs(0.02).items():
+        for what, job in jobs(arguments.kill_part).items():
             for name, most_s in (("local", 1.0), ("ray", 1.0)):
                 kills[f"{what}, {name}"] = count_kills(name, job, arguments.kills, most_s=most_s)
                 print(what, name, kills[f"{what}, {name}"], flush=True)

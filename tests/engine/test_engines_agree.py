@@ -3,12 +3,13 @@
 import importlib.util
 import json
 import shutil
-from datetime import date
+from datetime import date, datetime
 from hashlib import sha256
 
 import numpy as np
 import pytest
 
+from difficulty import stages
 from difficulty.bundle import read_bundle
 from difficulty.encoders.transformer import MemoryCache
 from difficulty.engine import open_engine
@@ -47,11 +48,26 @@ def test_processes_score_what_one_scores(journey, asked, tmp_path):
     assert spread == score(None, journey.bundle, asked, tmp_path / "plain.jsonl")
 
 
+class Noon(datetime):
+    """A clock that stands."""
+
+    @classmethod
+    def now(cls, tz=None):
+        """Return the same moment."""
+        return datetime(2026, 1, 1, 12, tzinfo=tz)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs ray: make test-scale")
 @pytest.mark.filterwarnings("ignore")
-def test_ray_makes_the_bundle_and_the_scores_that_processes_make(journey, asked, tmp_path):
-    """Ingest, train, ship and score with each engine: every file has the same hash."""
+def test_ray_makes_the_bundle_and_the_scores_that_processes_make(
+    journey, asked, tmp_path, monkeypatch
+):
+    """Ingest, train, ship and score with each engine at one time of day: every file has the same
+    hash.
+    """
+    for step in (stages.train, stages.ship):
+        monkeypatch.setattr(step, "datetime", Noon)
     hashes = []
     for name in ("local", "ray"):
         folder = tmp_path / "work"  # the same names, since some are written down
