@@ -242,9 +242,10 @@ def print_verdict(shipped: Shipped) -> None:
 
 def print_parity(parity: ParityReport) -> None:
     """Print how far the exported graph is from the Python model."""
+    same = "same route on all" if not parity.flips else f"{parity.flips:,} other routes on"
     say(
-        f"graph against Python model: largest difference {parity.max_difference:.1e} on"
-        f" {parity.n:,} requests, {parity.flips} flips"
+        f"Export check passed: {same} {parity.n:,} requests; scores differ by"
+        f" {parity.max_difference:.1e} at most."
     )
     if parity.encoder:
         say(f"encoder: {parity.encoder}")
@@ -293,7 +294,7 @@ def print_promise(point: OperatingPoint) -> None:
         say(f"guaranteed: {point.guarantee}")
     say(f"assumed: {'; '.join(point.assumed)}")
     if point.n_to_halve:
-        say(f"about {point.n_to_halve:,} samples would make these intervals half as wide")
+        say(f"To halve these ranges, label about {point.n_to_halve:,} requests.")
 
 
 def _read_tasks(

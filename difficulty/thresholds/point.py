@@ -159,7 +159,7 @@ def _assumed(traffic: ScoredTraffic) -> tuple[str, ...]:
         " their form alone, and count as right where they have it"
     )
     fallback = (
-        "fallbacks after a failed validation are not reckoned with: the catch rate is not known"
+        "fallback calls are not included: the catch rate is not known, state it by --catch-rate"
         if traffic.catch_rate is None
         else (
             f"validation catches {traffic.catch_rate:g} of the cheap model's failures and no good"

@@ -199,7 +199,7 @@ def test_operating_point_without_a_catch_rate_says_that_fallbacks_are_left_out()
         "the catch rate of validation is not known",
     )
     assert (point.quality.value, point.risk.value) == (0.5, 1.0)
-    assert any("not reckoned with" in sentence for sentence in point.assumed)
+    assert any("fallback calls are not included" in sentence for sentence in point.assumed)
 
 
 def test_point_and_curve_are_the_same_figures(many):
