@@ -16,10 +16,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from scipy.special import expit, logit
-from sklearn.linear_model import Ridge
 
 from difficulty.channels import Channel, Tasks
-from difficulty.channels.heads import LinearHead, Matrix
+from difficulty.channels.heads import LinearHead, Matrix, fit_ridge
 from difficulty.errors import InvalidValueError, NotAttainableError, RunError
 from difficulty.export.graph import requests_of
 from difficulty.metrics.intervals import exact_interval
@@ -29,6 +28,7 @@ from difficulty.model.saved_model import get_head, read_arrays
 from difficulty.records import Estimate
 from difficulty.tensors import GraphBuilder, Tensor
 from difficulty.thresholds.certify import KeptLosses, losses_allowed
+from difficulty.tokens import pick
 
 FloatArray = NDArray[np.float64]
 _PENALTY = 0.3
@@ -93,7 +93,7 @@ def fit_early(
     if model.with_task_ is None or model.tasks is None or tasks is None:
         return EarlyModel(head, None)
     rows = np.flatnonzero(model.tasks.known(tasks, len(ids))).tolist()
-    ids, tasks = [ids[row] for row in rows], [tasks[row] for row in rows]
+    ids, tasks = pick(ids, rows), [tasks[row] for row in rows]
     score = model.predict(ids, tasks).difficulty_score
     return EarlyModel(head, _fit(model, model.with_task_, score, ids, tasks))
 
@@ -161,8 +161,7 @@ def _fit(
 ) -> LinearHead:
     vectors, own = _read(model, combination, ids, tasks)
     rest = logit(np.clip(score, _EDGE, 1.0 - _EDGE)) - own
-    fitted = Ridge(alpha=_PENALTY, solver="sparse_cg").fit(vectors, rest)
-    return LinearHead(np.asarray(fitted.coef_, dtype=np.float64), float(fitted.intercept_))
+    return fit_ridge(vectors, rest, np.ones(len(rest)), penalty=_PENALTY)
 
 
 def _scores(

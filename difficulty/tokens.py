@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import json
 import re
+from array import array
 from collections.abc import Iterable, Sequence
 from functools import cached_property, lru_cache
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self, SupportsIndex, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,24 +57,128 @@ class TokenIds(NamedTuple):
     """Number of tokens before head and tail were kept."""
 
 
-class TokenRows(list[Sequence[int]]):
+Numbers: TypeAlias = NDArray[np.float32]
+
+
+class NumberedIds(list[int]):
+    """Token ids of a request, and beside them its numbers."""
+
+    __slots__ = ("numbers",)
+
+    def __init__(self, ids: Iterable[int], numbers: Numbers) -> None:
+        super().__init__(ids)
+        self.numbers = numbers
+
+
+class TokenRows(Sequence[Sequence[int]]):
     """Token ids of many texts, which know the tokenizer that made them.
+
+    They lie in one array, four bytes each: as lists of Python numbers a million requests take
+    gigabytes. A row is made when it is asked for; what reads all of them reads :attr:`flat`.
+
+    Parameters
+    ----------
+    rows : iterable of sequences of int
+    tokenizer : str
+        The :attr:`RequestTokenizer.digest` of what made them.
 
     Attributes
     ----------
-    tokenizer : str
-        Its :attr:`RequestTokenizer.digest`.
+    flat : ndarray of shape (n_tokens,), int32
+        The ids of all rows, one after the other.
+    ends : ndarray of shape (n_rows + 1,), int64
+        Row ``i`` is ``flat[ends[i] : ends[i + 1]]``.
+    numbers : dict of int to ndarray
+        Those of the rows that have some, by place.
     """
 
     def __init__(self, rows: Iterable[Sequence[int]], tokenizer: str) -> None:
-        super().__init__(rows)
+        flat, ends, self.numbers = array("i"), array("q", [0]), dict[int, Numbers]()
+        for place, row in enumerate(rows):
+            try:
+                flat.extend(row)
+            except OverflowError:  # kept as an id that no vocabulary has, for check_ids to refuse
+                del flat[ends[-1] :]
+                flat.extend(min(max(int(token), -1), _LARGEST) for token in row)
+            ends.append(len(flat))
+            if isinstance(row, NumberedIds):
+                self.numbers[place] = row.numbers
+        self.flat = np.frombuffer(flat, dtype=np.int32) if flat else np.zeros(0, np.int32)
+        self.ends = np.frombuffer(ends, dtype=np.int64)
+        self.flat.flags.writeable = self.ends.flags.writeable = False
         self.tokenizer = tokenizer
+
+    @classmethod
+    def of(
+        cls,
+        flat: NDArray[np.int32],
+        ends: NDArray[np.int64],
+        tokenizer: str,
+        numbers: dict[int, Numbers] | None = None,
+    ) -> Self:
+        """Return rows of arrays that are there already."""
+        rows = cls((), tokenizer)
+        rows.flat, rows.ends, rows.numbers = flat, ends, numbers or {}
+        flat.flags.writeable = ends.flags.writeable = False
+        return rows
+
+    def __len__(self) -> int:
+        return len(self.ends) - 1
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        return list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @overload
+    def __getitem__(self, place: SupportsIndex) -> Sequence[int]: ...
+    @overload
+    def __getitem__(self, place: slice) -> TokenRows: ...
+    def __getitem__(self, place: SupportsIndex | slice) -> Sequence[int] | TokenRows:
+        """Return a row, as a list, or some rows."""
+        if isinstance(place, slice):
+            return self.at(np.arange(len(self))[place])
+        at = range(len(self))[place]
+        ids: list[int] = self.flat[self.ends[at] : self.ends[at + 1]].tolist()
+        return NumberedIds(ids, self.numbers[at]) if at in self.numbers else ids
+
+    def at(self, rows: NDArray[np.intp]) -> TokenRows:
+        """Return the rows at some places."""
+        starts, sizes = self.ends[rows], np.diff(self.ends)[rows]
+        ends = np.concatenate([[0], np.cumsum(sizes)])
+        # the place of every token: that of its row's first, and how far it is from there
+        places = np.arange(ends[-1]) + np.repeat(starts - ends[:-1], sizes)
+        numbers = (
+            {new: self.numbers[old] for new, old in enumerate(rows.tolist()) if old in self.numbers}
+            if self.numbers
+            else {}
+        )
+        return self.of(self.flat[places], ends, self.tokenizer, numbers)
+
+    def joined(self, other: TokenRows) -> TokenRows:
+        """Return these rows and others of the same tokenizer after them."""
+        later = {len(self) + place: numbers for place, numbers in other.numbers.items()}
+        flat = np.concatenate([self.flat, other.flat])
+        ends = np.concatenate([self.ends, self.ends[-1] + other.ends[1:]])
+        return self.of(flat, ends, self.tokenizer, self.numbers | later)
+
+
+_LARGEST = 2**31 - 1
+
+
+def flattened(ids: Sequence[Sequence[int]]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Return token ids as one array, and where each row ends: see :class:`TokenRows`."""
+    rows = ids if isinstance(ids, TokenRows) else TokenRows(ids, "")
+    return rows.flat, rows.ends
 
 
 def pick(ids: Sequence[Sequence[int]], rows: Iterable[int]) -> Sequence[Sequence[int]]:
     """Return some rows of token ids; they know their tokenizer as the whole did."""
-    picked = [ids[row] for row in rows]
-    return TokenRows(picked, ids.tokenizer) if isinstance(ids, TokenRows) else picked
+    if isinstance(ids, TokenRows):
+        return ids.at(np.fromiter(rows, dtype=np.intp))
+    return [ids[row] for row in rows]
 
 
 def join(
@@ -87,7 +192,7 @@ def join(
                 f" {first.tokenizer[:12]} and some of {second.tokenizer[:12]}. Tokenize all with"
                 " the encoder's own."
             )
-        return TokenRows([*first, *second], first.tokenizer)
+        return first.joined(second)
     return [*first, *second]
 
 
@@ -120,8 +225,8 @@ def check_ids(
                 f" {ids.tokenizer[:12]}, the encoder reads {own[:12]}. Tokenize with its"
                 " tokenizer.json."
             )
-    least = min((min(row) for row in ids if len(row)), default=0)
-    most = max((max(row) for row in ids if len(row)), default=0)
+    flat, _ = flattened(ids)
+    least, most = int(flat.min(initial=0)), int(flat.max(initial=0))
     if least < 0 or most >= vocabulary:
         raise EncoderError(
             f"token ids must be at least 0 and below {vocabulary:,}, the size of the vocabulary:"
@@ -164,6 +269,11 @@ class RequestTokenizer:
     def from_file(cls, path: Path, *, max_tokens: int = 512) -> RequestTokenizer:
         """Load ``tokenizer.json``."""
         return cls(Tokenizer.from_file(str(path)), max_tokens=max_tokens)
+
+    @classmethod
+    def from_text(cls, content: str, *, max_tokens: int = 512) -> RequestTokenizer:
+        """Load the content of a ``tokenizer.json``."""
+        return cls(Tokenizer.from_str(content), max_tokens=max_tokens)
 
     @property
     def vocabulary_size(self) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.errors import InvalidValueError
+from difficulty.tokens import pick
 from difficulty.traffic.outcomes import Outcomes
 
 FloatArray = NDArray[np.float64]
@@ -49,8 +50,9 @@ class Answered:
 
     def at(self, rows: NDArray[np.intp]) -> Answered:
         """Return some of them."""
-        ids = [self.ids[row] for row in rows]
-        return Answered(facts=self.facts[rows], ids=ids, request=self.request[rows])
+        return Answered(
+            facts=self.facts[rows], ids=pick(self.ids, rows), request=self.request[rows]
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ public sets with 900 to 1,300 answers, a prior that grows with the labels lost .
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,10 @@ _PRIOR_SAMPLES = 40.0
 _WORDS_STRENGTH, _FACTS_STRENGTH = 3.0, 0.02
 _SURROGATE_PENALTY = 10.0
 _BUCKETS = 16_384
+MOST_ROWS = 16_384
+"""Answers that heads on facts learn from, every so many of more; n-grams learn from all."""
+_BLOCK = 16_384
+"""Answers whose facts are standardised at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,12 @@ class AnswerHeads:
 
     def logits(self, ngrams: NgramChannel, answered: Answered) -> FloatArray:
         """Return a column a head, of shape (n, 3 or 4)."""
+        if len(answered) > _BLOCK:
+            starts = range(0, len(answered), _BLOCK)
+            rows = np.arange(len(answered))
+            return np.concatenate(
+                [self.logits(ngrams, answered.at(rows[at : at + _BLOCK])) for at in starts]
+            )
         vectors = self.scaling(answered.facts)
         words = ngrams.transform(ngrams.prepare(answered.ids), self.idf)
         columns = [
@@ -229,16 +239,17 @@ class AnswerCheck:
         ngrams = self.ngrams
         counts = ngrams.prepare(answered.ids)
         idf = ngrams.fit(counts)
-        scaling = FactScaling.of(answered.facts)
-        vectors = scaling(answered.facts)
-        words = ngrams.transform(counts, idf)
+        head = fit_head(ngrams.transform(counts, idf), failure, weight, strength=_WORDS_STRENGTH)
+        facts, failure, weight = _thinned(answered.facts, failure, weight)
+        scaling = FactScaling.of(facts)
+        vectors = scaling(facts)
         return AnswerHeads(
             idf,
-            fit_head(words, failure, weight, strength=_WORDS_STRENGTH),
+            head,
             scaling,
             fit_head(vectors, failure, weight, strength=_FACTS_STRENGTH),
             fit_network(vectors, failure, weight),
-            grow_trees(answered.facts, failure, weight) if self.form == "full" else None,
+            grow_trees(facts, failure, weight) if self.form == "full" else None,
         )
 
     def _out_of_fold(self, learned: LabelledAnswers, fold: NDArray[np.int64]) -> FloatArray:
@@ -286,11 +297,18 @@ class AnswerCheck:
         return self._scores(p_fails, learned.answered)
 
     def _surrogate(self, learned: LabelledAnswers) -> FloatArray:
-        scaling = FactScaling.of(learned.answered.facts)
-        vectors = scaling(learned.answered.facts)[:, : len(scaling.mean)]
-        weight = learned.outcomes.weight
-        logits = self.logits(learned.answered) * self.calibrator_.slope
+        rows, weight = _thinned(np.arange(len(learned)), learned.outcomes.weight)
+        answered = learned.answered.at(rows)
+        scaling = FactScaling.of(answered.facts)
+        vectors = scaling(answered.facts)[:, : len(scaling.mean)]
+        logits = self.logits(answered) * self.calibrator_.slope
         return fit_ridge(vectors, logits, weight, penalty=_SURROGATE_PENALTY).coefficients
+
+
+def _thinned(*columns: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+    """Return every so many rows of some arrays, at most ``MOST_ROWS``."""
+    step = 1 + (len(columns[0]) - 1) // MOST_ROWS if len(columns[0]) else 1
+    return tuple(column[::step] for column in columns)
 
 
 def _means(request: NDArray[np.float32]) -> FloatArray:

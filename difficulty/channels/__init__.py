@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from difficulty.channels.gains import GainTarget
 from difficulty.channels.heads import LinearHead, Matrix
+from difficulty.channels.shards import Embeddings, PairCounts
 from difficulty.errors import InvalidValueError, RecipeError, RunError
 from difficulty.plugins import known_names, resolve
 from difficulty.recipe import FeatureSettings
@@ -198,11 +198,11 @@ class Channel:
         """
         return None
 
-    def embeddings(self, prepared: Matrix) -> FloatArray | None:
+    def embeddings(self, prepared: Matrix) -> Embeddings | None:
         """Return the unit vectors among the prepared rows, where there are some."""
         return None
 
-    def pair_counts(self, prepared: Matrix) -> sp.csr_array | None:
+    def pair_counts(self, prepared: Matrix) -> PairCounts | None:
         """Return the counts of token pairs among the prepared rows, one column a bucket."""
         return None
 

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from difficulty.channels import Channel, Tasks
 from difficulty.channels.heads import Matrix
+from difficulty.channels.shards import EmbeddedRows, Embeddings, IdRows, is_many, read_blocks
 from difficulty.channels.task_columns import BesideMeanChannel, TaskChannel
 from difficulty.encoders.base import Encoder
 from difficulty.recipe import FeatureSettings
+from difficulty.tokens import TokenRows
 
 if TYPE_CHECKING:
     from difficulty.tensors import RequestTensors, Tensor
@@ -30,14 +31,25 @@ class EncoderChannel(Channel):
         self.vocabulary_size = encoder.vocabulary_size
         self.strength = strength
 
-    def prepare(
-        self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None
-    ) -> NDArray[np.float64]:
-        """Return embeddings."""
+    def prepare(self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> Matrix:
+        """Return embeddings; of many requests what they are made of."""
+        if isinstance(ids, TokenRows) and is_many(len(ids)):
+            return IdRows(ids, np.full(len(ids), -1, dtype=np.int64))
         return self.encoder.encode(ids)
 
-    def embeddings(self, prepared: Matrix) -> NDArray[np.float64] | None:
+    def transform(self, prepared: Matrix, state: Any) -> Matrix:
+        """Return embeddings, of many requests in four bytes a number."""
+        if isinstance(prepared, IdRows):
+            return read_blocks(prepared, self._encoded)
+        return prepared
+
+    def _encoded(self, rows: IdRows) -> Any:
+        return self.encoder.encode(rows.ids).astype(np.float32)
+
+    def embeddings(self, prepared: Matrix) -> Embeddings | None:
         """Return the prepared rows."""
+        if isinstance(prepared, IdRows):
+            return EmbeddedRows(prepared, self.encoder.encode)
         return np.asarray(prepared)
 
     def export_vectors(self, requests: RequestTensors, state: Any) -> Tensor:

@@ -30,6 +30,10 @@ class GainTarget:
     weight: FloatArray
     groups: NDArray[np.int64]
 
+    def at(self, rows: NDArray[np.intp]) -> GainTarget:
+        """Return some requests."""
+        return GainTarget(self.gain[rows], self.weight[rows], self.groups[rows])
+
     def folds(self, number: int) -> NDArray[np.int64]:
         """Return a fold for each request; those of one group share it."""
         _, index = np.unique(self.groups, return_inverse=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,10 +14,18 @@ from scipy.special import expit, logit
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 
+from difficulty.channels.shards import (
+    Beside,
+    fit_least_squares,
+    fit_logistic,
+    is_large,
+    standardised,
+)
 from difficulty.errors import TooFewSamplesError
 
 FloatArray = NDArray[np.float64]
-Matrix: TypeAlias = sp.csr_array | FloatArray
+# What a channel prepares and what heads read; of many requests rows that are never made whole.
+Matrix: TypeAlias = Any
 _START_STRENGTH = 0.1
 """Inverse regularisation of the multiple of an earlier head, for logits of unit deviation."""
 
@@ -46,6 +54,7 @@ def fit_head(
     *,
     strength: float,
     start: LinearHead | None = None,
+    begin: LinearHead | None = None,
 ) -> LinearHead:
     """Fit P(failure) on the rows where the outcome is known.
 
@@ -63,6 +72,8 @@ def fit_head(
     start : LinearHead, optional
         An earlier head on the same kind of vector. The coefficients then shrink towards a multiple
         of its own instead of towards 0; the multiple is learned too, and shrinks towards 1.
+    begin : LinearHead, optional
+        A head of the same rows on the first of the columns, where the fit of many rows begins.
 
     Raises
     ------
@@ -75,6 +86,8 @@ def fit_head(
             "a head needs outcomes: got none that are known. Add cheap_quality or cheap_passed to"
             " the traffic."
         )
+    if is_large(vectors):
+        return _fit_large(vectors, failure, weight, strength=strength, start=start, begin=begin)
     vectors, failure, weight = vectors[with_outcome], failure[with_outcome], weight[with_outcome]
     rows, labels, weights = hard_labels(failure, weight)
     dim = int(vectors.shape[1])
@@ -100,6 +113,42 @@ def fit_head(
     return LinearHead(coefficients + of_start, intercept - float(mean @ coefficients))
 
 
+def _fit_large(
+    vectors: Matrix,
+    failure: FloatArray,
+    weight: FloatArray,
+    *,
+    strength: float,
+    start: LinearHead | None,
+    begin: LinearHead | None,
+) -> LinearHead:
+    """Fit the same head without making the vectors one matrix."""
+    known = ~np.isnan(failure)
+    if len(np.unique(failure[known])) < 2:
+        rate = (np.dot(failure[known], weight[known]) + 0.5) / (weight[known].sum() + 1.0)
+        return LinearHead(np.zeros(vectors.shape[1]), float(logit(rate)))
+    design, mean, deviation = standardised(vectors, known)
+    if start is None:
+        first = None
+        if begin is not None:
+            first = np.zeros(len(mean) + 1)
+            known_columns = len(begin.coefficients)
+            first[:known_columns] = begin.coefficients * deviation[:known_columns]
+            first[-1] = begin.intercept + mean[:known_columns] @ begin.coefficients
+        fitted = fit_logistic(design, failure, weight, strength=strength, begin=first)
+        learned, of_start = fitted[:-1], np.zeros(len(fitted) - 1)
+    else:
+        earlier = np.asarray(vectors @ start.coefficients, dtype=np.float64)
+        spread = float(earlier[known].std())
+        scale = np.sqrt(_START_STRENGTH / strength) / spread if spread > 1e-9 else 0.0
+        beside = Beside(design, (scale * earlier)[:, None])
+        fitted = fit_logistic(beside, failure, weight, strength=strength, offset=earlier)
+        learned = fitted[:-2]
+        of_start = (1.0 + scale * float(fitted[-2])) * start.coefficients
+    coefficients = learned / deviation
+    return LinearHead(coefficients + of_start, float(fitted[-1]) - float(mean @ coefficients))
+
+
 def fit_ridge(
     vectors: Matrix, target: FloatArray, weight: FloatArray, *, penalty: float
 ) -> LinearHead:
@@ -116,6 +165,9 @@ def fit_ridge(
     rows = np.flatnonzero(~np.isnan(target))
     if not len(rows):
         return LinearHead(np.zeros(vectors.shape[1]), 0.0)
+    if is_large(vectors) and not isinstance(vectors, np.ndarray):
+        fitted = fit_least_squares(vectors, target, weight, penalty=penalty)
+        return LinearHead(fitted[:-1], float(fitted[-1]))
     solver = "cholesky" if isinstance(vectors, np.ndarray) else "sparse_cg"
     model = Ridge(alpha=penalty, solver=solver).fit(
         vectors[rows], target[rows], sample_weight=weight[rows]
@@ -177,7 +229,7 @@ def _occurring(vectors: Matrix) -> NDArray[np.intp]:
     return (
         np.arange(vectors.shape[1])
         if isinstance(vectors, np.ndarray)
-        else np.unique(vectors.indices[vectors.data != 0.0])
+        else np.flatnonzero(np.bincount(vectors.indices[vectors.data != 0.0]))
     )
 
 

@@ -17,6 +17,7 @@ from sklearn.cluster import KMeans
 
 from difficulty.channels.embedding import EncoderChannel
 from difficulty.channels.heads import Matrix
+from difficulty.channels.shards import Embeddings, IdRows, read_blocks
 from difficulty.encoders.base import Encoder
 
 if TYPE_CHECKING:
@@ -64,10 +65,17 @@ class NeighbourChannel(EncoderChannel):
     def fit(self, prepared: Matrix) -> FloatArray:
         """Return the centres, unit vectors of shape (n_centres, dim)."""
         # one seed for all: equal traffic has equal centres, whatever the recipe deals by chance
-        return unit_centres(np.asarray(prepared), most=self.centres, seed=0)
+        embeddings = self.embeddings(prepared)
+        assert embeddings is not None
+        return unit_centres(embeddings, most=self.centres, seed=0)
 
     def transform(self, prepared: Matrix, state: FloatArray) -> FloatArray:
         """Return the share of each centre, of shape (n_requests, n_centres)."""
+        if isinstance(prepared, IdRows):
+            return read_blocks(
+                prepared,
+                lambda block: self.transform(self._encoded(block), state).astype(np.float32),
+            )
         return np.asarray(softmax(self.sharpness * (prepared @ state.T), axis=1), dtype=np.float64)
 
     def topic_centres(self, state: FloatArray) -> FloatArray:
@@ -80,7 +88,7 @@ class NeighbourChannel(EncoderChannel):
         return (requests.embed(self.encoder) @ sharpened).softmax(1)
 
 
-def unit_centres(embeddings: FloatArray, *, most: int, seed: int) -> FloatArray:
+def unit_centres(embeddings: Embeddings, *, most: int, seed: int) -> FloatArray:
     """Return k-means centres as unit vectors, of shape (n_centres, dim).
 
     There is a centre for every 20 different embeddings, at most ``most``; at most 50,000 rows are
@@ -92,9 +100,11 @@ def unit_centres(embeddings: FloatArray, *, most: int, seed: int) -> FloatArray:
     most : int
     seed : int
     """
-    rows = embeddings
-    if len(rows) > _MOST_ROWS:
-        rows = rows[np.random.default_rng(seed).choice(len(rows), _MOST_ROWS, replace=False)]
+    n = len(embeddings)
+    if n > _MOST_ROWS:
+        rows = embeddings[np.random.default_rng(seed).choice(n, _MOST_ROWS, replace=False)]
+    else:
+        rows = embeddings[:]
     rows = np.unique(rows, axis=0)
     n_centres = max(1, min(most, len(rows) // _ROWS_A_CENTRE))
     means = KMeans(n_centres, n_init=1, max_iter=25, random_state=seed).fit(rows).cluster_centers_

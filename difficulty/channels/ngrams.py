@@ -21,12 +21,13 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from difficulty.channels import Channel, HeadColumns, Tasks
-from difficulty.channels.heads import LinearHead, in_half
+from difficulty.channels.heads import LinearHead, Matrix, in_half
+from difficulty.channels.shards import NgramShards, PairCounts, WeightedNgrams, is_many
 from difficulty.channels.task_columns import BesideMeanChannel, TaskChannel
 from difficulty.encoders.base import Encoder
 from difficulty.errors import InvalidValueError
 from difficulty.recipe import FeatureSettings
-from difficulty.tokens import check_ids
+from difficulty.tokens import TokenRows, check_ids, flattened
 
 if TYPE_CHECKING:
     from difficulty.tensors import RequestTensors, Tensor
@@ -43,6 +44,7 @@ both are part of the graph.
 _TINY = 1e-12
 _MOST_TOKENS = 16_384
 """Longest request that a graph can count n-grams of."""
+_LARGEST_PLACE = 2**31 - 1
 _UNIGRAMS, _BIGRAMS, _BOTH = slice(0, 1), slice(1, 2), slice(None)
 
 
@@ -110,23 +112,32 @@ class NgramChannel(Channel):
     def _by_presence(self) -> bool:
         return self.weighting == "presence"
 
-    def prepare(self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> sp.csr_array:
-        """Return how often each n-gram occurs, sparse of shape (n_requests, dim)."""
+    def prepare(self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> Matrix:
+        """Return how often each n-gram occurs, sparse of shape (n_requests, dim); of many requests
+        in shards.
+        """
         # an id past the vocabulary would be taken for a pair
         check_ids(ids, vocabulary=self.vocabulary_size)
-        columns = [self._columns(np.asarray(row, dtype=np.int64)) for row in ids]
-        ends = np.cumsum([0, *map(len, columns)])
-        flat = np.concatenate([np.zeros(0, dtype=np.int64), *columns])
-        counts = sp.csr_array((np.ones(len(flat)), flat, ends), shape=(len(columns), self.dim))
+        if isinstance(ids, TokenRows) and is_many(len(ids)):
+            return NgramShards.counted(ids, self._counts, self.dim)
+        return self._counts(ids)
+
+    def _counts(self, ids: Sequence[Sequence[int]]) -> sp.csr_array:
+        flat, ends = flattened(ids)
+        counts = sp.csr_array(self._columns(flat, ends), shape=(len(ends) - 1, self.dim))
         # A repeated column stands once for each n-gram; summed, it is the count.
         counts.sum_duplicates()
         return counts
 
-    def fit(self, prepared: sp.csr_array) -> FloatArray:
+    def fit(self, prepared: Matrix) -> FloatArray:
         """Return ``ln((1 + n) / (1 + df))`` of each column, by presence 1 more; those that do not
         occur carry 0. Their squares are numbers of 16 bits.
         """
-        seen = np.bincount(prepared.indices, minlength=self.dim)
+        seen = (
+            prepared.seen()
+            if isinstance(prepared, NgramShards)
+            else np.bincount(prepared.indices, minlength=self.dim)
+        )
         added = 1.0 if self._by_presence else 0.0
         idf = np.where(seen > 0, np.log((1.0 + prepared.shape[0]) / (1.0 + seen)) + added, 0.0)
         return np.sqrt(in_half(idf**2))
@@ -138,12 +149,20 @@ class NgramChannel(Channel):
         coefficients = np.concatenate([rounded, head.coefficients[self.dim :]])
         return replace(head, coefficients=coefficients)
 
-    def transform(self, prepared: sp.csr_array, state: FloatArray) -> sp.csr_array:
+    def transform(self, prepared: Matrix, state: FloatArray) -> Matrix:
         """Return weighted n-grams, rows of length 1 unless all zero.
 
         By counts ``(1 + ln count) * inverse frequency``; by presence the inverse frequency, the
         unigrams of a row and its bigrams each brought to a squared length of 1/2.
         """
+        if isinstance(prepared, NgramShards):
+            return WeightedNgrams(
+                prepared,
+                state,
+                split=self.vocabulary_size,
+                length=self._block_length,
+                halves=self._by_presence,
+            )
         values, block = state[prepared.indices], np.zeros(len(prepared.indices), dtype=np.int64)
         if self._by_presence:
             block = (prepared.indices >= self.vocabulary_size).astype(np.int64)
@@ -174,12 +193,17 @@ class NgramChannel(Channel):
             return None
         return BesideMeanChannel(self, tasks, penalty=self.mean_penalty)
 
-    def pair_counts(self, prepared: sp.csr_array) -> sp.csr_array:
+    def pair_counts(self, prepared: Matrix) -> PairCounts:
         """Return the counts of bigrams."""
+        if isinstance(prepared, NgramShards):
+            return prepared.from_column(self.vocabulary_size)
         return sp.csr_array(prepared[:, self.vocabulary_size :])
 
-    def token_counts(self, prepared: sp.csr_array) -> FloatArray:
+    def token_counts(self, prepared: Matrix) -> FloatArray:
         """Return how many tokens each row has."""
+        if isinstance(prepared, NgramShards):
+            parts = prepared.until_column(self.vocabulary_size)
+            return np.concatenate([np.asarray(part.sum(axis=1), np.float64) for part in parts])
         counts = prepared[:, : self.vocabulary_size].sum(axis=1)
         return np.asarray(counts, dtype=np.float64).ravel()
 
@@ -239,9 +263,27 @@ class NgramChannel(Channel):
         factors = np.column_stack([squares, logs]) / counts[:, None]
         return np.vstack([[0.0, 0.0], factors]).astype(np.float32)
 
-    def _columns(self, row: NDArray[np.int64]) -> NDArray[np.int64]:
-        hashed = (row[:-1] * LEFT_MULTIPLIER + row[1:] * RIGHT_MULTIPLIER) % self.buckets
-        return np.concatenate([row, self.vocabulary_size + hashed])
+    def _columns(
+        self, flat: NDArray[np.int32], ends: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.int64]]:
+        """Return a 1 for every n-gram, its column, and where each row ends."""
+        sizes = np.diff(ends)
+        pairs = np.maximum(sizes - 1, 0)
+        whole = np.concatenate([[0], np.cumsum(sizes + pairs)])
+        columns = np.empty(int(whole[-1]), dtype=np.int32)
+        # a row's tokens stand before its pairs
+        shift = np.repeat(whole[:-1] - ends[:-1], sizes)
+        at = np.arange(len(flat)) + shift
+        columns[at] = flat
+        is_pair = np.ones(len(flat), dtype=np.bool_)
+        is_pair[ends[1:][sizes > 0] - 1] = False  # the last token of a row begins no pair
+        first = np.flatnonzero(is_pair)
+        left, right = flat[first].astype(np.int64), flat[first + 1].astype(np.int64)
+        hashed = (left * LEFT_MULTIPLIER + right * RIGHT_MULTIPLIER) % self.buckets
+        columns[at[first] + np.repeat(sizes, pairs)] = self.vocabulary_size + hashed
+        if len(columns) <= _LARGEST_PLACE:  # places as wide as columns, or both are widened
+            whole = whole.astype(np.int32)
+        return np.ones(len(columns), dtype=np.float32), columns, whole
 
     def _rows(self, requests: RequestTensors) -> Tensor:
         """Return the rows of unigrams and bigrams, int64 of shape (batch, 2, tokens)."""

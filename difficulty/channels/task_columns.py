@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from difficulty.channels import Channel, Tasks
 from difficulty.channels.gains import GainTarget, leave_one_out, task_means
 from difficulty.channels.heads import LinearHead, Matrix, fit_ridge
+from difficulty.channels.shards import Beside
 
 
 class TaskColumns:
@@ -68,17 +69,15 @@ class TaskChannel(Channel):
 
     def fit(self, prepared: Matrix) -> Any:
         """Return what the channel learns."""
-        return self.beside.fit(prepared[:, : self._start])
+        return self.beside.fit(self._own(prepared))
 
     def transform(self, prepared: Matrix, state: Any) -> Matrix:
         """Return the channel's vectors, with the task columns as they are."""
-        return self.beside_vectors(
-            self.beside.transform(prepared[:, : self._start], state), prepared
-        )
+        return self.beside_vectors(self.beside.transform(self._own(prepared), state), prepared)
 
     def beside_vectors(self, vectors: Matrix, prepared: Matrix) -> Matrix:
         """Return the channel's vectors of some prepared rows and the task columns."""
-        return _side_by_side(vectors, prepared[:, self._start :])
+        return _side_by_side(vectors, self._marks(prepared))
 
     def stored(self, head: LinearHead, state: Any) -> LinearHead:
         """Return the head as the channel stores it; what it has for tasks stays as it is."""
@@ -88,10 +87,17 @@ class TaskChannel(Channel):
         """Return the channel's settings and the tasks."""
         return self.beside.settings() | {"tasks": list(self.columns.tasks)}
 
-    @property
-    def _start(self) -> int:
-        """The first task column, counted from the end."""
-        return -len(self.columns.tasks)
+    def _own(self, prepared: Matrix) -> Matrix:
+        """Return what the channel prepared."""
+        if isinstance(prepared, Beside):
+            return prepared.left
+        return prepared[:, : -len(self.columns.tasks)]
+
+    def _marks(self, prepared: Matrix) -> Matrix:
+        """Return the task columns."""
+        if isinstance(prepared, Beside):
+            return prepared.right
+        return prepared[:, -len(self.columns.tasks) :]
 
 
 class BesideMeanChannel(TaskChannel):
@@ -123,7 +129,7 @@ class BesideMeanChannel(TaskChannel):
         """
         means, mean = self.means(prepared, target)
         left = target.gain - leave_one_out(target, self._classes(prepared), len(means))
-        vectors = self.beside.transform(prepared[:, : self._start], state)
+        vectors = self.beside.transform(self._own(prepared), state)
         rest = self.beside.stored(
             fit_ridge(vectors, left, target.weight, penalty=self.penalty), state
         )
@@ -137,14 +143,18 @@ class BesideMeanChannel(TaskChannel):
 
     def _classes(self, prepared: Matrix) -> NDArray[np.int64]:
         """Return the column of each request's task; -1 where it has none."""
-        marks = sp.csr_array(prepared[:, self._start :])
+        marks = sp.csr_array(self._marks(prepared))
         classes = np.full(marks.shape[0], -1, dtype=np.int64)
         classes[np.repeat(np.arange(marks.shape[0]), np.diff(marks.indptr))] = marks.indices
         return classes
 
 
 def _side_by_side(vectors: Matrix, marks: Matrix) -> Matrix:
-    """Return both as one matrix, sparse where the vectors are."""
+    """Return both as one matrix, sparse where the vectors are; of many requests side by side."""
+    if not isinstance(vectors, np.ndarray) and not sp.issparse(vectors):
+        return Beside(vectors, marks)
+    if isinstance(vectors, np.ndarray) and vectors.dtype == np.float32:
+        return Beside(vectors, marks)  # wide vectors of many requests, which are not to be copied
     if isinstance(vectors, np.ndarray):
         return np.hstack([vectors, marks if isinstance(marks, np.ndarray) else marks.toarray()])
     return sp.csr_array(sp.hstack([vectors, marks], format="csr"))

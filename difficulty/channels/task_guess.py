@@ -18,8 +18,10 @@ from difficulty.channels import Tasks
 from difficulty.channels.embedding import EncoderChannel
 from difficulty.channels.gains import GainTarget, task_means
 from difficulty.channels.heads import LinearHead, Matrix, fit_classes
+from difficulty.channels.shards import Embeddings, IdRows, is_many, read_blocks
 from difficulty.encoders.base import Encoder
 from difficulty.recipe import FeatureSettings
+from difficulty.tokens import TokenRows
 
 if TYPE_CHECKING:
     from difficulty.tensors import RequestTensors, Tensor
@@ -70,28 +72,38 @@ class TaskGuessChannel(EncoderChannel):
         """Return the strength of the guess, and the tasks."""
         return {"guess_strength": self.guess_strength, "tasks": list(self.tasks)}
 
-    def prepare(
-        self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None
-    ) -> NDArray[np.float64]:
+    def prepare(self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> Matrix:
         """Return embeddings and, last, the class of the task: -1 where it is not known."""
-        classes = [
-            -1 if task is None else self._class_of.get(task, len(self.tasks))
-            for task in tasks or [None] * len(ids)
-        ]
-        return np.column_stack([self.encoder.encode(ids), np.array(classes, dtype=np.float64)])
+        classes = np.array(
+            [
+                -1 if task is None else self._class_of.get(task, len(self.tasks))
+                for task in tasks or [None] * len(ids)
+            ],
+            dtype=np.int64,
+        )
+        if isinstance(ids, TokenRows) and is_many(len(ids)):
+            return IdRows(ids, classes)
+        return self._beside(self.encoder.encode(ids), classes)
 
-    def embeddings(self, prepared: Matrix) -> NDArray[np.float64]:
+    def _beside(self, embeddings: NDArray[np.float64], classes: NDArray[np.int64]) -> Matrix:
+        return np.column_stack([embeddings, classes.astype(np.float64)])
+
+    def embeddings(self, prepared: Matrix) -> Embeddings | None:
         """Return the prepared rows but for the class."""
+        if isinstance(prepared, IdRows):
+            return super().embeddings(prepared)
         return np.asarray(prepared[:, :-1])
 
     def fit(self, prepared: Matrix) -> NDArray[np.float64]:
         """Return weights of shape (dim + 1, n_tasks + 1), the bias in the last row."""
-        classes = prepared[:, -1].astype(np.int64)
+        classes = self._classes(prepared)
         rows = np.flatnonzero(classes >= 0)
         # Every so many, so that all parts of the traffic are among them.
         rows = rows[:: 1 + len(rows) // _MOST_ROWS]
-        columns = fit_classes(prepared[rows, :-1], classes[rows], strength=self.guess_strength)
-        weights = np.zeros((prepared.shape[1], len(self.tasks) + 1))
+        embeddings = self.embeddings(prepared)
+        assert embeddings is not None
+        columns = fit_classes(embeddings[rows], classes[rows], strength=self.guess_strength)
+        weights = np.zeros((self.encoder.dim + 1, len(self.tasks) + 1))
         weights[-1] = _NEVER  # a class that does not occur is not to be guessed
         for number, column in columns.items():
             weights[:, number] = column
@@ -101,11 +113,24 @@ class TaskGuessChannel(EncoderChannel):
         self, prepared: Matrix, state: Any, target: GainTarget, earlier: Any = None
     ) -> tuple[Any, LinearHead]:
         """Return a head that gives the mean gain of the tasks, each as likely as guessed."""
-        classes = np.asarray(prepared[:, -1], dtype=np.int64)
+        classes = self._classes(prepared)
         return state, LinearHead(task_means(target, classes, len(self.tasks) + 1)[0], 0.0)
+
+    def _classes(self, prepared: Matrix) -> NDArray[np.int64]:
+        """Return the class of each request's task."""
+        if isinstance(prepared, IdRows):
+            return prepared.classes
+        return np.asarray(prepared[:, -1], dtype=np.int64)
 
     def transform(self, prepared: Matrix, state: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the probability of each class, of shape (n_requests, n_tasks + 1)."""
+        if isinstance(prepared, IdRows):
+            return read_blocks(
+                prepared,
+                lambda block: self.transform(
+                    self._beside(self.encoder.encode(block.ids), block.classes), state
+                ),
+            )
         return np.asarray(
             softmax(prepared[:, :-1] @ state[:-1] + state[-1], axis=1), dtype=np.float64
         )

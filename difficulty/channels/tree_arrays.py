@@ -13,8 +13,15 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 TreeArrays: TypeAlias = "dict[str, NDArray[Any]]"
+_Tree: TypeAlias = "tuple[list[tuple[int, np.float32, np.uint8]], FloatArray]"
 
 _MOST_EDGES = 63
+_BLOCK = 8_192
+_MOST_LEAVES = 8
+_FIRST_LEFT = np.array(
+    [next((bit for bit in range(8) if not ruled >> bit & 1), 0) for ruled in range(256)]
+)
+"""By the leaves that are ruled out, as bits: the first that is not."""
 _CELLS = 2_000_000
 """Places in trees that are followed at once, which bounds the memory."""
 
@@ -91,13 +98,71 @@ def arrays_of(
 
 
 def follow(values: NDArray[np.float32], arrays: TreeArrays) -> FloatArray:
-    """Return the sum over the trees of the leaf that each row falls into, of shape (n,)."""
-    column, threshold, children, value, starts = (
-        arrays[key] for key in ("column", "threshold", "children", "value", "starts")
-    )
+    """Return the sum over the trees of the leaf that each row falls into, of shape (n,).
+
+    A row goes to the first leaf that no split rules out: a split that it is above rules out the
+    leaves on its left. Up to 8 leaves those are the bits of a byte, and the 256 sums of each tree
+    are looked up.
+
+    References
+    ----------
+    Lucchese et al. (2015), "QuickScorer: A Fast Algorithm to Rank Documents with Additive Ensembles
+    of Regression Trees".
+    """
+    starts = arrays["starts"]
     found = np.full(len(values), float(arrays["base"]))
     if not len(starts):
         return found
+    trees = [_bits(arrays, int(start)) for start in starts]
+    if any(tree is None for tree in trees):
+        return found + _walk(values, arrays)
+    for first in range(0, len(values), _BLOCK):
+        columns = np.ascontiguousarray(values[first : first + _BLOCK].T)
+        total = found[first : first + _BLOCK]
+        above = np.empty(len(total), dtype=np.bool_)
+        ruled, more = np.empty((2, len(total)), dtype=np.uint8)
+        for splits, leaves in filter(None, trees):
+            ruled[:] = 0
+            for column, threshold, left in splits:
+                np.greater(columns[column], threshold, out=above)
+                np.multiply(above.view(np.uint8), left, out=more)
+                np.bitwise_or(ruled, more, out=ruled)
+            total += leaves[ruled]
+    return found
+
+
+def _bits(arrays: TreeArrays, root: int) -> _Tree | None:
+    """Return the splits of a tree with the leaves on the left of each, as bits, and the value by
+    what is ruled out; ``None`` for a tree with more than 8 leaves.
+    """
+    column, threshold, children, value = (
+        arrays[key] for key in ("column", "threshold", "children", "value")
+    )
+    splits: list[tuple[int, np.float32, np.uint8]] = []
+    leaves: list[float] = []
+
+    def below(node: int) -> int:
+        """Return the leaves under a node, as bits, from the left on."""
+        left, right = children[node].tolist()
+        if left == node:
+            leaves.append(float(value[node]))
+            return 1 << (len(leaves) - 1)
+        on_left = below(left)
+        splits.append((int(column[node]), threshold[node], np.uint8(on_left & 255)))
+        return on_left | below(right)
+
+    below(root)
+    if len(leaves) > _MOST_LEAVES:
+        return None
+    return splits, np.array(leaves + [0.0] * (_MOST_LEAVES - len(leaves)))[_FIRST_LEFT]
+
+
+def _walk(values: NDArray[np.float32], arrays: TreeArrays) -> FloatArray:
+    """Return the sums by going down all trees, however many leaves they have."""
+    column, threshold, children, value, starts = (
+        arrays[key] for key in ("column", "threshold", "children", "value", "starts")
+    )
+    found = np.zeros(len(values))
     size = max(1, _CELLS // len(starts))
     for first in range(0, len(values), size):
         rows = values[first : first + size]

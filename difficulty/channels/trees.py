@@ -29,6 +29,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from difficulty.channels import Channel, Tasks
 from difficulty.channels.gains import GainTarget, leave_one_out
 from difficulty.channels.heads import LinearHead, Matrix
+from difficulty.channels.shards import IdRows, is_many, read_blocks
 from difficulty.channels.task_columns import BesideMeanChannel, TaskChannel
 from difficulty.channels.tree_arrays import (
     TreeArrays,
@@ -40,7 +41,7 @@ from difficulty.channels.tree_arrays import (
 )
 from difficulty.conversation.request_numbers import NUMBERS, numbers_of
 from difficulty.encoders.base import Encoder, StaticEncoder
-from difficulty.tokens import check_ids
+from difficulty.tokens import TokenRows, check_ids, flattened
 
 if TYPE_CHECKING:
     from difficulty.tensors import RequestTensors, Tensor
@@ -174,28 +175,45 @@ class TreeChannel(Channel):
         """
         encoder = self.encoder
         check_ids(ids, vocabulary=encoder.vocabulary_size, tokenizer=encoder.tokenizer_path)
+        classes = np.array(
+            [self._class_of.get(task or "", -1) for task in tasks or [None] * len(ids)],
+            dtype=np.int64,
+        )
+        if isinstance(ids, TokenRows) and is_many(len(ids)):
+            return IdRows(ids, classes)
+        return self._read(ids, classes)
+
+    def _read(self, ids: Sequence[Sequence[int]], classes: NDArray[np.int64]) -> Matrix:
         kinds = self._kinds.astype(np.float64)
         said = np.zeros((len(ids), 2 + 3 * N_KINDS))
-        for index, row in enumerate(ids):
-            own = kinds[np.asarray(row, dtype=np.int64)]
-            parts = (own, own[:_NEAR_AN_END], own[-_NEAR_AN_END:])
-            said[index, 0] = len(row)
-            said[index, 1:-1] = np.concatenate([part.sum(axis=0) for part in parts])
-        said[:, -1] = [self._class_of.get(task or "", -1) for task in tasks or [None] * len(ids)]
+        flat, ends = flattened(ids)
+        sizes = np.diff(ends)
+        said[:, 0] = sizes
+        near, (starts, stops) = np.minimum(sizes, _NEAR_AN_END), (ends[:-1], ends[1:])
+        parts = [
+            _sums_between(flat, ends, kinds),
+            # each row in two: up to where its beginning ends, or from where its end begins
+            _sums_between(flat, _between(starts, starts + near, ends), kinds)[::2],
+            _sums_between(flat, _between(starts, stops - near, ends), kinds)[1::2],
+        ]
+        said[:, 1:-1] = np.hstack(parts)
+        said[:, -1] = classes
         if self.reads_numbers:
             found = numbers_of(ids)
             said = np.hstack([said, np.where(np.isnan(found), _UNKNOWN, found)])
         if not self.by_token:
             return np.hstack([said, self.encoder.encode(ids)])
-        flat = np.concatenate([np.zeros(0, dtype=np.int64), *(np.asarray(row) for row in ids)])
-        ends = np.cumsum([0, *map(len, ids)])
+        flat, ends = flattened(ids)
         shape = (len(ids), self.encoder.vocabulary_size)
-        counts = sp.csr_array((np.ones(len(flat)), flat.astype(np.int64), ends), shape=shape)
+        counts = sp.csr_array((np.ones(len(flat)), flat.astype(np.int64), ends.copy()), shape=shape)
         counts.sum_duplicates()
         return sp.csr_array(sp.hstack([sp.csr_array(said), counts], format="csr"))
 
     def fit(self, prepared: Matrix) -> State:
         """Return how components are read: integers by token, or weights of the embedding."""
+        if isinstance(prepared, IdRows):
+            thin = prepared.thinned(_MOST_ROWS)
+            prepared = self._read(thin.ids, thin.classes)
         said, _, read = self._parts(prepared)
         if not self.by_token:
             return {"components": _principal(np.asarray(read), self.components)}
@@ -209,10 +227,15 @@ class TreeChannel(Channel):
         self, prepared: Matrix, state: State, target: GainTarget, earlier: State | None = None
     ) -> tuple[State, LinearHead]:
         """Grow the trees; ``earlier`` says how many, where it is known."""
-        values = self._values(prepared, state)
-        classes = self._parts(prepared)[0][:, -1].astype(np.int64)
+        classes = self._classes(prepared)
         grown = dict(state)
         left = target.gain - leave_one_out(target, classes, len(self.tasks))
+        if isinstance(prepared, IdRows):  # no tree reads more
+            rows = np.flatnonzero(~np.isnan(target.gain))
+            rows = rows[:: 1 + len(rows) // _MOST_ROWS]
+            thin, target, left = prepared[rows], target.at(rows), left[rows]
+            prepared, classes = self._read(thin.ids, thin.classes), classes[rows]
+        values = self._values(prepared, state)
         told = np.where(classes >= 0, left, np.nan)
         for name, gain in (("plain", target.gain), ("beside", told)):
             # what helps all requests helps beside the mean as well
@@ -225,6 +248,10 @@ class TreeChannel(Channel):
 
     def transform(self, prepared: Matrix, state: State) -> FloatArray:
         """Return both columns, of shape (n_requests, 2)."""
+        if isinstance(prepared, IdRows):
+            return read_blocks(
+                prepared, lambda block: self.transform(self._read(block.ids, block.classes), state)
+            )
         values = self._values(prepared, state)
         return np.column_stack([follow(values, ensemble) for ensemble in _ensembles(state)])
 
@@ -274,6 +301,12 @@ class TreeChannel(Channel):
             components /= np.maximum(n, 1.0).astype(np.float32)
         return np.hstack([n, counted, means, components, numbers]).astype(np.float32)
 
+    def _classes(self, prepared: Matrix) -> NDArray[np.int64]:
+        """Return the class of each request's task, -1 where it is not known."""
+        if isinstance(prepared, IdRows):
+            return prepared.classes
+        return np.asarray(self._parts(prepared)[0][:, -1], dtype=np.int64)
+
     def _parts(self, prepared: Matrix) -> tuple[FloatArray, FloatArray, Matrix]:
         """Return the number of tokens, the sums and the class; the numbers, if they are read; and
         what components are read from.
@@ -295,10 +328,25 @@ class TreesBesideMean(BesideMeanChannel):
     ) -> tuple[Any, LinearHead]:
         """Return a head that adds both."""
         if "beside.column" not in state:  # judged alone, as by a search: nobody grew them before
-            alone = prepared[:, : self._start]
+            alone = self._own(prepared)
             state = self.beside.fit_gain(alone, state, target, earlier)[0]
         means, mean = self.means(prepared, target)
         return state, LinearHead(np.concatenate([[0.0, 1.0], means - mean]), mean)
+
+
+def _between(
+    starts: NDArray[np.int64], cuts: NDArray[np.int64], ends: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return where rows end that are cut in two."""
+    return np.append(np.column_stack([starts, cuts]).ravel(), ends[-1])
+
+
+def _sums_between(
+    flat: NDArray[np.int32], ends: NDArray[np.int64], kinds: FloatArray
+) -> FloatArray:
+    """Return the sum of the kinds of each row's tokens: whole numbers, which are exact."""
+    shape = (len(ends) - 1, len(kinds))
+    return np.asarray(sp.csr_array((np.ones(len(flat)), flat, ends), shape=shape) @ kinds)
 
 
 def kinds_of_tokens(path: Path, n: int) -> NDArray[np.int8]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +43,8 @@ class _PlainConsole(Console):
 out = _PlainConsole(highlight=False, emoji=False, soft_wrap=True)
 err = _PlainConsole(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
+_EVERY_SECONDS = 60.0
+"""Between lines of progress where there is no terminal."""
 TABLE_WIDTH = 120
 """Of wide tables where no terminal says how wide it is: wrapped names cannot be copied, and wrapped
 intervals not compared.
@@ -238,12 +241,26 @@ def counting(what: str) -> Iterator[Callable[[int], None]]:
 @contextmanager
 def _progress(first: str = "starting") -> Iterator[Callable[[str], None]]:
     if not err.is_terminal:  # a log would hold every step of the spinner
-        yield lambda _: None
+        yield _once_a_minute()
         return
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True) as progress:
         task = progress.add_task(first)
         yield lambda text: progress.update(task, description=text)
+
+
+def _once_a_minute() -> Callable[[str], None]:
+    """Return what prints a step on a line of its own, a minute or more after the last line."""
+    begun = told = time.monotonic()
+
+    def show(text: str) -> None:
+        nonlocal told
+        now = time.monotonic()
+        if now - told >= _EVERY_SECONDS:
+            told = now
+            complain(f"{now - begun:,.0f} s", text)
+
+    return show
 
 
 def shown(value: float | None) -> str:

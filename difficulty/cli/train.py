@@ -82,6 +82,14 @@ def train(
     engine: EngineName = None,
     address: RayAddress = None,
     workers: EngineWorkers = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on from the parts that a training of the same traffic left when it was"
+            " stopped.",
+        ),
+    ] = False,
     tracking: Annotated[bool, typer.Option(help="Record the run in MLflow.")] = True,
     tracking_uri: Annotated[
         str,
@@ -97,6 +105,7 @@ def train(
 
     Example: difficulty train traffic.parquet -o runs/first
     """
+    from difficulty.engine import open_engine
     from difficulty.recipe import parse_recipe
     from difficulty.stages.train import train
     from difficulty.training.run import Run
@@ -112,7 +121,8 @@ def train(
         chosen = replace(chosen, labels=labels)
     # Before training takes its time: a store that cannot be used is said at once.
     tracker = _build_tracker(tracking_uri, experiment) if tracking else None
-    with chosen_engine(engine, address, workers) as spread, steps() as show:
+    # Large traffic is read by a process a core, whatever engine embeds it.
+    with chosen_engine(engine, address, workers) as spread, open_engine() as local, steps() as show:
         show("finding the encoder")
         find = partial(find_encoder, cache=cache, progress=_show_embedding(show), engine=spread)
         run, evaluation = train(
@@ -128,6 +138,8 @@ def train(
             more_labels=more_labels,
             unseen_tasks=unseen_tasks,
             tracker=tracker,
+            engine=spread or local,
+            resume=resume,
             progress=show,
         )
     if json:

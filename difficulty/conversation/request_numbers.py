@@ -12,17 +12,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from difficulty.answers.answer import Asked
 from difficulty.answers.scan import content_of, content_of_name, content_words, words
 from difficulty.answers.schemas import Function, read_offer
 from difficulty.text import TextView
-
-Numbers = NDArray[np.float32]
+from difficulty.tokens import NumberedIds as NumberedIds
+from difficulty.tokens import Numbers, TokenRows
 
 FEATURES = "features"
 """The graph's input that takes them."""
@@ -68,16 +67,6 @@ _ANDS = frozenset(("and", "also", "then", "second", "another", "additionally"))
 _LISTS = frozenset(("respectively", "each", "both", "following"))
 
 
-class NumberedIds(list[int]):
-    """Token ids of a request, and beside them its numbers."""
-
-    __slots__ = ("numbers",)
-
-    def __init__(self, ids: Iterable[int], numbers: Numbers) -> None:
-        super().__init__(ids)
-        self.numbers = numbers
-
-
 def numbered(ids: list[int], numbers: Numbers | None) -> list[int]:
     """Return token ids with the numbers of their request, where it has some."""
     return ids if numbers is None else NumberedIds(ids, numbers)
@@ -93,6 +82,10 @@ def numbers_of(rows: Sequence[Sequence[int]]) -> Numbers:
     are none.
     """
     found = np.full((len(rows), len(NUMBERS)), np.nan, dtype=np.float32)
+    if isinstance(rows, TokenRows):
+        for place, numbers in rows.numbers.items():
+            found[place] = numbers
+        return found
     for place, row in enumerate(rows):
         if isinstance(row, NumberedIds):
             found[place] = row.numbers

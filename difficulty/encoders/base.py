@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 
 from difficulty.errors import EncoderError, InvalidValueError
 from difficulty.plugins import resolve
-from difficulty.tokens import check_ids
+from difficulty.tokens import check_ids, flattened
 
 if TYPE_CHECKING:
     from difficulty.tensors import RequestTensors, Tensor
@@ -220,10 +221,11 @@ class StaticEncoder:
             If the ids are not of its tokenizer.
         """
         check_ids(ids, vocabulary=self.vocabulary_size, tokenizer=self.tokenizer_path)
+        (flat, ends), scale = flattened(ids), self.scale.astype(np.float64)
         sums = np.zeros((len(ids), self.dim))
-        for index, row in enumerate(ids):
-            tokens = np.asarray(row, dtype=np.int64)
-            sums[index] = self.scale[tokens].astype(np.float64) @ self.table[tokens]
+        for index, (start, end) in enumerate(itertools.pairwise(ends.tolist())):
+            tokens = flat[start:end]
+            sums[index] = scale[tokens] @ self.table[tokens]
         lengths = np.linalg.norm(sums, axis=1, keepdims=True)
         unit: FloatArray = np.divide(sums, lengths, out=np.zeros_like(sums), where=lengths > 0)
         return unit

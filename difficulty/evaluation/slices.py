@@ -214,28 +214,43 @@ def traffic_labels(traffic: Traffic) -> dict[str, list[str | None]]:
     out where there is other text. A turn is a message of the user. A source is what the traffic's
     column ``source`` says.
     """
-    scripts: list[str | None] = []
+    of_scripts: list[str | None] = []
     languages: list[str | None] = []
     turns: list[str | None] = []
     system: list[str | None] = []
     for messages in traffic.each_messages():
-        own = [message["content"] for message in messages if message["role"] not in _INSTRUCTIONS]
-        # Instructions alone are then the whole of the request.
-        text = "\n".join(own) if any(map(str.strip, own)) else messages[0]["content"]
-        scripts.append(script_of(text))
+        own = _own_texts(messages)
+        text = _own_text(messages, own)
+        of_scripts.append(script_of(text))
         languages.append(language_of(text))
         turns.append(_turns(messages))
         system.append(
             "with system message" if len(own) < len(messages) else "without system message"
         )
     return {
-        "script": scripts,
+        "script": of_scripts,
         "language": languages,
         "turns": turns,
         "system": system,
         "source": _sources(traffic),
         "model_pair": _pairs(traffic),
     }
+
+
+def scripts(traffic: Traffic) -> list[str]:
+    """Return the script of every sample's own text."""
+    return [
+        script_of(_own_text(messages, _own_texts(messages))) for messages in traffic.each_messages()
+    ]
+
+
+def _own_texts(messages: Sequence[Mapping[str, str]]) -> list[str]:
+    return [message["content"] for message in messages if message["role"] not in _INSTRUCTIONS]
+
+
+def _own_text(messages: Sequence[Mapping[str, str]], own: Sequence[str]) -> str:
+    # Instructions alone are then the whole of the request.
+    return "\n".join(own) if any(map(str.strip, own)) else messages[0]["content"]
 
 
 def _turns(messages: Sequence[Mapping[str, str]]) -> str:

@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 
 from difficulty.channels import Channel, Tasks, task_channels_of
 from difficulty.channels.heads import Matrix
+from difficulty.channels.shards import is_many
 from difficulty.channels.task_columns import BesideMeanChannel, TaskChannel, TaskColumns
 from difficulty.model.combination import (
     Calibration,
@@ -173,15 +174,18 @@ class DifficultyModel:
         cross = self.calibration == "cross"
         known = fit.joined(calibration) if cross else fit
         learned = weighted or known
+        fold = self._folds(learned)
+        places = np.arange(len(learned))
+        if is_many(len(learned)) and not cross:
+            # Those of a fold stand together, so that the others share their shards.
+            order = np.argsort(fold, kind="stable")
+            learned, fold, places = learned[order], fold[order], np.argsort(order)
         prepared = self._prepare(learned.ids, learned.tasks)
         self.fitted_ = self._fit_channels(prepared, learned, np.arange(len(learned)))
-        logits, fold = self._out_of_fold(prepared, learned)
+        logits = self._out_of_fold(prepared, learned, fold)
+        asked = self._prepare(calibration.ids, calibration.tasks)
         # what the calibrators read: logits by heads that did not see the sample
-        unseen = (
-            logits.level(fold)
-            if cross
-            else self._logits(self._prepare(calibration.ids, calibration.tasks))
-        )
+        unseen = logits.level(fold) if cross else self._logits(asked)
         judged = known if cross else calibration
         start, columns = self.start, self._without_task
         combining = np.flatnonzero(self._unseen(learned.groups))
@@ -194,21 +198,33 @@ class DifficultyModel:
         self.beside_task_ = self._fit_beside_task(logits, fold, learned) if self.tasks else None
         self.with_task_ = self._fit_with_task(unseen, judged) if self.beside_task_ else None
         self.familiarity_ = self._fit_familiarity(
-            [matrix[: len(fit)] for matrix in prepared], calibration
+            [matrix[: len(fit)] for matrix in prepared], asked
         )
-        self.out_of_fold_ = OutOfFold(
-            self._scores_of_unseen(unseen if cross else logits, fold, learned), fold
-        )
+        scores = self._scores_of_unseen(unseen if cross else logits, fold, learned)
+        self.out_of_fold_ = OutOfFold(scores.at(places), fold[places])
         return self
+
+    def take_up(self, fitted: DifficultyModel) -> None:
+        """Be the model that was fitted and saved; its out-of-fold scores are not saved with it."""
+        self.fitted_, self.familiarity_ = fitted.fitted_, fitted.familiarity_
+        self.without_task_, self.with_task_ = fitted.without_task_, fitted.with_task_
+        self.beside_task_ = fitted.beside_task_
 
     def predict(self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> Scores:
         """Return the scores of tokenized requests; ``tasks`` holds a name for each request, or
         ``None`` where it is not known.
         """
+        return self.predict_both(ids, tasks)[0]
+
+    def predict_both(
+        self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None
+    ) -> tuple[Scores, Scores]:
+        """Return the scores as :meth:`predict` does, and those without any task."""
         prepared = self._prepare(ids, tasks)
         logits = self._logits(prepared)
         familiarity = self.familiarity_(*self._known_by(prepared)) if self.familiarity_ else None
-        return replace(self._combined(logits, tasks, len(ids)), familiarity=familiarity)
+        told, untold = (self._combined(logits, known, len(ids)) for known in (tasks, None))
+        return replace(told, familiarity=familiarity), replace(untold, familiarity=familiarity)
 
     def scores_of_parts(
         self,
@@ -292,9 +308,8 @@ class DifficultyModel:
         return self.with_task_.scores(logits).where(self.tasks.known(tasks, n), without_task)
 
     def _fit_familiarity(
-        self, prepared: list[Matrix], calibration: LabelledTokens
+        self, prepared: list[Matrix], held_out: list[Matrix]
     ) -> Familiarity | None:
-        held_out = [channel.prepare(calibration.ids) for channel in self.channels]
         learned = ((channel, self.fitted_[channel.name].state) for channel in self.channels)
         # those of few rows are the rows themselves, so they must not be of calibration rows as well
         centres = (
@@ -461,14 +476,14 @@ class DifficultyModel:
         plain = fit_combination(read, fit.outcomes, target=self.target, shares=shares).scores(read)
         return whole.where(self._unseen(fit.groups), plain)
 
-    def _out_of_fold(
-        self, prepared: list[Matrix], data: LabelledTokens
-    ) -> tuple[Logits, NDArray[np.int64]]:
-        """Return logits of all channels, each request predicted without its own fold, and the
-        folds.
-        """
+    def _folds(self, data: LabelledTokens) -> NDArray[np.int64]:
         rng = self.rng or np.random.default_rng(0)
-        fold = fold_numbers(list(data.groups), folds=self.folds, rng=rng)
+        return fold_numbers(list(data.groups), folds=self.folds, rng=rng)
+
+    def _out_of_fold(
+        self, prepared: list[Matrix], data: LabelledTokens, fold: NDArray[np.int64]
+    ) -> Logits:
+        """Return logits of all channels, each request predicted without its own fold."""
         cheap = np.zeros((len(data), len(prepared)))
         frontier, gain = np.zeros_like(cheap), np.full(cheap.shape, np.nan)
         for number in np.unique(fold):
@@ -481,7 +496,7 @@ class DifficultyModel:
             apart = channel.logits_unseen(data.ids, data.groups)
             if apart is not None:
                 cheap[:, column], frontier[:, column] = apart
-        return Logits(cheap, frontier, gain), fold
+        return Logits(cheap, frontier, gain)
 
     def _fit_channels(
         self, prepared: list[Matrix], data: LabelledTokens, rows: NDArray[np.intp]
@@ -498,14 +513,13 @@ class DifficultyModel:
             whole = self.fitted_.get(channel.name) if channel.fits_once else None
             earlier = start or whole
             state = earlier.state if earlier else None
-            beside = channel.beside.name if isinstance(channel, TaskChannel) else None
-            if beside in fitted:
-                state = fitted[
-                    beside
-                ].state  # the vectors are those of the channel it stands beside
+            beside = fitted.get(channel.beside.name) if isinstance(channel, TaskChannel) else None
+            if beside:
+                state = beside.state  # the vectors are those of the channel it stands beside
             state = channel.fit(matrix[rows]) if state is None else state
+            earlier_state = whole.state if whole else None
             fitted[channel.name] = fit_heads(
-                channel, matrix, data, rows, state, start, whole.state if whole else None
+                channel, matrix, data, rows, state, start, earlier_state, beside
             )
         return fitted
 

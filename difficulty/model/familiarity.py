@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 
 from difficulty.channels.heads import in_half
 from difficulty.channels.neighbours import unit_centres
+from difficulty.channels.shards import EmbeddedRows, Embeddings, LaterColumns, PairCounts
 
 FloatArray = NDArray[np.float64]
 
@@ -99,9 +100,9 @@ def extent_of(lengths: FloatArray) -> Percentile:
 class Known(NamedTuple):
     """What is known of n requests; each may be missing."""
 
-    embeddings: FloatArray | None = None
+    embeddings: Embeddings | None = None
     """Unit vectors of shape (n, dim)."""
-    pairs: sp.csr_array | None = None
+    pairs: PairCounts | None = None
     """Counts of token pairs, of shape (n, n_buckets)."""
     lengths: FloatArray | None = None
     """Tokens, of shape (n,)."""
@@ -113,8 +114,10 @@ class Topic:
 
     centres: FloatArray
 
-    def __call__(self, embeddings: FloatArray) -> FloatArray:
+    def __call__(self, embeddings: Embeddings) -> FloatArray:
         """Return the measure of unit vectors of shape (n_requests, dim)."""
+        if isinstance(embeddings, EmbeddedRows):
+            return np.concatenate([self(block) for block in embeddings.blocks()])
         return np.asarray((embeddings @ self.centres.T).max(axis=1, initial=-1.0), dtype=np.float64)
 
 
@@ -126,10 +129,12 @@ class Wording:
 
     log_share: FloatArray
 
-    def __call__(self, pairs: sp.csr_array) -> FloatArray:
+    def __call__(self, pairs: PairCounts) -> FloatArray:
         """Return the measure of counts of shape (n_requests, n_buckets); a request without a pair
         has the rarest.
         """
+        if isinstance(pairs, LaterColumns):
+            return np.concatenate([self(block) for block in pairs.blocks()])
         weights = sp.csr_array(
             (1.0 + np.log(pairs.data), pairs.indices, pairs.indptr), shape=pairs.shape
         )
@@ -154,8 +159,8 @@ class Familiarity:
 
     def __call__(
         self,
-        embeddings: FloatArray | None,
-        pairs: sp.csr_array | None,
+        embeddings: Embeddings | None,
+        pairs: PairCounts | None,
         lengths: FloatArray | None = None,
     ) -> FloatArray:
         """Return familiarity in [0, 1], of shape (n_requests,)."""
@@ -163,8 +168,8 @@ class Familiarity:
 
     def least(
         self,
-        embeddings: FloatArray | None,
-        pairs: sp.csr_array | None,
+        embeddings: Embeddings | None,
+        pairs: PairCounts | None,
         lengths: FloatArray | None = None,
     ) -> FloatArray:
         """Return the smallest percentile."""
@@ -213,10 +218,13 @@ def fit_familiarity(
     return Familiarity(topic, wording, joint, extent)
 
 
-def _log_share(pairs: sp.csr_array) -> FloatArray:
+def _log_share(pairs: PairCounts) -> FloatArray:
     """Return the log share of requests in which each bucket occurs, half a request added; what each
     has above the rarest is a number of 16 bits.
     """
-    seen = np.bincount(pairs.indices, minlength=pairs.shape[1])
+    blocks = pairs.blocks() if isinstance(pairs, LaterColumns) else [pairs]
+    seen = np.zeros(pairs.shape[1], dtype=np.int64)
+    for block in blocks:
+        seen += np.bincount(block.indices, minlength=pairs.shape[1])
     shares = np.log((seen + 0.5) / (pairs.shape[0] + 1.0))
     return np.asarray(shares.min() + in_half(shares - shares.min()), dtype=np.float64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,27 +53,36 @@ def fit_heads(
     state: Any,
     start: FittedChannel | None,
     earlier: Any = None,
+    beside: FittedChannel | None = None,
 ) -> FittedChannel:
-    """Fit a channel's heads on some rows; from a start they begin with its heads, and ``earlier``
-    is the channel's state of a fit on all rows.
+    """Fit a channel's heads on some rows; from a start they begin with its heads, ``earlier`` is
+    the channel's state of a fit on all rows, and ``beside`` what the channel that it stands beside
+    learned of the same rows.
     """
     outcomes, gain = data.outcomes[rows], None
     if channel.knows_gain and not (channel.knows_failures and np.isnan(outcomes.gain).all()):
-        groups = np.unique([data.groups[row] for row in rows], return_inverse=True)[1]
+        groups = np.unique(data.group_codes[rows], return_inverse=True)[1]
         target = GainTarget(outcomes.gain, outcomes.weight, groups)
         state, gain = channel.fit_gain(prepared[rows], state, target, earlier)
     if not channel.knows_failures:
         return FittedChannel(state, None, None, gain)
     vectors = channel.transform(prepared[rows], state)
 
-    def fitted(failure: FloatArray, earlier: LinearHead | None) -> LinearHead:
-        head = fit_head(vectors, failure, outcomes.weight, strength=channel.strength, start=earlier)
+    def fitted(failure: FloatArray, which: Literal["cheap", "frontier"]) -> LinearHead:
+        head = fit_head(
+            vectors,
+            failure,
+            outcomes.weight,
+            strength=channel.strength,
+            start=getattr(start, which) if start else None,
+            begin=getattr(beside, which) if beside else None,
+        )
         return channel.stored(head, state)
 
-    cheap = fitted(outcomes.cheap_failure, start.cheap if start else None)
+    cheap = fitted(outcomes.cheap_failure, "cheap")
     frontier = None
     if not np.isnan(outcomes.frontier_failure).all():
-        frontier = fitted(outcomes.frontier_failure, start.frontier if start else None)
+        frontier = fitted(outcomes.frontier_failure, "frontier")
     return FittedChannel(state, cheap, frontier, gain)
 
 

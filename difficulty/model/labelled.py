@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from difficulty.tokens import join, pick
 from difficulty.traffic.outcomes import Outcomes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class LabelledTokens:
     """n tokenized requests with their outcomes.
 
@@ -46,6 +47,11 @@ class LabelledTokens:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @cached_property
+    def group_codes(self) -> NDArray[np.int64]:
+        """A number for each group, in the order of their names; shape (n,)."""
+        return np.asarray(np.unique(np.asarray(self.groups), return_inverse=True)[1], np.int64)
 
     def __getitem__(self, rows: NDArray[np.intp]) -> LabelledTokens:
         """Return some rows."""

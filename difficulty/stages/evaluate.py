@@ -290,7 +290,7 @@ def _of_run(path: Path, traffic: Traffic, prices: Prices | None, cache: Path | N
         unseen, ungraded = unseen.without_forms()
     picked, logged = weighed(unseen, run.recipe.labels)
     tokens = tokenize(picked, view=run.view, tokenizer=run.tokenizer)
-    scores = model.predict(tokens.ids, tokens.tasks)
+    scores, without_task = model.predict_both(tokens.ids, tokens.tasks)
     answers = check_by_run(run, picked, scores)
     held_out = ScoredTraffic.of(
         picked,
@@ -302,7 +302,7 @@ def _of_run(path: Path, traffic: Traffic, prices: Prices | None, cache: Path | N
     )
     others = {}
     if model.task_channels:
-        others = {"without_task": model.predict(tokens.ids).difficulty_score}
+        others = {"without_task": without_task.difficulty_score}
     reading = reading_of(ReadCounts.of(tokens, run.tokenizer), run.tokenizer, run.encoder)
     left_out = len(traffic) - len(new)
     return _Material(

@@ -48,6 +48,7 @@ from difficulty.runtime.golden_answers import golden_answer_rows
 from difficulty.runtime.scorer import EarlyScorer, Scorer
 from difficulty.runtime.session import load_session
 from difficulty.stages.judging import TrafficScores, check_answers, score_traffic
+from difficulty.tokens import TokenRows, join
 from difficulty.traffic.table import tokenize
 from difficulty.training.answering import read_answered, request_columns
 from difficulty.training.run import Run
@@ -203,7 +204,7 @@ class _Gate:
         )
         suite_tasks = [None, *list(self.task_ids)[:1]]
         self.names = [*run.calibration.ids, *[*texts] * len(suite_tasks)]
-        ids = [*tokens.ids, *suite * len(suite_tasks)]
+        ids = join(tokens.ids, TokenRows(suite * len(suite_tasks), run.tokenizer.digest))
         tasks = [*tokens.tasks, *(task if row else None for task in suite_tasks for row in suite)]
         # what a router reads: the task's id first where there is one
         self.suite_rows = [

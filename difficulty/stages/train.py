@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,20 +25,26 @@ from difficulty.diagnostics.unfamiliar import FamiliarityAdvice
 from difficulty.early_exit import EarlyModel, fit_early, save_early
 from difficulty.encoders.base import Encoder
 from difficulty.encoders.transformer import TransformerEncoder
+from difficulty.engine import Engine
 from difficulty.errors import TooFewSamplesError
 from difficulty.evaluation import Evaluation, evaluate, write_metrics
 from difficulty.evaluation.scored import ScoredTraffic
-from difficulty.evaluation.slices import traffic_labels
+from difficulty.evaluation.slices import scripts, traffic_labels
 from difficulty.metrics import Resampling
-from difficulty.model.difficulty import DifficultyModel, continued
+from difficulty.model.combination import Scores
+from difficulty.model.difficulty import DifficultyModel, OutOfFold, continued
 from difficulty.model.labelled import LabelledTokens
-from difficulty.model.saved_model import save_model
+from difficulty.model.saved_model import load_model, save_model
 from difficulty.recipe import FeatureSettings, Recipe
-from difficulty.stages.deploying.traffic_clusters import cluster_traffic, kinds_bytes
+from difficulty.stages.deploying.traffic_clusters import (
+    cluster_traffic,
+    clustered_rows,
+    kinds_bytes,
+)
 from difficulty.stages.judging import lineage_of
 from difficulty.storage import on_urls, refuse_existing, whole_folder
 from difficulty.traffic.outcomes import ungraded_notes
-from difficulty.traffic.table import ASIDE
+from difficulty.traffic.stored.splits import ASIDE
 from difficulty.training.answering import TrainedCheck, train_check
 from difficulty.training.assemble import (
     build_model,
@@ -59,6 +65,7 @@ from difficulty.training.diagnosis import (
     unseen_scores,
     with_suspicion,
 )
+from difficulty.training.finished_parts import FinishedParts
 from difficulty.training.material import Material, Progress, gather, start_record
 from difficulty.training.reading import ReadCounts, Reading, reading_of
 from difficulty.training.run import (
@@ -123,6 +130,8 @@ def train(
     unseen_tasks: bool = True,
     tracker: Tracker | None = None,
     draws: int = 1000,
+    engine: Engine | None = None,
+    resume: bool = False,
     progress: Progress | None = None,
 ) -> tuple[Run, Evaluation]:
     """Fit a difficulty model and judge it on held-out requests.
@@ -157,6 +166,11 @@ def train(
         Told about the finished run.
     draws : int, default 1000
         Bootstrap draws of the test metrics.
+    engine : Engine, optional
+        Where texts are read; by default in this process. The run is the same whichever it is.
+    resume : bool, default False
+        Whether to go on from the finished parts that a training of large traffic left beside
+        ``out`` when it was stopped; the run is the one that it would have been.
     progress : callable, optional
         Told what is being done, in a few words.
 
@@ -182,6 +196,7 @@ def train(
     kinds_of(recipe.features)  # an unknown one is refused before anything is read
     say = progress or (lambda _: None)
     refuse_existing(out, what="run folder")
+    parts = FinishedParts(out.with_name(f".{out.name}.parts"), resume=resume)
     material = gather(
         traffic_path,
         recipe,
@@ -191,8 +206,10 @@ def train(
         teacher=teacher,
         unlabelled=unlabelled,
         progress=say,
+        engine=engine,
+        parts=parts,
     )
-    with TemporaryDirectory(prefix="difficulty-") as scratch:
+    with parts, TemporaryDirectory(prefix="difficulty-") as scratch:
         fitted = _fit(material, cache or Path(scratch), say)
         say("judging the test samples")
         evaluation = _evaluate(material, fitted, Resampling(draws, recipe.seed))
@@ -201,6 +218,7 @@ def train(
         record = _record(material, fitted, advice)
         evaluation = replace(evaluation, lineage=_build_lineage(record))
         _write(out, material, fitted, evaluation, curve, record)
+        parts.remove()
     run = Run.read(out)
     if tracker:
         say("tracking")
@@ -212,7 +230,7 @@ def _fit(material: Material, cache: Path, say: Progress) -> _Fitted:
     """Fit the model, check the labels by it, and fit again where the recipe has suspicious ones
     count less.
     """
-    recipe, fit, calibration = material.recipe, material.fit, material.calibration
+    recipe = material.recipe
     say("fitting")
     tuned = (
         tune(recipe, material.encoder, material.learned, cache, progress=say)
@@ -220,25 +238,22 @@ def _fit(material: Material, cache: Path, say: Progress) -> _Fitted:
         else None
     )
     encoder = tuned.encoder if tuned else material.encoder
-    model = _unfitted(material, encoder, tuned).fit(fit, calibration)
+    model = _fit_model(material, "model", _unfitted(material, encoder, tuned))
     say("checking the labels")
     traffic, tokens = material.traffic, material.tokens
     splits, target = material.splits, material.target
     # By scores of heads that did not see the sample: others have learned its label.
+    unseen = unseen_scores(model, tokens, splits)
     report = check_labels(
-        unseen_scores(model, tokens, splits),
-        traffic,
-        splits,
-        target=target,
-        single=recipe.labels.row_weight < 1.0,
+        unseen, traffic, splits, target=target, single=recipe.labels.row_weight < 1.0
     )
     learned, names = material.learned, [*material.learned_ids, *[""] * material.n_unlabelled]
     if weighted := down_weighted(learned, names, report, recipe.labels):
         say("fitting with less weight on suspicious labels")
         # Once: a second round would judge the labels by what the first made of them.
         unfitted = _unfitted(material, encoder, tuned)
-        model = unfitted.fit(fit, calibration, weighted=weighted)
-    unseen = unseen_scores(model, tokens, splits)
+        model = _fit_model(material, "model again", unfitted, weighted)
+        unseen = unseen_scores(model, tokens, splits)
     signal = signal_of(unseen, traffic, target=target)
     answers, answer_notes = train_check(material, weighted or learned, unseen, progress=say)
     reading = reading_of(ReadCounts.of(tokens, material.tokenizer), material.tokenizer, encoder)
@@ -252,6 +267,33 @@ def _fit(material: Material, cache: Path, say: Progress) -> _Fitted:
         answers=answers,
         answer_notes=answer_notes,
     )
+
+
+def _fit_model(
+    material: Material, name: str, model: DifficultyModel, weighted: LabelledTokens | None = None
+) -> DifficultyModel:
+    """Fit a model, or take up what it was when that part was finished."""
+
+    def write(folder: Path) -> DifficultyModel:
+        model.fit(material.fit, material.calibration, weighted=weighted)
+        save_model(model, folder)
+        out_of_fold = model.out_of_fold_
+        scores = {
+            name: each for name, each in asdict(out_of_fold.scores).items() if each is not None
+        }
+        np.savez(folder / "out_of_fold.npz", fold=out_of_fold.fold, **scores)
+        return model
+
+    def read(folder: Path) -> DifficultyModel:
+        model.take_up(load_model(folder, encoder=material.encoder))
+        with np.load(folder / "out_of_fold.npz", allow_pickle=False) as arrays:
+            scores = {field.name: arrays.get(field.name) for field in fields(Scores)}
+            model.out_of_fold_ = OutOfFold(Scores(**scores), arrays["fold"])
+        return model
+
+    if not material.parts.kept:
+        return model.fit(material.fit, material.calibration, weighted=weighted)
+    return material.parts.part(name, write, read)
 
 
 def _unfitted(material: Material, encoder: Encoder, tuned: Channel | None) -> DifficultyModel:
@@ -289,10 +331,10 @@ def _evaluate(material: Material, fitted: _Fitted, resampling: Resampling) -> Ev
             " split.test in the recipe."
         )
     picked = material.tokens.at(rows)
-    outputs = model.predict(picked.ids, picked.tasks).by_name()
-    others: dict[str, np.ndarray] = {}
+    scores, without_task = model.predict_both(picked.ids, picked.tasks)
+    outputs, others = scores.by_name(), dict[str, np.ndarray]()
     if model.task_channels:
-        others["without_task"] = model.predict(picked.ids).difficulty_score
+        others["without_task"] = without_task.difficulty_score
     if fitted.answers:
         checked = fitted.answers.scores.at(rows)
         outputs |= checked.by_name()
@@ -331,13 +373,14 @@ def _curve(material: Material, fitted: _Fitted, say: Progress) -> LearningCurve 
     chosen = splits != ASIDE
     chosen[material.learned_rows] = False
     held_out = labelled(material.traffic, material.tokens, chosen)
-    return measure_curve(
-        fitted.model,
-        fitted.learned,
-        held_out,
-        labels=int(((splits != ASIDE) & material.traffic.outcomes.known).sum()),
-        seed=material.recipe.seed,
-    )
+    labels = int(((splits != ASIDE) & material.traffic.outcomes.known).sum())
+
+    def measured() -> LearningCurve:
+        return measure_curve(
+            fitted.model, fitted.learned, held_out, labels=labels, seed=material.recipe.seed
+        )
+
+    return material.parts.saved("curve", LearningCurve, measured)
 
 
 def _advice(material: Material, fitted: _Fitted, say: Progress) -> FamiliarityAdvice:
@@ -346,7 +389,12 @@ def _advice(material: Material, fitted: _Fitted, say: Progress) -> FamiliarityAd
         return advice_of_student()
     say("leaving tasks out, to see how the score fares on new ones")
     fit = fitted.learned[np.arange(len(material.fit))]  # percentiles need others that are not known
-    return advise_familiarity(fitted.model, fit, material.calibration, seed=material.recipe.seed)
+
+    def advised() -> FamiliarityAdvice:
+        seed = material.recipe.seed
+        return advise_familiarity(fitted.model, fit, material.calibration, seed=seed)
+
+    return material.parts.saved("advice", FamiliarityAdvice, advised)
 
 
 def _write(
@@ -406,7 +454,7 @@ def _record(material: Material, fitted: _Fitted, advice: FamiliarityAdvice | Non
     traffic, splits, start = material.traffic, material.splits, material.start
     cheap_model, frontier_model = traffic.model_pair or (None, None)
     return RunRecord(
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=material.parts.form("begun", _begun)["created"],
         target=material.target,
         cheap_model=cheap_model,
         frontier_model=frontier_model,
@@ -430,6 +478,10 @@ def _record(material: Material, fitted: _Fitted, advice: FamiliarityAdvice | Non
         answer=fitted.answers.record if fitted.answers else None,
         calibration=material.how,
     )
+
+
+def _begun() -> dict[str, str]:
+    return {"created": datetime.now(UTC).isoformat(timespec="seconds")}
 
 
 def _build_lineage(record: RunRecord) -> dict[str, Any]:
@@ -457,10 +509,12 @@ def _write_samples(material: Material, folder: Path) -> None:
         traffic.select(splits == split).write(folder / f"{split}.parquet")
     rows = np.flatnonzero((splits == "fit") | (splits == "calibration"))
     seen = traffic.select(rows)
-    Seen.of(seen).write(folder / "seen.npz")
+    Seen.of(seen, material.engine).write(folder / "seen.npz")
+    clustered = clustered_rows(len(rows), seed=material.recipe.seed)
+    seen = seen.select(clustered)
     kinds = cluster_traffic(
-        material.tokens.at(rows).ids,
-        scripts=traffic_labels(seen)["script"],
+        material.tokens.at(rows[clustered]).ids,
+        scripts=scripts(seen),
         tasks=seen.tasks,
         groups=seen.split_groups,
         outcomes=seen.outcomes,

@@ -6,41 +6,35 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import cache, cached_property
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from difficulty.conversation.request_numbers import numbered, read_numbers
-from difficulty.errors import (
-    InvalidValueError,
-    MissingExtraError,
-    TrafficError,
-    TrafficNotFoundError,
-)
+from difficulty.conversation.request_numbers import numbers_of
+from difficulty.engine import Engine
+from difficulty.errors import TrafficError, TrafficNotFoundError
 from difficulty.kinds import PathKind, mistaken
 from difficulty.metrics.arrays import FloatArray
 from difficulty.records import COSTS, OUTCOMES, TOKEN_COUNTS
 from difficulty.text import TextView, View
-from difficulty.tokens import RequestTokenizer, TokenRows, pick
+from difficulty.tokens import RequestTokenizer, TokenRows, flattened, pick
 from difficulty.traffic.duplicates import bare_key, comparable_text, text_hash
 from difficulty.traffic.outcomes import GAIN_OF_VOTE, VALIDATORS, VOTES, Outcomes, without_checks
+from difficulty.traffic.stored import text_columns
+from difficulty.traffic.stored.splits import assign_splits
+from difficulty.traffic.stored.text_columns import TEXTS, TextColumns, is_large
+from difficulty.traffic.stored.token_reading import read_tokens
 
-try:
+if TYPE_CHECKING:
     import pyarrow
-    import pyarrow.compute
-    import pyarrow.parquet
-except ImportError as error:  # pragma: no cover - the base install
-    raise MissingExtraError(
-        "working with traffic files", package="pyarrow", extra="train"
-    ) from error
 
-pa, pq = pyarrow, pyarrow.parquet
+pa, pq = text_columns.pa, text_columns.pq
 
 VERSION = 1
 """Raised when a reader of the old number would misread a column."""
@@ -89,10 +83,7 @@ _ADDED_LATER = (
     *("cached_tokens", "cheap_cost_usd", "frontier_cost_usd", "inclusion"),
 )
 
-SPLITS = ("fit", "calibration", "test")
-ASIDE = "aside"
-"""The split of samples that none may use."""
-
+_GROUP_ROWS = 4_096
 _BATCH_ROWS = 4_096  # fixed for good: the hash of the data is taken batch by batch
 
 
@@ -129,17 +120,19 @@ class Bill(NamedTuple):
 class Traffic:
     """Labelled traffic that ``difficulty ingest`` wrote; read it with :meth:`read`.
 
-    Rows keep the order of the file. All texts stay in Arrow memory until asked for.
+    Rows keep the order of the file. Texts stay in Arrow memory until asked for, those of large
+    files in the file.
     """
 
     def __init__(
         self,
         table: pyarrow.Table,
         *,
+        texts: TextColumns | None = None,
         factor: FloatArray | None = None,
         requests: FloatArray | None = None,
     ) -> None:
-        self._table = table
+        self._table, self._texts = table, texts
         self._factor, self._requests = factor, requests
 
     @classmethod
@@ -159,14 +152,16 @@ class Traffic:
             )
         try:
             # The footer first: a file of another kind is refused without reading its rows.
-            with pq.ParquetFile(path) as file:
-                _check_metadata(path, file.metadata.metadata or {}, file.metadata.num_rows)
-                table = _with_later_columns(file.read(columns=SCHEMA.names))
+            file = pq.ParquetFile(path)
+            _check_metadata(path, file.metadata.metadata or {}, file.metadata.num_rows)
+            texts = TextColumns(file) if is_large(file) else None
+            names = [name for name in SCHEMA.names if texts is None or name not in TEXTS]
+            table = _with_later_columns(file.read(columns=names), names)
         except (pa.ArrowException, OSError) as error:
             raise TrafficError(_not_ingested(path, "something else or damaged")) from error
-        if table.schema.names != SCHEMA.names:
+        if table.schema.names != names or "messages" not in file.schema_arrow.names:
             raise TrafficError(_not_ingested(path, f"columns {table.schema.names}"))
-        return cls(table)
+        return cls(table, texts=texts)
 
     def __len__(self) -> int:
         return int(self._table.num_rows)
@@ -265,7 +260,7 @@ class Traffic:
         """
         # JSON of the values, not the bytes of Arrow, which differ with its version.
         digest = sha256(f"difficulty.traffic.{VERSION}\n".encode())
-        later = [name for name in _ADDED_LATER if self._table.column(name).null_count == len(self)]
+        later = [name for name in _ADDED_LATER if self._is_unknown(name)]
         for batch in self._batches([name for name in SCHEMA.names if name not in later]):
             digest.update(
                 json.dumps(batch.to_pydict(), sort_keys=True, default=datetime.isoformat).encode()
@@ -279,6 +274,32 @@ class Traffic:
     def each_messages(self) -> Iterator[list[dict[str, str]]]:
         """Yield the messages of each sample, a few thousand at a time in memory."""
         return self._each("messages")
+
+    def blocks(self, name: str) -> Iterator[list[Any]]:
+        """Yield the values of a column, those of a few thousand samples at a time."""
+        for batch in self._batches([name]):
+            yield batch.column(0).to_pylist()
+
+    def each_asked(self) -> Iterator[tuple[list[list[dict[str, str]]], list[list[Any] | None]]]:
+        """Yield messages and offered tools of a few thousand samples at a time."""
+        for batch in self._batches(["messages", "tools"]):
+            messages, tools = (column.to_pylist() for column in batch.columns)
+            yield messages, [json.loads(text) if text else None for text in tools]
+
+    def each_answered(self) -> Iterator[list[tuple[Any, Any, str | None, str]]]:
+        """Yield messages, tools, task and the cheap model's answer of each sample, a few thousand
+        samples at a time.
+        """
+        names = ["messages", "tools", "task", "cheap_answer"]
+        for batch in self._batches(names):
+            messages, tools, tasks, answers = (column.to_pylist() for column in batch.columns)
+            offered = [json.loads(text) if text else None for text in tools]
+            yield list(zip(messages, offered, tasks, answers, strict=True))
+
+    def known(self, name: str) -> NDArray[np.bool_]:
+        """Return which samples have a value in a column, of shape (n,)."""
+        masks = (batch.column(0).is_valid().to_numpy() for batch in self._batches([name]))
+        return np.concatenate([np.zeros(0, bool), *masks])
 
     def each_tools(self) -> Iterator[list[Any] | None]:
         """Yield the tools that each sample offers, where that is known."""
@@ -322,7 +343,10 @@ class Traffic:
         """Write the samples as ingested traffic, for :meth:`read`."""
         # As the file was read: weights of logged traffic are worked out again from its columns.
         metadata = {VERSION_KEY: str(VERSION).encode(), ROWS_KEY: str(len(self)).encode()}
-        pq.write_table(self._table.replace_schema_metadata(metadata), path, compression="zstd")
+        schema = SCHEMA.with_metadata(metadata)
+        with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+            for batch in self._batches(SCHEMA.names, rows=_GROUP_ROWS):
+                writer.write_table(batch.cast(schema))
 
     def select(self, rows: ArrayLike) -> Traffic:
         """Return some samples, by row numbers or by a mask of shape (n,)."""
@@ -333,25 +357,32 @@ class Traffic:
         factor, requests = (
             None if each is None else each[chosen] for each in (self._factor, self._requests)
         )
-        table = self._table.take(pa.array(chosen.astype(np.int64)))
-        return Traffic(table, factor=factor, requests=requests)
+        places = chosen.astype(np.int64)
+        table = self._table.take(pa.array(places))
+        texts = self._texts.at(places) if self._texts else None
+        return Traffic(table, texts=texts, factor=factor, requests=requests)
 
     def weighed(self, factor: FloatArray, *, requests: FloatArray | None = None) -> Traffic:
         """Return the samples with the weights of their outcomes multiplied, and those of the
         requests too; shape (n,). Files are written without that.
         """
         requests = self._requests if requests is None else _times(requests, self._requests)
-        return Traffic(self._table, factor=_times(factor, self._factor), requests=requests)
+        factor = _times(factor, self._factor)
+        return Traffic(self._table, texts=self._texts, factor=factor, requests=requests)
 
     def with_columns(self, values: Mapping[str, Sequence[Any]]) -> Traffic:
         """Return the samples with other values of some columns; of ``extra`` mappings."""
-        table = self._table
+        table, texts = self._table, self._texts
+        if texts and not values.keys().isdisjoint(TEXTS):
+            rest = [name for name in TEXTS if name not in values]  # none for without_texts
+            table, texts = _with_later_columns(self._columns(rest), SCHEMA.names), None
         for name, column in values.items():
-            place, field = SCHEMA.get_field_index(name), SCHEMA.field(name)
+            field = SCHEMA.field(name)
             if name == "extra":
                 column = [json.dumps(value) if value else None for value in column]
+            place = table.schema.get_field_index(name)
             table = table.set_column(place, field, pa.array(column, type=field.type))
-        return Traffic(table, factor=self._factor, requests=self._requests)
+        return Traffic(table, texts=texts, factor=self._factor, requests=self._requests)
 
     def without_texts(self) -> Traffic:
         """Return the samples without what users and models wrote: messages, answers, tools and
@@ -370,7 +401,7 @@ class Traffic:
             place = table.schema.get_field_index(name)
             column = pa.compute.if_else(unknown, None, table.column(name))
             table = table.set_column(place, table.schema.field(place), column)
-        return Traffic(table, factor=self._factor, requests=self._requests)
+        return Traffic(table, texts=self._texts, factor=self._factor, requests=self._requests)
 
     def without_forms(self, *, least: int = 1) -> tuple[Traffic, int]:
         """Return the samples in which checks of the cheap answer's form say nothing where others
@@ -402,7 +433,24 @@ class Traffic:
         return without.with_columns({"measured_by": names}), int(forms.sum())
 
     def _list(self, name: str) -> list[Any]:
+        if self._texts and name in TEXTS:
+            return list(self._each(name))
         return list(self._table.column(name).to_pylist())
+
+    def _is_unknown(self, name: str) -> bool:
+        """Return whether a column says nothing of any row."""
+        batches = self._batches([name])
+        return all(batch.column(0).null_count == len(batch) for batch in batches)
+
+    def _columns(self, names: Sequence[str]) -> pyarrow.Table:
+        """Return the table with some of the columns of text."""
+        table = self._table
+        for name in names:
+            parts = [batch.column(0) for batch in self._batches([name])]
+            chunks = [chunk for part in parts for chunk in part.chunks]
+            column = pa.chunked_array(chunks, type=SCHEMA.field(name).type)
+            table = table.append_column(SCHEMA.field(name), column)
+        return table
 
     def _floats(self, name: str) -> FloatArray:
         values = self._table.column(name).cast(pa.float64())
@@ -412,25 +460,36 @@ class Traffic:
         for batch in self._batches([name]):
             yield from batch.column(0).to_pylist()
 
-    def _batches(self, names: Sequence[str]) -> Iterator[pyarrow.Table]:
+    def _batches(self, names: Sequence[str], *, rows: int = _BATCH_ROWS) -> Iterator[pyarrow.Table]:
         """Yield slices of a fixed number of rows, whatever the row groups of the file."""
-        columns = self._table.select(list(names))
-        for start in range(0, len(self), _BATCH_ROWS):
-            yield columns.slice(start, _BATCH_ROWS)
+        apart = [name for name in names if name in TEXTS] if self._texts else []
+        columns = self._table.select([name for name in names if name not in apart])
+        if not apart or not self._texts:
+            for start in range(0, len(self), rows):
+                yield columns.slice(start, rows)
+            return
+        for number, batch in enumerate(self._texts.batches(apart, rows)):
+            if len(apart) == len(names):
+                yield batch.select(list(names))
+                continue
+            table = columns.slice(number * rows, rows)
+            for name in apart:
+                table = table.append_column(batch.schema.field(name), batch.column(name))
+            yield table.select(list(names))
 
 
 def _times(weight: FloatArray, factor: FloatArray | None) -> FloatArray:
     return weight if factor is None else weight * factor
 
 
-def _with_later_columns(table: pyarrow.Table) -> pyarrow.Table:
-    """Return a table of an earlier version with the columns that it lacks, all unknown."""
-    # In the order of the schema: each place counts the columns that stand before it.
-    for place, name in enumerate(SCHEMA.names):
-        if name in _ADDED_LATER and name not in table.schema.names:
+def _with_later_columns(table: pyarrow.Table, names: Sequence[str]) -> pyarrow.Table:
+    """Return a table with the columns that it lacks, all unknown, in the order of ``names``."""
+    for name in names:
+        if name in (*_ADDED_LATER, *TEXTS) and name not in table.schema.names:
             field = SCHEMA.field(name)
-            table = table.add_column(place, field, pa.nulls(len(table), field.type))
-    return table
+            table = table.append_column(field, pa.nulls(len(table), field.type))
+    there = [name for name in names if name in table.schema.names]
+    return table.select(there) if set(there) == set(table.schema.names) else table
 
 
 def _check_metadata(path: Path, metadata: dict[bytes, bytes], n_rows: int) -> None:
@@ -456,74 +515,6 @@ def _not_ingested(path: Path, found: str) -> str:
     )
 
 
-def assign_splits(
-    split_groups: Sequence[str],
-    near_groups: Sequence[Sequence[str]],
-    *,
-    fractions: tuple[float, float, float] = (0.6, 0.2, 0.2),
-    seed: int = 0,
-) -> NDArray[np.str_]:
-    """Return the split of each sample: a hash of its key, so adding samples moves none of the old
-    ones.
-
-    Parameters
-    ----------
-    split_groups : sequence of str, length n
-        Key of each sample; samples with one key share a split.
-    near_groups : sequence of sequences of str, length n
-        Other keys each sample is tied to; a sample whose keys fall in different splits is set
-        aside, used by none.
-    fractions : tuple of 3 floats, default (0.6, 0.2, 0.2)
-        Expected shares of the keys in fit, calibration and test; they sum to 1.
-    seed : int, default 0
-        Another seed gives other splits.
-
-    Returns
-    -------
-    ndarray of str of shape (n,)
-        ``"fit"``, ``"calibration"``, ``"test"`` or ``"aside"``.
-    """
-    if len(fractions) != len(SPLITS) or min(fractions) < 0 or abs(sum(fractions) - 1.0) > 1e-9:
-        raise InvalidValueError(
-            "fractions",
-            fractions,
-            rule="be three shares that sum to 1",
-            hint="Pass for example (0.6, 0.2, 0.2).",
-        )
-    if len(split_groups) != len(near_groups):
-        raise InvalidValueError(
-            "split_groups and near_groups",
-            (len(split_groups), len(near_groups)),
-            rule="have one length",
-        )
-
-    @cache
-    def side(key: str) -> str:
-        return _side(_unit(key, seed), fractions)
-
-    return np.array(
-        [
-            side(key) if all(side(other) == side(key) for other in others) else ASIDE
-            for key, others in zip(split_groups, near_groups, strict=True)
-        ],
-        dtype="U11",
-    )
-
-
-def _side(position: float, fractions: tuple[float, float, float]) -> str:
-    if position < fractions[0]:
-        return SPLITS[0]
-    # Without a test split the sum of the others may round to just under 1.
-    return SPLITS[1] if position < fractions[0] + fractions[1] or not fractions[2] else SPLITS[2]
-
-
-def _unit(key: str, seed: int) -> float:
-    """Return the place of a key in [0, 1): 52 bits of its hash, which a float holds exactly."""
-    # The seed inside the hash: another seed gives unrelated splits, not shifted ones.
-    digest = sha256(f"{seed}:{key}".encode()).digest()
-    return (int.from_bytes(digest[:8], "big") >> 12) / 2**52
-
-
 class Tokenized(NamedTuple):
     """Token ids of n requests, cut to the scorer's limit, how many tokens each has in all, and
     their tasks.
@@ -543,6 +534,31 @@ class Tokenized(NamedTuple):
     masked: NDArray[np.bool_] | None = None
     """Whether that is so as context was left out alone, and nothing was cut; ``None``: of none."""
 
+    def as_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return all but the tasks, as :meth:`of_arrays` reads it."""
+        ids, numbers = self.ids, numbers_of(self.ids)
+        flat, ends = flattened(ids)
+        having = np.flatnonzero(~np.isnan(numbers).all(axis=1))
+        arrays: dict[str, NDArray[Any]] = {
+            "flat": flat,
+            "ends": ends,
+            "rows": having,
+            "numbers": numbers[having],
+        }
+        masked = np.zeros(len(ids), bool) if self.masked is None else self.masked
+        return arrays | {"totals": self.totals, "shortened": self.shortened, "masked": masked}
+
+    @classmethod
+    def of_arrays(
+        cls, arrays: Mapping[str, NDArray[Any]], tasks: Sequence[str | None], tokenizer: str
+    ) -> Tokenized:
+        """Return what :meth:`as_arrays` said, of requests with these tasks."""
+        numbers = dict(zip(arrays["rows"].tolist(), arrays["numbers"], strict=True))
+        ids = TokenRows.of(arrays["flat"], arrays["ends"], tokenizer, numbers)
+        sizes = np.diff(ids.ends).tolist()
+        known = [task if size else None for task, size in zip(tasks, sizes, strict=True)]
+        return cls(ids, arrays["totals"], known, arrays["shortened"], arrays["masked"])
+
     def at(self, rows: NDArray[np.intp]) -> Tokenized:
         """Return some requests."""
         return Tokenized(
@@ -554,18 +570,18 @@ class Tokenized(NamedTuple):
         )
 
 
-def tokenize(traffic: Traffic, *, view: TextView, tokenizer: RequestTokenizer) -> Tokenized:
-    """Return the token ids of all requests."""
-    texts = traffic.views(view)
-    rows = tokenizer.encode_batch([text.text for text in texts])
-    totals = [text.whole(row.total) for text, row in zip(texts, rows, strict=True)]
-    tasks = [task if row.ids else None for task, row in zip(traffic.tasks, rows, strict=True)]
-    shortened = np.array([text.shortened for text in texts], dtype=bool)
-    cut = np.array([text.truncated for text in texts], dtype=bool)
-    questions = (text.question for text in texts)
-    numbers = map(read_numbers, traffic.each_messages(), traffic.each_tools(), questions)
-    ids = TokenRows(
-        (numbered(row.ids, found) for row, found in zip(rows, numbers, strict=True)),
-        tokenizer.digest,
-    )
-    return Tokenized(ids, np.array(totals, dtype=np.int64), tasks, shortened, shortened & ~cut)
+def tokenize(
+    traffic: Traffic,
+    *,
+    view: TextView,
+    tokenizer: RequestTokenizer,
+    engine: Engine | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Tokenized:
+    """Return the token ids of all requests; the parameters are those of
+    :func:`~difficulty.traffic.stored.token_reading.read_tokens`.
+    """
+    read = read_tokens(traffic.each_asked(), view, tokenizer, engine=engine, progress=progress)
+    sizes = np.diff(read.ids.ends).tolist()
+    tasks = [task if size else None for task, size in zip(traffic.tasks, sizes, strict=True)]
+    return Tokenized(read.ids, read.totals, tasks, read.shortened, read.shortened & ~read.cut)

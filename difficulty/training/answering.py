@@ -4,8 +4,10 @@ answered.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial, reduce
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,16 +17,24 @@ from difficulty.answer_check.answered import Answered, AnswerScores, LabelledAns
 from difficulty.answer_check.check import LEAST_LABELS, AnswerCheck
 from difficulty.answers.answer import Answer, Asked
 from difficulty.answers.facts import FACTS, read_facts
+from difficulty.engine import Engine
 from difficulty.model.combination import Scores
 from difficulty.model.labelled import LabelledTokens
 from difficulty.text import TextView
-from difficulty.tokens import RequestTokenizer
-from difficulty.traffic.table import ASIDE, Traffic
+from difficulty.tokens import RequestTokenizer, TokenRows, flattened
+from difficulty.traffic.stored.splits import ASIDE
+from difficulty.traffic.table import Traffic
 from difficulty.training.diagnosis import Unseen
+from difficulty.training.finished_parts import FinishedParts
 from difficulty.training.material import Material, Progress
 from difficulty.training.run import CARRIED_OVER, Run
 
 FloatArray = NDArray[np.float64]
+_Block: TypeAlias = "tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.int64]]"
+"""Facts of some answers, their token ids, and how many each has."""
+_MOST_ANSWERS = 100_000
+_BLOCK = 65_536
+"""Answers that are read and scored at a time."""
 _LEAST_OF_EACH = 5
 """Answers that failed, and answers that did not, that learning needs."""
 
@@ -58,7 +68,7 @@ def train_check(
     if not settings:
         return None, ()
     earlier = start.check if start else None
-    given = np.array([answer is not None for answer in material.traffic.column("cheap_answer")])
+    given = material.traffic.known("cheap_answer")
     used = given & (material.splits != ASIDE)
     if not used.any() and earlier is None:
         return None, ()
@@ -75,37 +85,63 @@ def train_check(
         seed=material.recipe.seed,
         start=earlier,
     )
-    places = np.flatnonzero(used)
-    answered = read_answered(
-        material.traffic.select(places),
-        np.column_stack([unseen.p_cheap_fails, unseen.p_frontier_fails])[places],
-        view=material.view,
-        tokenizer=material.tokenizer,
-    )
+    rows = _every_so_many(rows)
+    held_out = np.flatnonzero(used & ~np.isin(np.arange(len(used)), material.learned_rows))
+    calibration = _every_so_many(held_out[material.splits[held_out] == "calibration"])
+    request = np.column_stack([unseen.p_cheap_fails, unseen.p_frontier_fails])
     weight = np.array(material.traffic.outcomes.weight)
     weight[material.learned_rows] = learned.outcomes.weight[: len(material.learned_rows)]
     outcomes = replace(material.traffic.outcomes, weight=weight)
-    groups, place_of = material.traffic.split_groups, {row: at for at, row in enumerate(places)}
+    groups = material.traffic.split_groups
 
-    def labelled(chosen: NDArray[np.intp]) -> LabelledAnswers:
-        return LabelledAnswers(
-            answered=answered.at(np.array([place_of[row] for row in chosen], dtype=np.intp)),
-            outcomes=outcomes[chosen],
-            groups=[groups[row] for row in chosen],
+    def read(chosen: NDArray[np.intp], name: str) -> Answered:
+        return read_answered(
+            material.traffic.select(chosen),
+            request[chosen],
+            view=material.view,
+            tokenizer=material.tokenizer,
+            engine=material.engine,
+            parts=material.parts,
+            name=name,
         )
 
-    fit = labelled(rows)
-    held_out = np.setdiff1d(places, rows)
-    calibration = held_out[material.splits[held_out] == "calibration"]
-    check.fit(fit, labelled(calibration) if len(calibration) else None)
-    others = check.predict(labelled(held_out).answered)
-    both = check.out_of_fold_.joined(others).spread(np.concatenate([rows, held_out]), len(used))
+    def labelled(chosen: NDArray[np.intp], answered: Answered) -> LabelledAnswers:
+        return LabelledAnswers(
+            answered=answered, outcomes=outcomes[chosen], groups=[groups[row] for row in chosen]
+        )
+
+    fit = labelled(rows, read(rows, "answers"))
+    blocks = [held_out[first : first + _BLOCK] for first in range(0, len(held_out), _BLOCK)]
+    # Of few answers all are held at once, and read once.
+    first = read(blocks[0], "answers 0") if blocks else None
+    whole = first if len(blocks) == 1 else None
+    judged = None
+    if len(calibration):
+        judged = labelled(
+            calibration,
+            whole.at(np.searchsorted(held_out, calibration))
+            if whole
+            else read(calibration, "answers to calibrate"),
+        )
+    check.fit(fit, judged)
+    scores = [check.out_of_fold_]
+    for number, block in enumerate(blocks):
+        answered = first if first and not number else read(block, f"answers {number}")
+        scores.append(check.predict(answered))
+    both = reduce(AnswerScores.joined, scores).spread(np.concatenate([rows, held_out]), len(used))
     record = record_of(check, fit)
     if not len(fit) and start and start.record.answer:
         # Nothing was learned: what is known of the facts is the earlier check's.
         record = replace(start.record.answer, answers=0, started=True)
     notes = (CARRIED_OVER,) if material.asks_again else ()
     return TrainedCheck(check=check, record=record, scores=both), notes
+
+
+def _every_so_many(rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return so many of the rows as a check is learned from: more would not make it better, and
+    each has 224 facts.
+    """
+    return rows[:: 1 + (len(rows) - 1) // _MOST_ANSWERS] if len(rows) else rows
 
 
 def _too_few(material: Material, rows: NDArray[np.intp]) -> str:
@@ -126,8 +162,7 @@ def check_by_run(run: Run, traffic: Traffic, scores: Scores) -> AnswerScores | N
     """Return what the check of a run says of new traffic that its scorer gave these scores, NaN
     where there is no answer; ``None`` where the run has no check, or the traffic no answer.
     """
-    answers = traffic.column("cheap_answer")
-    rows = np.array([row for row, answer in enumerate(answers) if answer is not None], np.intp)
+    rows = np.flatnonzero(traffic.known("cheap_answer"))
     if run.check is None or not len(rows):
         return None
     answered = read_answered(
@@ -136,7 +171,7 @@ def check_by_run(run: Run, traffic: Traffic, scores: Scores) -> AnswerScores | N
         view=run.view,
         tokenizer=run.tokenizer,
     )
-    return run.check.predict(answered).spread(rows, len(answers))
+    return run.check.predict(answered).spread(rows, len(traffic))
 
 
 def request_columns(outputs: Mapping[str, NDArray[np.floating]]) -> FloatArray:
@@ -147,7 +182,14 @@ def request_columns(outputs: Mapping[str, NDArray[np.floating]]) -> FloatArray:
 
 
 def read_answered(
-    traffic: Traffic, request: FloatArray, *, view: TextView, tokenizer: RequestTokenizer
+    traffic: Traffic,
+    request: FloatArray,
+    *,
+    view: TextView,
+    tokenizer: RequestTokenizer,
+    engine: Engine | None = None,
+    parts: FinishedParts | None = None,
+    name: str = "answers",
 ) -> Answered:
     """Return what the check reads of traffic that holds an answer on every row.
 
@@ -159,13 +201,44 @@ def read_answered(
         What the scorer says of them: P(cheap fails), P(frontier fails), NaN where unknown.
     view, tokenizer
         As requests are read.
+    engine : Engine, optional
+        Where blocks of them are read; by default here.
+    parts : FinishedParts, optional
+        Where what was read is kept while a run is unfinished, under a name.
     """
-    answers = [Answer.parse(text) for text in traffic.column("cheap_answer")]
-    facts = np.zeros((len(answers), len(FACTS)), dtype=np.float32)
-    bodies = zip(traffic.each_messages(), traffic.column("tools"), traffic.tasks, strict=True)
-    for row, (messages, tools, task) in enumerate(bodies):
+
+    def read() -> dict[str, NDArray[Any]]:
+        blocks = traffic.each_answered()
+        if engine is None or engine.workers == 1:
+            each: Iterable[_Block] = map(partial(_read_block, view, tokenizer), blocks)
+        else:
+            asked = tokenizer.tokenizer.to_str(), tokenizer.max_tokens
+            each = engine.map_blocks(partial(_open_reader, view, *asked), blocks)
+        first = np.zeros((0, len(FACTS)), np.float32), np.zeros(0, np.int32), np.zeros(1, np.int64)
+        facts, flat, sizes = (np.concatenate(one) for one in zip(first, *each, strict=True))
+        return {"facts": facts, "flat": flat, "ends": np.cumsum(sizes)}
+
+    arrays = (parts or FinishedParts()).arrays(name, read)
+    ids = TokenRows.of(arrays["flat"], arrays["ends"], tokenizer.digest)
+    return Answered(facts=arrays["facts"], ids=ids, request=request.astype(np.float32))
+
+
+def _open_reader(
+    view: TextView, tokenizer: str, max_tokens: int
+) -> Callable[[Sequence[tuple[Any, Any, Any, Any]]], _Block]:
+    own = RequestTokenizer.from_text(tokenizer, max_tokens=max_tokens)
+    return partial(_read_block, view, own)
+
+
+def _read_block(
+    view: TextView, tokenizer: RequestTokenizer, rows: Sequence[tuple[Any, Any, Any, Any]]
+) -> _Block:
+    """Read what some requests ask and what was answered."""
+    facts, texts = np.zeros((len(rows), len(FACTS)), dtype=np.float32), []
+    for row, (messages, tools, task, text) in enumerate(rows):
+        answer = Answer.parse(text)
         asked = Asked.of({"messages": messages, "tools": tools}, task=task)
-        facts[row] = read_facts(asked, answers[row])
-    texts = [view.plain(answer.as_text()).text for answer in answers]
-    ids = [row.ids for row in tokenizer.encode_batch(texts)] if texts else []
-    return Answered(facts=facts, ids=ids, request=request.astype(np.float32))
+        facts[row] = read_facts(asked, answer)
+        texts.append(view.plain(answer.as_text()).text)
+    flat, ends = flattened([row.ids for row in tokenizer.encode_batch(texts)])
+    return facts, flat, np.diff(ends)

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from difficulty.channels import Channel, channels_of, task_channels_of
 from difficulty.channels.heads import LinearHead
 from difficulty.channels.tuned import TunedChannel, TunedPart, held_out, part_of
-from difficulty.conversation.request_numbers import NumberedIds
 from difficulty.encoders.base import Encoder, TuningData
 from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.errors import RecipeError
@@ -24,6 +23,7 @@ from difficulty.model.difficulty import DifficultyModel, speaking_of
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import FinetuneSettings, Recipe
 from difficulty.thresholds.policy_curve import parse_objective
+from difficulty.tokens import NumberedIds, TokenRows
 from difficulty.traffic.table import Tokenized, Traffic
 
 
@@ -124,6 +124,8 @@ def number_notes(recipe: Recipe, data: LabelledTokens) -> tuple[str, ...]:
 
 
 def _n_offering(data: LabelledTokens) -> int:
+    if isinstance(data.ids, TokenRows):
+        return len(data.ids.numbers)
     return sum(isinstance(row, NumberedIds) for row in data.ids)
 
 

@@ -35,7 +35,8 @@ from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import LabelSettings
 from difficulty.traffic.outcomes import Outcomes
-from difficulty.traffic.table import ASIDE, Tokenized, Traffic
+from difficulty.traffic.stored.splits import ASIDE
+from difficulty.traffic.table import Tokenized, Traffic
 from difficulty.training.assemble import learned_rows
 
 GROUPS: tuple[Scope, ...] = ("task", "region")
@@ -257,6 +258,8 @@ def _quality(outcomes: Outcomes, model: Model) -> FloatArray:
 
 
 CURVE_DRAWS = 500
+_MOST_JUDGED = 20_000
+"""Requests that a learning curve is judged on: every so many of more."""
 
 
 def measure_curve(
@@ -282,6 +285,7 @@ def measure_curve(
     seed, n_draws : int
         Of the parts and the bootstrap.
     """
+    held_out = held_out[np.arange(0, len(held_out), 1 + (len(held_out) - 1) // _MOST_JUDGED)]
     # Unlabelled requests among them teach nothing, and are no part of a size.
     known: NDArray[np.intp] = np.flatnonzero(fit.outcomes.known)
     groups = [fit.groups[row] for row in known.tolist()]
@@ -362,6 +366,8 @@ def advise_familiarity(
     )
     # Enough to tell, and the time stays bounded.
     sample = np.sort(rng.permutation(len(fit))[:_MOST_SAMPLES])
+    step = 1 + (len(calibration) - 1) // _MOST_SAMPLES
+    calibration = calibration[np.arange(0, len(calibration), step)]
     fold_of = dict(zip(names, rng.permutation(len(names)) % _FOLDS, strict=True))
     unseen = _unseen_tasks(model, fit[sample], calibration, fold_of)
     familiarity = model.predict(calibration.ids).familiarity

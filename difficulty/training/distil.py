@@ -27,6 +27,7 @@ from difficulty.request import Request
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer, TokenRows
 from difficulty.traffic.columnar import read_request_rows
+from difficulty.traffic.duplicates import text_hash
 from difficulty.traffic.outcomes import Outcomes
 from difficulty.traffic.table import Traffic
 from difficulty.training.run import NamedScores, Run
@@ -159,7 +160,8 @@ def with_unlabelled(
     TrafficError
         If the file holds no request that can be used.
     """
-    requests = _new_requests(path, view, taken={read.text for read in labelled.views(view)})
+    taken = {text_hash(view(messages).text) for messages in labelled.each_messages()}
+    requests = _new_requests(path, view, taken=taken)
     if not requests:
         raise TrafficError(
             f"{path.name} must hold requests that are not among the labelled ones: got none. Check"
@@ -212,13 +214,13 @@ def soft_failures(scores: Scores, target: Target) -> FloatArray:
 
 
 def _new_requests(path: Path, view: TextView, *, taken: set[str]) -> list[Request]:
-    """Return the requests of a file whose text is new; those that cannot be read or hold no text
-    are left out.
+    """Return the requests of a file whose text is new, by the hashes of others; those that cannot
+    be read or hold no text are left out.
     """
     by_text: dict[str, Request] = {}
     for row in read_request_rows(path):
         with suppress(InvalidValueError):  # messages that are none; a line without any has no text
             text = view(row.request.messages).text
-            if text.strip() and text not in taken:
+            if text.strip() and text_hash(text) not in taken:
                 by_text.setdefault(text, row.request)
     return list(by_text.values())

@@ -4,16 +4,21 @@ teacher says of it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from difficulty import __version__
+from difficulty.channels.shards import is_many
 from difficulty.encoders.base import Encoder
+from difficulty.engine import Engine
 from difficulty.errors import RecipeError, RunError, TooFewSamplesError, TrafficError
 from difficulty.evaluation import TaskMeans
 from difficulty.metrics.arrays import FloatArray, effective_samples
@@ -25,7 +30,8 @@ from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.logged import LoggedReport, weigh_logged
 from difficulty.traffic.outcomes import Outcomes
-from difficulty.traffic.table import ASIDE, Tokenized, Traffic, tokenize
+from difficulty.traffic.stored.splits import ASIDE
+from difficulty.traffic.table import Tokenized, Traffic, tokenize
 from difficulty.training.assemble import (
     build_model,
     calibration_of,
@@ -35,6 +41,7 @@ from difficulty.training.assemble import (
     learned_rows,
 )
 from difficulty.training.distil import check_teacher, with_opinion, with_unlabelled
+from difficulty.training.finished_parts import FinishedParts
 from difficulty.training.run import Run, SearchRecord, StartRecord
 from difficulty.training.search import search
 from difficulty.training.view_learning import learn_view
@@ -49,6 +56,25 @@ _LEAST_GRADED = 200
 _LEAST_SPREAD = 1e-9
 
 Progress = Callable[[str], None]
+
+
+def counted(say: Progress, what: str, total: int) -> Callable[[int], None]:
+    """Return what tells of rows done: how many, at what rate, and how long the rest will take; no
+    more than once a second.
+    """
+    begun = told = time.monotonic()
+
+    def show(done: int) -> None:
+        nonlocal told
+        now = time.monotonic()
+        if now - told < 1.0 or not done:
+            return
+        told = now
+        rate = done / max(now - begun, 1e-9)
+        left = max(0.0, (total - done) / rate)
+        say(f"{what}: {done:,}, {rate:,.0f} a second, {left:,.0f} s left")
+
+    return show
 
 
 def choose_target(
@@ -268,6 +294,10 @@ class Material:
         Whether requests that ``start`` saw are learned from, with the outcomes of another cheap
         model. The score then begins anew: what ``start`` says of requests that it saw is no
         measure of what it says of others. Its check of answers is carried over.
+    engine : Engine or None
+        Where blocks of texts are read; ``None``: in this process.
+    parts : FinishedParts
+        What is kept beside an unfinished run.
     """
 
     recipe: Recipe
@@ -288,6 +318,8 @@ class Material:
     start: Run | None = None
     asks_again: bool = False
     teacher: Run | None = None
+    engine: Engine | None = None
+    parts: FinishedParts = field(default_factory=FinishedParts)
 
     @cached_property
     def learned(self) -> LabelledTokens:
@@ -335,6 +367,8 @@ def gather(
     teacher: Run | None,
     unlabelled: Path | None,
     progress: Progress,
+    engine: Engine | None = None,
+    parts: FinishedParts | None = None,
 ) -> Material:
     """Read traffic and make it what a recipe's model is trained on; the parameters are those of
     :func:`~difficulty.stages.train.train`.
@@ -348,9 +382,12 @@ def gather(
     if start:
         check_start(start, recipe, encoder)
     progress("reading traffic")
+    parts = parts or FinishedParts()
     read = Traffic.read(traffic_path)
     check_teacher(recipe, teacher, read, unlabelled)
     graded, ungraded = read.without_forms(least=_LEAST_GRADED)
+    if not is_many(len(read)):  # processes take longer to start than to read so few
+        engine = None
     # Before the split: what selects outcomes is a property of all rows.
     traffic, logged = weigh_logged(graded, recipe.labels)
     if start:
@@ -369,9 +406,19 @@ def gather(
     recipe, encoder, searched = _search(
         recipe, encoder, find, traffic, splits == "fit", view=view, target=target, progress=progress
     )
+    # By the recipe that a search chose: searched for some minutes, it may choose another.
+    if is_many(len(read)) and not recipe.features.finetune:
+        parts.claim(_key(read, recipe, encoder, start, teacher, unlabelled))
     progress(f"tokenizing {len(traffic):,} requests")
     tokenizer = _tokenizer(recipe, encoder)
-    tokens = tokenize(asked, view=view, tokenizer=tokenizer)
+
+    def read_tokens() -> dict[str, NDArray[Any]]:
+        show = counted(progress, f"tokenizing {len(traffic):,} requests", len(traffic))
+        tokens = tokenize(asked, view=view, tokenizer=tokenizer, engine=engine, progress=show)
+        return tokens.as_arrays()
+
+    arrays = parts.arrays("tokens", read_tokens)
+    tokens = Tokenized.of_arrays(arrays, traffic.tasks, tokenizer.digest)
     fit, calibration = (
         labelled(traffic, tokens, splits == split) for split in ("fit", "calibration")
     )
@@ -399,7 +446,28 @@ def gather(
         start=start,
         asks_again=asks_again,
         teacher=teacher,
+        engine=engine,
+        parts=parts,
     )
+
+
+def _key(
+    traffic: Traffic,
+    recipe: Recipe,
+    encoder: Encoder,
+    start: Run | None,
+    teacher: Run | None,
+    unlabelled: Path | None,
+) -> dict[str, Any]:
+    """Return what decides a run, but for how it is judged."""
+    return {
+        "package": __version__,
+        "traffic": traffic.data_hash,
+        "recipe": recipe.as_dict(),
+        "encoder": encoder.digest,
+        "runs": [run and run.record.as_dict() for run in (start, teacher)],
+        "unlabelled": sha256(unlabelled.read_bytes()).hexdigest() if unlabelled else None,
+    }
 
 
 def _n_labelled(outcomes: Outcomes, splits: NDArray[np.str_], target: Target) -> int:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from difficulty.encoders.base import Encoder
 from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.form import SavedForm
-from difficulty.tokens import RequestTokenizer
+from difficulty.tokens import RequestTokenizer, flattened
 from difficulty.traffic.table import Tokenized
 
 MANY_UNKNOWN = 0.05
@@ -108,11 +108,14 @@ class ReadCounts(NamedTuple):
     @classmethod
     def of(cls, tokens: Tokenized, tokenizer: RequestTokenizer) -> ReadCounts:
         """Count what a scorer reads of tokenized requests."""
-        unknown_id, sizes = tokenizer.unknown_id, np.array([len(row) for row in tokens.ids], int)
-        unknown = [0 if unknown_id is None else row.count(unknown_id) for row in tokens.ids]
+        flat, ends = flattened(tokens.ids)
+        unknown_id, sizes = tokenizer.unknown_id, np.diff(ends)
+        before = np.concatenate(
+            [[0], np.cumsum(flat == (-1 if unknown_id is None else unknown_id))]
+        )
+        counts = np.diff(before[ends])
         masked = np.zeros(len(sizes), bool) if tokens.masked is None else tokens.masked
         cut = ~tokens.shortened & (tokens.totals > sizes)
-        counts = np.array(unknown, dtype=np.int64)
         return cls(sizes, counts, tokens.shortened & ~masked, cut, masked)
 
     @classmethod

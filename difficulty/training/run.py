@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -52,6 +52,7 @@ from difficulty.diagnostics.unfamiliar import FamiliarityAdvice
 from difficulty.early_exit import EarlyModel, load_early
 from difficulty.encoders.base import Encoder, load_encoder
 from difficulty.encoders.transformer import kept_on_disk
+from difficulty.engine import Engine, LocalEngine
 from difficulty.errors import RunError
 from difficulty.evaluation import TaskMeans
 from difficulty.form import SavedForm
@@ -62,7 +63,7 @@ from difficulty.model.saved_model import load_model
 from difficulty.recipe import Recipe
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
-from difficulty.traffic.duplicates import KEY_BYTES
+from difficulty.traffic.duplicates import KEY_BYTES, bare_key, comparable_text, text_hash
 from difficulty.traffic.logged import LoggedReport, weigh_logged
 from difficulty.traffic.near import NO_SKETCHES, near_any, sketches_of
 from difficulty.traffic.outcomes import ungraded_notes
@@ -72,6 +73,8 @@ from difficulty.views.boilerplate import LearnedView
 
 RUN_FORMAT = 1
 VIEW_FILE = "view.json"
+_MOST_PACKED = 1 << 25
+"""Bytes of sketches that are packed in ``seen.npz``."""
 CARRIED_OVER = (
     "the check of answers began as one that saw these requests with another cheap model's outcomes:"
     " on those that it learned from it looks better than it is, and so does a threshold chosen on"
@@ -295,13 +298,22 @@ class Seen:
     """
 
     @classmethod
-    def of(cls, traffic: Traffic) -> Seen:
-        """Return what is remembered of some samples."""
+    def of(cls, traffic: Traffic, engine: Engine | None = None) -> Seen:
+        """Return what is remembered of some samples; an engine reads their texts elsewhere."""
+        engine = engine or LocalEngine()
+        texts: list[NDArray[np.uint64]] = []
+        keys: set[bytes] = set()
+        sketches, done = np.empty((len(traffic), NO_SKETCHES.shape[1]), NO_SKETCHES.dtype), 0
+        for hashes, bare, own in engine.map_blocks(_open_texts, traffic.blocks("messages")):
+            texts.append(hashes)
+            keys |= {*bare}
+            sketches[done : done + len(own)] = own
+            done += len(own)
         return cls(
-            np.unique(_hashes(traffic.text_hashes())),
+            np.unique(np.concatenate([np.zeros(0, np.uint64), *texts])),
             np.unique(_hashes(traffic.split_groups)),
-            sketches_of(traffic.comparable_texts()),
-            tuple(sorted({*traffic.bare_keys()})),
+            sketches,
+            tuple(sorted(keys)),
         )
 
     @classmethod
@@ -318,7 +330,9 @@ class Seen:
         arrays: dict[str, Any] = {"texts": self.texts, "groups": self.groups, "runs": self.sketches}
         if self.keys is not None:
             arrays["keys"] = np.frombuffer(b"".join(self.keys), np.uint8).reshape(-1, KEY_BYTES)
-        np.savez_compressed(path, **arrays)
+        # Hashes hold no pattern: packing many of them takes minutes and saves next to nothing.
+        write = np.savez_compressed if self.sketches.nbytes < _MOST_PACKED else np.savez
+        write(path, **arrays)
 
     def holds(self, traffic: Traffic, *, ingested_together: bool = False) -> NDArray[np.bool_]:
         """Return, for each sample, whether its text, its group or nearly its text was seen; shape
@@ -339,6 +353,22 @@ class Seen:
             near |= near_any(sketches_of(traffic.comparable_texts()), self.sketches)
         same_text = np.isin(_hashes(traffic.text_hashes()), self.texts)
         return Overlap(same_text, np.isin(_hashes(traffic.split_groups), self.groups), near)
+
+
+def _open_texts() -> Callable[[Sequence[Any]], tuple[NDArray[np.uint64], list[bytes], Any]]:
+    return _read_texts
+
+
+def _read_texts(
+    requests: Sequence[Sequence[Mapping[str, str]]],
+) -> tuple[NDArray[np.uint64], list[bytes], Any]:
+    """Return hash, bare key and sketch of some texts."""
+    texts = [
+        comparable_text((message["role"], message["content"]) for message in messages)
+        for messages in requests
+    ]
+    hashes = _hashes([text_hash(text) for text in texts])
+    return hashes, [bare_key(text) for text in texts], sketches_of(texts)
 
 
 _SCORES = ("difficulty_score", "p_cheap_fails", "p_frontier_fails")

@@ -96,14 +96,19 @@ def test_tuned_heads_are_taken_as_they_are(encoder):
     )
 
 
+def out_of_fold(channels, data):
+    """Return the logits that a model of these channels combines, and the folds."""
+    model = DifficultyModel(channels, rng=np.random.default_rng(7))
+    fold = model._folds(data)
+    return model._out_of_fold(model._prepare(data.ids, None), data, fold), fold
+
+
 def test_combination_is_fitted_on_held_out_samples_alone(encoder):
     """By hand: out-of-fold logits of those samples and no other, shrinking towards equal
     weights.
     """
     model = tuned_model(encoder)
-    logits, _ = DifficultyModel(model.channels, rng=np.random.default_rng(7))._out_of_fold(
-        [channel.prepare(FIT.ids) for channel in model.channels], FIT
-    )
+    logits, _ = out_of_fold(model.channels, FIT)
     rows = np.flatnonzero(~SEEN)
     even = GainWeights(np.array([0.5, 0.5]), 0.0)
     expected = fit_combination(
@@ -172,9 +177,7 @@ def test_out_of_fold_scores_of_seen_samples_leave_the_tuned_encoder_out(encoder)
 def test_out_of_fold_scores_of_held_out_samples_are_the_models_own(encoder):
     """Its combination and calibration, on logits by n-gram heads of other folds."""
     model = tuned_model(encoder)
-    logits, fold = DifficultyModel(model.channels, rng=np.random.default_rng(7))._out_of_fold(
-        [channel.prepare(FIT.ids) for channel in model.channels], FIT
-    )
+    logits, fold = out_of_fold(model.channels, FIT)
     assert model.out_of_fold_.fold.tolist() == fold.tolist()
     expected = model.without_task_.scores(logits).difficulty_score
     assert model.out_of_fold_.scores.difficulty_score[~SEEN] == pytest.approx(expected[~SEEN])
@@ -334,9 +337,7 @@ def test_model_with_parts_learns_from_all_samples(encoder):
     model.fit(FIT, CALIBRATION)
     both = FIT.joined(CALIBRATION)
     assert model._unseen(both.groups).all()
-    logits, _ = DifficultyModel(channels, rng=np.random.default_rng(7))._out_of_fold(
-        model._prepare(both.ids, None), both
-    )
+    logits, _ = out_of_fold(channels, both)
     assert (
         logits.cheap[:, 1].tolist() == channels[1].logits_unseen(both.ids, both.groups)[0].tolist()
     )

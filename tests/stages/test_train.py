@@ -14,6 +14,7 @@ from difficulty.recipe import parse_recipe
 from difficulty.stages import train as train_module
 from difficulty.stages.ingest import ingest
 from difficulty.stages.ship import ship
+from difficulty.traffic.duplicates import text_hash
 from difficulty.traffic.table import Traffic
 from difficulty.training.run import Run, Seen
 from tests.journey import RECIPE, sample_rows, timeless_metrics, train_on, write_rows
@@ -324,16 +325,17 @@ class Rows:
         return len(self.texts)
 
     def text_hashes(self):
-        """Return the texts themselves."""
-        return self.texts
+        """Return the hash of each text."""
+        return list(map(text_hash, self.texts))
 
     def comparable_texts(self):
         """Return the texts themselves."""
         return iter(self.texts)
 
-    def bare_keys(self):
-        """Return no keys: only bundles ask for them."""
-        return []
+    def blocks(self, name):
+        """Yield the texts as messages of one user."""
+        assert name == "messages"
+        yield [[{"role": "user", "content": text}] for text in self.texts]
 
 
 def test_seen_are_texts_groups_and_near_duplicates():

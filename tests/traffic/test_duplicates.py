@@ -6,7 +6,7 @@ from difficulty.errors import TrafficError
 from difficulty.records import Message, Sample
 from difficulty.traffic.duplicates import Grouper
 from difficulty.traffic.near import NearIndex
-from difficulty.traffic.table import assign_splits
+from difficulty.traffic.stored.splits import assign_splits
 
 LONG = (
     "the quick brown fox jumps over the lazy dog while seven small birds watch from the old oak"

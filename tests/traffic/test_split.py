@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from difficulty.errors import InvalidValueError
-from difficulty.traffic.table import assign_splits
+from difficulty.traffic.stored.splits import assign_splits
 
 
 def test_a_key_falls_where_its_hash_says():

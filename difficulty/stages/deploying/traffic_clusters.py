@@ -68,12 +68,6 @@ def cluster_traffic(
     seed : int
         Of the clustering.
     """
-    if len(ids) > _MOST_REQUESTS:  # more would make the same kinds
-        rows = np.sort(np.random.default_rng(seed).choice(len(ids), _MOST_REQUESTS, replace=False))
-        picked = rows.tolist()
-        ids, scripts = [ids[row] for row in picked], [scripts[row] for row in picked]
-        tasks, groups = [tasks[row] for row in picked], [groups[row] for row in picked]
-        outcomes = outcomes[rows]
     if len({*groups}) < LEAST_GROUPS:
         return None
     codes = group_codes(groups)
@@ -108,6 +102,15 @@ def cluster_traffic(
         centres=packed(centres, "<f2"),
         kinds=tuple(kinds),
     )
+
+
+def clustered_rows(n: int, *, seed: int = 0) -> IntArray:
+    """Return which of n requests are clustered: at most 20,000, as more would make the same
+    kinds.
+    """
+    if n <= _MOST_REQUESTS:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(seed).choice(n, _MOST_REQUESTS, replace=False))
 
 
 def scale_of(raw: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -1,0 +1,540 @@
+"""Large traffic: vectors that are never made as one matrix.
+
+From ``LARGE`` requests on, n-grams are counted into shards of ``SHARD_ROWS`` requests, once, and
+all fits share them: a fold takes whole shards, and what it learns of the texts stands beside them
+as one number a column and two a request. Heads then see a :class:`Design`, which multiplies, shard
+after shard. Shards lie in a file that is mapped into memory once they pass ``MOST_IN_MEMORY``, so
+that the machine's memory bounds nothing. What comes out does not depend on that, nor on the number
+of processes: sums go over shards in order.
+
+Fewer requests are fitted on one matrix, as ever, by scikit-learn.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from tempfile import TemporaryFile
+from typing import Any, Protocol, TypeAlias, cast
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.sparse.linalg import LinearOperator, cg
+from scipy.special import expit
+
+from difficulty.tokens import TokenRows
+
+FloatArray = NDArray[np.float64]
+Rows: TypeAlias = "NDArray[np.intp] | slice"
+
+LARGE = 32_768
+"""Requests from which on matrices are not made whole."""
+SHARD_ROWS = 16_384
+_BLOCK = 4_096
+MOST_IN_MEMORY = 1 << 30
+"""Bytes of n-grams that are kept in memory; more lie in a file."""
+_GRADIENT = 1e-3
+"""Where fits of heads end: the largest entry of the gradient, on the scale of the penalty. A score
+is within 1e-4 of that of the optimum then (docs/scale.md).
+"""
+_RESIDUAL = 1e-5
+"""Where ridge regressions end, of the residual's length at 0."""
+
+
+class Design(Protocol):
+    """What heads are fitted on: n rows that can be multiplied."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+
+    def __matmul__(self, coefficients: FloatArray) -> FloatArray:
+        """Return the rows times coefficients, of shape (n,)."""
+
+    def pulled(self, residual: FloatArray) -> FloatArray:
+        """Return the transposed rows times a number each, of shape (dim,)."""
+
+    def pulled_squares(self, weight: FloatArray) -> FloatArray:
+        """Return the same of the rows' squares."""
+
+
+class NgramShards:
+    """How often each n-gram occurs in n requests, in shards of rows.
+
+    Parameters
+    ----------
+    parts : sequence of csr_array
+        Counts, uint16 with int32 places, the columns of each row ascending.
+    width : int
+        Number of columns.
+    """
+
+    def __init__(self, parts: Sequence[sp.csr_array], width: int) -> None:
+        self.parts = list(parts)
+        self.starts = np.concatenate([[0], np.cumsum([part.shape[0] for part in self.parts])])
+        self.shape = int(self.starts[-1]), width
+
+    @classmethod
+    def counted(
+        cls, ids: TokenRows, count: Callable[[TokenRows], sp.csr_array], width: int
+    ) -> NgramShards:
+        """Count the n-grams of token ids, a shard at a time.
+
+        Parameters
+        ----------
+        ids : TokenRows
+        count : callable
+            From some of them to their counts.
+        width : int
+        """
+        parts, size = [], 0
+        for start in range(0, len(ids), SHARD_ROWS):
+            part = _narrow(count(ids[start : start + SHARD_ROWS]))
+            size += part.data.nbytes + part.indices.nbytes
+            parts.append(part if size <= MOST_IN_MEMORY else _on_disk(part))
+        return cls(parts, width)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Rows) -> NgramShards:
+        """Return some rows, in the order asked for; a shard that is whole among them is shared."""
+        places = np.arange(len(self))[rows]
+        if (np.diff(places) <= 0).any():
+            ordered, back = np.unique(places, return_inverse=True)
+            whole = sp.vstack(self[ordered].parts, format="csr")
+            return NgramShards([sp.csr_array(whole[back])], self.shape[1])
+        cuts = np.searchsorted(places, self.starts)
+        parts = []
+        for part, start, first, last in zip(self.parts, self.starts, cuts, cuts[1:], strict=False):
+            if last - first == part.shape[0]:
+                parts.append(part)
+            elif last > first:
+                parts.append(sp.csr_array(part[places[first:last] - start]))
+        return NgramShards(parts, self.shape[1])
+
+    def seen(self) -> NDArray[np.int64]:
+        """Return in how many rows each column occurs."""
+        return (
+            np.sum(
+                [np.bincount(part.indices, minlength=self.shape[1]) for part in self.parts], axis=0
+            )
+            if self.parts
+            else np.zeros(self.shape[1], dtype=np.int64)
+        )
+
+    def from_column(self, start: int) -> LaterColumns:
+        """Return the counts of the columns from one on."""
+        return LaterColumns(self, start)
+
+    def until_column(self, end: int) -> Iterator[sp.csr_array]:
+        """Yield the counts of the columns before one, a shard at a time."""
+        for part in self.parts:
+            yield sp.csr_array(part[:, :end])
+
+
+@dataclass(frozen=True, slots=True)
+class LaterColumns:
+    """The columns of shards from one on, cut out when they are read."""
+
+    shards: NgramShards
+    start: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return len(self.shards), self.shards.shape[1] - self.start
+
+    def blocks(self) -> Iterator[sp.csr_array]:
+        """Yield the counts, a shard at a time."""
+        for part in self.shards.parts:
+            yield sp.csr_array(part[:, self.start :])
+
+
+PairCounts: TypeAlias = sp.csr_array | LaterColumns
+
+
+class IdRows:
+    """Prepared rows that are made of their token ids, a block at a time, whenever they are read.
+
+    Parameters
+    ----------
+    ids : TokenRows
+    classes : ndarray of shape (n,), int64
+        Number of the task of each request, -1 where it is not known.
+    """
+
+    def __init__(self, ids: TokenRows, classes: NDArray[np.int64]) -> None:
+        self.ids = ids
+        self.classes = classes
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows, and how wide the classes are that stand beside the ids."""
+        return len(self.ids), 1
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, rows: Rows) -> IdRows:
+        """Return some rows."""
+        places = np.arange(len(self))[rows]
+        return IdRows(self.ids.at(places), self.classes[places])
+
+    def blocks(self) -> Iterator[IdRows]:
+        """Yield the rows in blocks that fit the processor's cache."""
+        for start in range(0, len(self), _BLOCK):
+            yield self[start : start + _BLOCK]
+
+    def thinned(self, most: int) -> IdRows:
+        """Return every so many of the rows, at most so many."""
+        return self[:: 1 + (len(self) - 1) // most]
+
+
+def read_blocks(rows: IdRows, read: Callable[[IdRows], FloatArray]) -> FloatArray:
+    """Return what is read of rows, block by block, one below the other."""
+    return np.concatenate([read(block) for block in rows.blocks()])
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedRows:
+    """Unit vectors of token ids, which are made when they are asked for."""
+
+    rows: IdRows
+    encode: Callable[[TokenRows], FloatArray]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, rows: Rows) -> FloatArray:
+        """Return the vectors of some rows."""
+        return self.encode(self.rows[rows].ids)
+
+    def blocks(self) -> Iterator[FloatArray]:
+        """Yield all vectors, in blocks."""
+        for block in self.rows.blocks():
+            yield self.encode(block.ids)
+
+
+Embeddings: TypeAlias = FloatArray | EmbeddedRows
+
+
+class WeightedNgrams:
+    """Rows of n-grams, each column weighted and each row, or each of its two halves, brought to a
+    length; nothing of that is written into the shards.
+
+    Parameters
+    ----------
+    shards : NgramShards
+    weights : ndarray of shape (dim,)
+        Of the columns.
+    split : int
+        The first column of the second half.
+    length : float
+        Of a half; of the row where there is one.
+    halves : bool
+        Whether presence counts, by halves; else ``1 + ln count`` of the whole row.
+    """
+
+    def __init__(
+        self, shards: NgramShards, weights: FloatArray, *, split: int, length: float, halves: bool
+    ) -> None:
+        self.shape = shards.shape
+        self._weights, self._halves, self._starts = weights, halves, shards.starts
+        self._blocks: list[sp.csr_array] = []
+        self._scales: list[FloatArray] = []
+        ones = np.ones(
+            max((part.nnz for part in shards.parts), default=0) if halves else 0, dtype=np.float32
+        )
+        squares = (weights**2).astype(np.float32)
+        for part in shards.parts:
+            data = ones[: part.nnz] if halves else 1 + np.log(part.data, dtype=np.float32)
+            block = _halved(part, data, split) if halves else _with_data(part, data)
+            again = block if halves else _with_data(part, data**2)
+            lengths = np.sqrt((again @ squares).astype(np.float64))
+            scale = np.divide(length, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+            self._blocks.append(block)
+            self._scales.append(scale.reshape(part.shape[0], -1))
+
+    def __matmul__(self, coefficients: FloatArray) -> FloatArray:
+        """Return the rows times coefficients."""
+        weighted = (self._weights * coefficients).astype(np.float32)
+
+        def product(place: int) -> FloatArray:
+            scale = self._scales[place]
+            parts = (self._blocks[place] @ weighted).reshape(scale.shape)
+            return np.asarray((parts * scale).sum(axis=1), dtype=np.float64)
+
+        return np.concatenate([np.zeros(0), *self._each(product)])
+
+    def pulled(self, residual: FloatArray) -> FloatArray:
+        """Return the transposed rows times a number each."""
+
+        def product(place: int) -> FloatArray:
+            own = residual[self._rows(place), None] * self._scales[place]
+            return np.asarray(self._blocks[place].T @ own.ravel().astype(np.float32))
+
+        return self._summed(product) * self._weights
+
+    def pulled_squares(self, weight: FloatArray) -> FloatArray:
+        """Return the transposed squares of the rows times a number each."""
+
+        def product(place: int) -> FloatArray:
+            block = self._blocks[place]
+            squared = block if self._halves else _with_data(block, block.data**2)
+            own = weight[self._rows(place), None] * self._scales[place] ** 2
+            return np.asarray(squared.T @ own.ravel().astype(np.float32))
+
+        return self._summed(product) * self._weights**2
+
+    def _rows(self, place: int) -> slice:
+        return slice(int(self._starts[place]), int(self._starts[place + 1]))
+
+    def _each(self, product: Callable[[int], FloatArray]) -> Iterator[FloatArray]:
+        """Yield the product of each shard, in order; several are under way where they are large."""
+        places = range(len(self._blocks))
+        if len(places) < 2 or self.shape[0] < LARGE:
+            return map(product, places)
+        return _threads().map(product, places)
+
+    def _summed(self, product: Callable[[int], FloatArray]) -> FloatArray:
+        total = np.zeros(self.shape[1])
+        for part in self._each(product):  # in order: the sum does not depend on the threads
+            total += part
+        return total
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    """Return threads for products, which hold no lock of Python's."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return ThreadPoolExecutor(cores or 1, thread_name_prefix="shards")
+
+
+class ScaledColumns:
+    """Dense vectors, standardised as they are multiplied."""
+
+    def __init__(self, vectors: FloatArray, mean: FloatArray, deviation: FloatArray) -> None:
+        self.shape = cast("tuple[int, int]", vectors.shape)
+        self._vectors, self._mean, self._deviation = vectors, mean, deviation
+
+    def __matmul__(self, coefficients: FloatArray) -> FloatArray:
+        """Return the rows times coefficients."""
+        own = coefficients / self._deviation
+        return np.asarray(self._vectors @ own - self._mean @ own)
+
+    def pulled(self, residual: FloatArray) -> FloatArray:
+        """Return the transposed rows times a number each."""
+        pulled = self._vectors.T @ residual - self._mean * residual.sum()
+        return np.asarray(pulled / self._deviation)
+
+    def pulled_squares(self, weight: FloatArray) -> FloatArray:
+        """Return the transposed squares of the rows times a number each."""
+        pulled = _pulled_squares(self._vectors, weight) - 2.0 * self._mean * _pulled(
+            self._vectors, weight
+        )
+        return np.asarray((pulled + self._mean**2 * weight.sum()) / self._deviation**2)
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Two kinds of columns of the same rows, side by side, neither copied."""
+
+    left: Any
+    right: Any
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.left.shape[0], self.left.shape[1] + self.right.shape[1]
+
+    def __getitem__(self, rows: Rows) -> Beside:
+        """Return some rows."""
+        return Beside(self.left[rows], self.right[rows])
+
+    def __matmul__(self, coefficients: FloatArray) -> FloatArray:
+        """Return the rows times coefficients."""
+        width = self.left.shape[1]
+        return np.asarray(
+            self.left @ coefficients[:width] + self.right @ coefficients[width:], dtype=np.float64
+        )
+
+    def pulled(self, residual: FloatArray) -> FloatArray:
+        """Return the transposed rows times a number each."""
+        return np.concatenate([_pulled(self.left, residual), _pulled(self.right, residual)])
+
+    def pulled_squares(self, weight: FloatArray) -> FloatArray:
+        """Return the transposed squares of the rows times a number each."""
+        parts = self.left, self.right
+        return np.concatenate([_pulled_squares(part, weight) for part in parts])
+
+
+def _pulled_squares(columns: Any, weight: FloatArray) -> FloatArray:
+    if isinstance(columns, np.ndarray):  # without a copy of its squares
+        return np.asarray(np.einsum("ij,ij,i->j", columns, columns, weight), dtype=np.float64)
+    own = getattr(columns, "pulled_squares", None)
+    return np.asarray(own(weight) if own else (columns**2).T @ weight, dtype=np.float64)
+
+
+def is_many(n: int) -> bool:
+    """Return whether so many requests are read in shards."""
+    return n >= LARGE
+
+
+def is_large(vectors: Any) -> bool:
+    """Return whether vectors are those of many requests, which are multiplied and never copied."""
+    if isinstance(vectors, np.ndarray):
+        return is_many(len(vectors))
+    return not sp.issparse(vectors)
+
+
+def standardised(vectors: Any, known: NDArray[np.bool_]) -> tuple[Design, FloatArray, FloatArray]:
+    """Return vectors as heads are fitted on them, and what is subtracted from each column and what
+    it is divided by: dense ones are standardised on the known rows, n-grams are as they are.
+    """
+    if isinstance(vectors, Beside) and not isinstance(vectors.left, WeightedNgrams):
+        left, right = (standardised(part, known) for part in (vectors.left, vectors.right))
+        mean, deviation = (np.concatenate(both) for both in zip(left[1:], right[1:], strict=True))
+        return Beside(left[0], right[0]), mean, deviation
+    if not isinstance(vectors, np.ndarray) and not sp.issparse(vectors):
+        return vectors, np.zeros(vectors.shape[1]), np.ones(vectors.shape[1])
+    n = max(1, int(known.sum()))
+    mean = _pulled(vectors, known.astype(np.float64)) / n
+    if isinstance(vectors, np.ndarray):
+        rows = vectors if known.all() else vectors[known]
+        deviation = rows.std(axis=0, dtype=np.float64)
+    else:  # marks of 1
+        deviation = np.sqrt(np.maximum(mean - mean**2, 0.0))
+    deviation = np.where(deviation > 1e-9, deviation, 1.0)
+    return ScaledColumns(vectors, mean, deviation), mean, deviation
+
+
+def _pulled(columns: Any, residual: FloatArray) -> FloatArray:
+    own = getattr(columns, "pulled", None)
+    return np.asarray(own(residual) if own else columns.T @ residual, dtype=np.float64)
+
+
+def fit_logistic(
+    design: Design,
+    outcome: FloatArray,
+    weight: FloatArray,
+    *,
+    strength: float,
+    offset: FloatArray | None = None,
+    begin: FloatArray | None = None,
+) -> FloatArray:
+    """Return coefficients and, last, the intercept of a penalised logistic regression.
+
+    The loss is that of scikit-learn's. Columns are scaled by the root of their curvature, so that
+    rare n-grams, which the penalty rules, and common ones converge alike, and so that the end of
+    the search means the same however many rows there are.
+
+    Parameters
+    ----------
+    design : Design
+        n rows.
+    outcome, weight : ndarray of shape (n,)
+        In [0, 1]; NaN where unknown, which counts for nothing.
+    strength : float
+        Inverse regularisation, scikit-learn's ``C``; the intercept is not penalised.
+    offset : ndarray of shape (n,), optional
+        Logits that are there already.
+    begin : ndarray of shape (dim + 1,), optional
+        Where to begin, at the optimum of the same rows with fewer columns; default: 0. Begun at the
+        optimum of all rows, a fold's heads would keep something of the outcomes that they are not
+        to see.
+    """
+    known = ~np.isnan(outcome)
+    w, y = np.where(known, weight, 0.0) * strength, np.where(known, outcome, 0.0)
+    before = 0.0 if offset is None else offset
+    rate = np.dot(w, y) / w.sum()
+    bend = w * rate * (1.0 - rate)
+    scale = np.sqrt(np.append(1.0 + _pulled_squares(design, bend), bend.sum()))
+
+    def loss(scaled: FloatArray) -> tuple[float, FloatArray]:
+        parameters = scaled / scale
+        coefficients = parameters[:-1]
+        z = design @ coefficients + parameters[-1] + before
+        misfit = np.dot(w, np.logaddexp(0.0, z) - y * z)
+        residual = w * (expit(z) - y)
+        gradient = np.append(_pulled(design, residual) + coefficients, residual.sum()) / scale
+        return float(misfit + 0.5 * np.dot(coefficients, coefficients)), gradient
+
+    start = np.zeros(design.shape[1] + 1) if begin is None else begin * scale
+    options = {"maxiter": 2_000, "gtol": _GRADIENT, "ftol": 0.0, "maxls": 50}
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options=options)
+    return np.asarray(found.x / scale, dtype=np.float64)
+
+
+def fit_least_squares(
+    design: Design, target: FloatArray, weight: FloatArray, *, penalty: float
+) -> FloatArray:
+    """Return coefficients and, last, the intercept of a ridge regression, by conjugate gradients.
+
+    Parameters are those of :func:`fit_logistic`; ``penalty`` is scikit-learn's ``alpha``.
+    """
+    known = ~np.isnan(target)
+    w, y = np.where(known, weight, 0.0), np.where(known, target, 0.0)
+    total, dim = w.sum(), design.shape[1]
+    mean = np.dot(w, y) / total
+
+    def centred(z: FloatArray) -> FloatArray:
+        return np.asarray(w * (z - np.dot(w, z) / total))
+
+    def product(vector: FloatArray) -> FloatArray:
+        return _pulled(design, centred(design @ vector)) + penalty * vector
+
+    operator = LinearOperator((dim, dim), matvec=product, dtype=np.float64)
+    wanted = _pulled(design, w * (y - mean) * known)
+    # Scaled as heads are, by the diagonal.
+    bend = 1.0 / (penalty + _pulled_squares(design, w))
+    scaled = LinearOperator((dim, dim), matvec=lambda vector: bend * vector, dtype=np.float64)
+    coefficients, _ = cg(operator, wanted, M=scaled, rtol=_RESIDUAL, maxiter=1_000)
+    return np.append(coefficients, mean - np.dot(w, design @ coefficients) / total)
+
+
+def _narrow(counts: sp.csr_array) -> sp.csr_array:
+    data = counts.data.astype(np.uint16)
+    return _of(data, counts.indices.astype(np.int32), counts.indptr, counts.shape)
+
+
+def _on_disk(part: sp.csr_array) -> sp.csr_array:
+    """Return the same shard in a file, which is gone when nobody holds the shard any more."""
+    data, indices = (_mapped(array) for array in (part.data, part.indices))
+    return _of(data, indices, part.indptr, part.shape)
+
+
+def _mapped(array: NDArray[Any]) -> NDArray[Any]:
+    with TemporaryFile(prefix="difficulty-") as file:
+        array.tofile(file)
+        file.flush()
+        if not len(array):  # an empty file cannot be mapped
+            return array
+        return np.memmap(file, dtype=array.dtype, mode="r", shape=array.shape)
+
+
+def _with_data(part: sp.csr_array, data: NDArray[Any]) -> sp.csr_array:
+    return _of(data, part.indices, part.indptr, part.shape)
+
+
+def _of(
+    data: NDArray[Any], indices: NDArray[np.int32], indptr: NDArray[Any], shape: tuple[int, int]
+) -> sp.csr_array:
+    """Return a matrix of arrays, none of them copied."""
+    return sp.csr_array((data, indices, indptr.astype(np.int32)), shape=shape, copy=False)
+
+
+def _halved(part: sp.csr_array, data: NDArray[Any], split: int) -> sp.csr_array:
+    """Return each row as two, the columns below ``split`` and the others: the same entries with
+    twice as many ends.
+    """
+    below = np.concatenate([[0], np.cumsum(part.indices < split)])
+    ends = np.empty(2 * part.shape[0] + 1, dtype=np.int32)
+    ends[::2] = part.indptr
+    ends[1::2] = part.indptr[:-1] + np.diff(below[part.indptr])
+    return _of(data, part.indices, ends, (2 * part.shape[0], part.shape[1]))
