@@ -87,9 +87,7 @@ def test_old_python_does_not_do(monkeypatch):
 
 
 def test_extra_that_there_is_not_is_refused():
-    with pytest.raises(
-        UnknownNameError, match=r"unknown extra 'trian', perhaps 'train' is meant"
-    ):
+    with pytest.raises(UnknownNameError, match=r"unknown extra 'trian', perhaps 'train' is meant"):
         examine(["trian"])
 
 
