@@ -47,8 +47,12 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from difficulty.sklearn import DifficultyClassifier, near_groups
 
 p_fails = cross_val_predict(
-    DifficultyClassifier(), texts, failed, method="predict_proba",
-    cv=GroupKFold(5), groups=near_groups(texts),
+    DifficultyClassifier(),
+    texts,
+    failed,
+    method="predict_proba",
+    cv=GroupKFold(5),
+    groups=near_groups(texts),
 )[:, 1]
 ```
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -42,8 +43,9 @@ def on_urls(function: Callable[Arguments, Result]) -> Callable[Arguments, Result
     """Let the paths of a function be URLs: ``s3://``, ``gs://``, ``abfs://``, ``hf://``, ...
 
     Paths are the arguments that are a ``Path``, alone or in a list, and texts where the annotation
-    names one. Those of :data:`WRITTEN` are copied out when the function is done, be it with an
-    error after which a local file would stand there too; Ctrl-C copies nothing.
+    names one; a text that stands where only paths may becomes one. Those of :data:`WRITTEN` are
+    copied out when the function is done, be it with an error after which a local file would stand
+    there too; Ctrl-C copies nothing.
 
     Raises
     ------
@@ -56,9 +58,10 @@ def on_urls(function: Callable[Arguments, Result]) -> Callable[Arguments, Result
     def carried(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
+        _make_paths(bound, signature)
         urls = _find_urls(bound, signature)
         if not urls:
-            return function(*args, **kwargs)
+            return function(*bound.args, **bound.kwargs)
         with _workspace() as space:
             copies = _Copies(space)
             for name, value in urls.items():
@@ -88,6 +91,20 @@ def local_copy(path: str | Path) -> Iterator[Path]:
         except DifficultyError as error:
             _say_urls(error)
             raise
+
+
+def _make_paths(bound: inspect.BoundArguments, signature: inspect.Signature) -> None:
+    """Put paths in the place of texts, alone or in a list, where the annotation knows paths alone:
+    in a notebook a path is a text.
+    """
+    for name, value in bound.arguments.items():
+        words = re.findall(r"\w+", str(signature.parameters[name].annotation))
+        if "Path" not in words or "str" in words:
+            continue
+        if isinstance(value, str):
+            bound.arguments[name] = Path(value)
+        elif isinstance(value, list | tuple) and any(isinstance(item, str) for item in value):
+            bound.arguments[name] = [Path(item) for item in value]
 
 
 def _find_urls(

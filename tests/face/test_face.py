@@ -208,7 +208,7 @@ def test_ingest_takes_paths_texts_lists_and_frames(tmp_path):
     rows = sample_rows(40)
     path = write_rows(tmp_path / "a.jsonl", rows)
     kept = [
-        ingest([path], tmp_path / "0.parquet").kept,
+        ingest([str(path)], str(tmp_path / "0.parquet")).kept,
         d.ingest([path], tmp_path / "1.parquet").kept,
         d.ingest(str(path), str(tmp_path / "2.parquet")).kept,
         d.ingest([str(path)], str(tmp_path / "3.parquet")).kept,
@@ -245,7 +245,9 @@ def test_train_takes_a_path_as_text_and_a_recipe_by_name(journey, tmp_path):
 
 def test_ship_evaluate_and_load_take_texts(journey, walked):
     assert d.Router.load(str(journey.bundle)).decide("hello").model
-    judged = evaluate_scorer(journey.bundle, journey.traffic, walked.folder / "judged")
+    judged = evaluate_scorer(
+        str(journey.bundle), str(journey.traffic), str(walked.folder / "judged")
+    )
     assert judged.evaluation.overall["apgr"].value is not None
     evaluation = d.evaluate(str(journey.bundle), str(journey.traffic), walked.folder / "x", **QUICK)
     assert evaluation.counts == judged.evaluation.counts

@@ -36,6 +36,21 @@ def folder(out_path: Path, name: str = "manifest.json"):
     (out_path / name).write_text("x")
 
 
+@on_urls
+def kinds(one: Path, some: list[Path], name: str, either: str | Path, none: Path | None = None):
+    return [type(value).__name__ for value in (one, *some, name, either, none)]
+
+
+def test_texts_are_paths_where_only_paths_may_stand(tmp_path):
+    """In a notebook a path is a text; a text that is one stays."""
+    told = kinds("a", ["b", Path("c")], "d", "e")
+    assert told == ["PosixPath", "PosixPath", "PosixPath", "str", "str", "NoneType"]
+    assert kinds(Path("a"), (), "d", Path("e"), none="f")[-1] == "PosixPath"
+    (tmp_path / "a.txt").write_text("text")
+    upper(str(tmp_path / "a.txt"), str(tmp_path / "b.txt"))
+    assert (tmp_path / "b.txt").read_text() == "TEXT"
+
+
 def put(url, text, tmp_path):
     (tmp_path / "put").write_text(text)
     Place(url).copy_file_out(tmp_path / "put")
