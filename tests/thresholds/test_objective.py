@@ -66,7 +66,8 @@ def test_unknown_objective_names_the_known_ones(text):
 def test_unknown_option_names_the_known_ones(text, known):
     with pytest.raises(
         UnknownNameError,
-        match=rf"unknown option of the objective (risk|share) '\w+'(, perhaps 'delta' is meant)?\. Known: {known}\.",
+        match=r"unknown option of the objective (risk|share) '\w+'(, perhaps 'delta' is meant)?\."
+        rf" Known: {known}\.",
     ):
         parse_objective(text)
 
