@@ -86,7 +86,7 @@ def draw_rooms() -> str:
     """Return the picture as SVG."""
     imports = room_imports()
     lab = [room for room in LAB if room in imports]
-    router = [room for room in (*ROUTER_SIDE, "integrations") if room in imports]
+    router = [room for room in (*ROUTER_SIDE, "integrations", "serving") if room in imports]
     columns = dict.fromkeys(lab, "lab") | dict.fromkeys(router, "router")
     floor = MARGIN + (len(lab) + 3) * STEP  # the top of the ground floor
     tops = {room: floor - STEP * place for side in (lab, router) for place, room in _counted(side)}

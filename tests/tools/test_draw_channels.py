@@ -19,7 +19,7 @@ def test_picture_is_up_to_date(name):
 
 
 def test_every_channel_has_a_picture_that_the_page_shows():
-    page = (REPOSITORY / "docs" / "recipes.md").read_text(encoding="utf-8")
+    page = (REPOSITORY / "docs" / "model.md").read_text(encoding="utf-8")
     assert {*re.findall(r"\(channels/([\w-]+)\.svg\)", page)} == {*PICTURES}
     assert {name.replace(" ", "-") for name in CHANNELS} <= {*PICTURES}
     assert {path.stem for path in FOLDER.iterdir()} == {*PICTURES}
