@@ -89,6 +89,10 @@ class Evaluation(Record):
     """
     robustness: Mapping[str, Estimates] = field(default_factory=dict)
     """Perturbation, then figure, where requests were judged perturbed too."""
+    sessions: Estimates = field(default_factory=dict)
+    """What a policy that keeps sessions on their model does to those of the traffic, beside
+    deciding each step alone; all other figures are of requests decided alone.
+    """
     answer: CheckFigures | None = None
     """What checking answers does to the bill; ``None`` where no answer was checked."""
 
@@ -146,11 +150,11 @@ class Evaluation(Record):
         return replace(self, notes=(*self.notes, *notes))
 
     def as_dict(self, *, without: Container[str] = ()) -> dict[str, Any]:
-        """Return exactly what metrics.json holds, the verdict first; it, ``early``, ``robustness``
-        and ``answer`` only where there is one, and so is ``measured_by``.
+        """Return exactly what metrics.json holds, the verdict first; it, ``early``, ``robustness``,
+        ``sessions`` and ``answer`` only where there is one, and so is ``measured_by``.
         """
         written = super().as_dict(without=without)
-        for name in ("early", "measured_by", "robustness", "answer"):
+        for name in ("early", "measured_by", "robustness", "sessions", "answer"):
             if not written.get(name):
                 written.pop(name, None)
         verdict = written.pop("verdict")
@@ -215,6 +219,7 @@ def without_threshold(evaluation: Evaluation, note: str) -> Evaluation:
         # Cut-offs of early exit hold for one threshold, and so does the verdict.
         early={},
         robustness={},
+        sessions={},
         answer=None,
         verdict=None,
         # It was about the old threshold.
@@ -288,6 +293,7 @@ def _optional(content: Mapping[str, Any]) -> dict[str, Any]:
         "robustness": {
             name: _estimates(part) for name, part in content.get("robustness", {}).items()
         },
+        "sessions": _estimates(content.get("sessions", {})),
         "early": {kind: _estimates(part) for kind, part in content.get("early", {}).items()},
     }
 

@@ -27,7 +27,7 @@ from difficulty.metrics.routing import sent_at_share
 from difficulty.recipe import LabelSettings
 from difficulty.runtime.answer_checker import AnswerChecker
 from difficulty.runtime.scorer import Scorer
-from difficulty.stages.deploying.session_steps import tell_switches
+from difficulty.stages.deploying.session_steps import judge_sessions, tell_switches
 from difficulty.stages.judging import Picked, catch_rate, pick_unseen, serve, weighed
 from difficulty.stages.overlap import threshold_rows
 from difficulty.storage import on_urls, whole_file
@@ -137,7 +137,10 @@ def _ranked(
     served = serve(scorer, picked.traffic, target=target, checker=checker)
     table = served.under_policy(bundle.policy)
     economics = economics_of(table, picked.traffic, traffic, bundle.policy, prices, question)
-    switches = tell_switches(served, bundle.policy, prices.per_token)
+    switches = (
+        *tell_switches(served, bundle.policy, prices.per_token),
+        *judge_sessions(served, bundle.policy, prices.per_token).notes,
+    )
     notes = (*_which(picked, traffic, bundle), *picked.notes, *economics.notes, *switches)
     return replace(economics, notes=notes)
 

@@ -33,6 +33,7 @@ from difficulty.report.page import report_html, report_markdown
 from difficulty.runtime.answer_checker import AnswerChecker
 from difficulty.runtime.scorer import EarlyScorer, Scorer, exits
 from difficulty.stages.choosing import both_scores, judge_exits, way_of
+from difficulty.stages.deploying.session_steps import judge_sessions
 from difficulty.stages.economics import Question, economics_of, read_economics, write_economics
 from difficulty.stages.judging import (
     lineage_of,
@@ -131,7 +132,10 @@ def evaluate_scorer(
         provenance=material.provenance,
     )
     evaluation = replace(
-        evaluation.noting(material.notes), early=material.early, lineage=material.lineage
+        evaluation.noting(material.notes),
+        early=material.early,
+        sessions=material.sessions,
+        lineage=material.lineage,
     )
     out.mkdir(parents=True, exist_ok=True)
     mistakes = mistakes_of(material.held_out, material.picked, show_texts=show_texts)
@@ -265,6 +269,8 @@ class _Material:
     """What is to be known of the outcomes: how logged ones are weighted."""
     early: dict[str, dict[str, Estimate]] = field(default_factory=dict)
     """What the early exit of a bundle does to the judged requests."""
+    sessions: dict[str, Estimate] = field(default_factory=dict)
+    """What a bundle that keeps sessions on their model does to those of the judged requests."""
     provenance: Provenance
     lineage: dict[str, Any]
     picked: Traffic
@@ -408,6 +414,7 @@ def _of_bundle(
         f"Figures are those of the scorer: {sentence}."
         for sentence in exit_sentences(early, judged="judged")
     ]
+    sessions = judge_sessions(served, policy, prices)
     return _Material(
         held_out=served.under_policy(policy, is_stale=is_stale),
         others=served.others,
@@ -416,8 +423,10 @@ def _of_bundle(
             *served.scores.reading.notes,
             *_counted_notes(picked.traffic, prices),
             *sentences,
+            *sessions.notes,
         ),
         early=early,
+        sessions=sessions.figures,
         note=_overlap_note(overlap),
         provenance=Provenance(
             requests=len(traffic),

@@ -175,6 +175,68 @@ def bill_sessions(
     return SessionBill(cost, cold, switched)
 
 
+def judge_stick(steps: SessionSteps, stick: Stick, prices: Prices | None) -> dict[str, Estimate]:
+    """Return what a policy's margins do to sessions, beside deciding each step alone.
+
+    Parameters
+    ----------
+    steps : SessionSteps
+        At least ``LEAST_SESSIONS`` sessions; token counts may be unknown where ``prices`` is None.
+    stick : Stick
+        The policy's.
+    prices : Prices or None
+        With a price of cached tokens for either model; None: nothing is said of costs.
+
+    Returns
+    -------
+    dict of str to Estimate
+        ``frontier_share``, ``switched_share`` (of the further steps), each also with ``_alone``;
+        ``quality_change``; with prices ``cost_ratio``, and ``cold_share`` of the cost, also with
+        ``_alone``. Intervals are of 95 %, by sessions.
+    """
+    n = steps.n_sessions
+    sent = np.stack([steps.sent_alone, session_routes(steps, [stick])[0]])
+    begins = np.r_[True, steps.session[1:] != steps.session[:-1]]
+    switched = np.zeros(sent.shape)
+    switched[:, 1:] = sent[:, 1:] != sent[:, :-1]
+    switched[:, begins] = 0.0
+    gain = steps.frontier_quality - steps.cheap_quality
+    gained, each = np.where(np.isnan(gain), 0.0, sent * np.nan_to_num(gain)), np.ones(len(steps))
+
+    def sums(rows: FloatArray | BoolArray) -> FloatArray:
+        rows = np.atleast_2d(np.asarray(rows, dtype=np.float64))
+        return np.array([np.bincount(steps.session, row, minlength=n) for row in rows])
+
+    def figures(name: str, above: FloatArray, below: FloatArray) -> dict[str, Estimate]:
+        return {
+            f"{name}{end}": _estimate(sums(above[row]), sums(below[row]))
+            for end, row in (("_alone", 0), ("", 1))
+        }
+
+    every = np.stack([each, each])
+    judged = figures("frontier_share", sent, every)
+    judged |= figures("switched_share", switched, np.stack([~begins, ~begins]))
+    judged["quality_change"] = _estimate(
+        sums(gained[1] - gained[0]), sums(~np.isnan(gain)), unknown="no outcomes of both models"
+    )
+    if prices is not None:
+        bill = bill_sessions(steps, sent, prices, cache_minutes=stick.cold_after_minutes)
+        judged["cost_ratio"] = _estimate(sums(bill.cost[1]), sums(bill.cost[0]))
+        judged |= figures("cold_share", bill.cold, bill.cost)
+    return judged
+
+
+def _estimate(above: FloatArray, below: FloatArray, *, unknown: str = "") -> Estimate:
+    """Return sums over sums with an interval by sessions; rows of shape (1, n)."""
+    n = above.shape[1]
+    if not below.sum() > 0:
+        return Estimate(value=None, n=n, note=unknown or "there is no such step")
+    value, error = (float(part[0]) for part in _ratio(above, below))
+    return Estimate(
+        value=value, low=value - _TWO_SIDED * error, high=value + _TWO_SIDED * error, n=n
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarginChoice:
     """Margins, and what they brought beside deciding each step alone, cross-fitted.
@@ -352,18 +414,9 @@ class _Judged:
         """
         every = np.arange(len(pick))
         cost, gained = self.cost[pick, every], self.gained[pick, every]
-        ratio = _ratio(cost[None], self.cost[:1])
-        change = _ratio((gained - self.gained[0])[None], self.known[None])
-        first, second = (
-            Estimate(
-                value=float(value[0]),
-                low=float(value[0] - _TWO_SIDED * error[0]),
-                high=float(value[0] + _TWO_SIDED * error[0]),
-                n=len(pick),
-            )
-            for value, error in (ratio, change)
-        )
-        return first, second
+        ratio = _estimate(cost[None], self.cost[:1])
+        change = _estimate((gained - self.gained[0])[None], self.known[None])
+        return ratio, change
 
     def measure_switches(self, pick: int) -> tuple[float, float]:
         """Return the share of further steps that switch, and what that is of the cost."""

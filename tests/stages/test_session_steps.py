@@ -11,10 +11,16 @@ from difficulty.bundle import read_bundle
 from difficulty.cli.app import build_app
 from difficulty.economics import load_price_list
 from difficulty.economics.usage import Volume
+from difficulty.evaluation.result import read_metrics
 from difficulty.metrics import Resampling
-from difficulty.stages.deploying.session_steps import steps_of
+from difficulty.routes import Stick
+from difficulty.runtime import Scorer
+from difficulty.stages.deploying.deployed_policy import change_policy
+from difficulty.stages.deploying.session_steps import judge_sessions, steps_of
 from difficulty.stages.economics import Question, weigh_up
+from difficulty.stages.evaluate import evaluate_scorer
 from difficulty.stages.ingest import ingest
+from difficulty.stages.judging import serve
 from difficulty.stages.verify import verify
 from difficulty.traffic.table import Traffic
 from tests.journey import DRAWS, sample_rows, write_rows
@@ -108,11 +114,63 @@ def test_economics_tells_what_switches_cost(journey, sessions):
     assert "not known without cached_input" in _economics(journey.bundle, sessions, unpriced)
 
 
-def _economics(bundle, sessions, prices=None):
-    """Return the note on sessions."""
+def test_evaluation_judges_a_policy_that_keeps_sessions_on_their_model(journey, sessions, tmp_path):
+    """Its figures stand in metrics.json, and what they say in the notes of evaluate and
+    economics.
+    """
+    change_policy(journey.bundle, ["stick.margin=0.05"], tmp_path / "small-2")
+    prices = load_price_list(sessions / "prices.toml")
+    judged = evaluate_scorer(
+        *(tmp_path / "small-2", sessions / "traffic.parquet", tmp_path / "out"),
+        prices=prices,
+        resampling=Resampling(draws=20),
+    )
+    figures = read_metrics(tmp_path / "out" / "metrics.json").sessions
+    assert figures == judged.evaluation.sessions
+    assert figures["cost_ratio"].n == figures["quality_change"].n > 100
+    assert figures["switched_share"].value < figures["switched_share_alone"].value
+    said = _said(judged.evaluation.notes)
+    assert "keeps them on their model" in said
+    assert f"their cost is {figures['cost_ratio'].value:.3f}" in said
+    assert said in _notes(tmp_path / "small-2", sessions, prices)
+
+
+def test_what_cannot_be_judged_of_sessions_is_said(journey, sessions):
+    """Without sessions nothing is; without prices of cached tokens, or counts, the rest is."""
+    bundle = read_bundle(journey.bundle)
+    policy = replace(bundle.policy, stick=Stick(margin=0.05))
+    scorer, target = Scorer.from_bundle(bundle), bundle.manifest.target
+    prices = load_price_list(sessions / "prices.toml").per_token
+    traffic = Traffic.read(sessions / "traffic.parquet")
+    served = serve(scorer, traffic, target=target)
+    assert judge_sessions(served, bundle.policy, prices) == ({}, ())
+    unpriced = judge_sessions(served, policy, None)
+    assert "cost_ratio" not in unpriced.figures
+    assert "not known, as no prices are given (--prices)." in unpriced.notes[0]
+    cut = judge_sessions(served, policy, replace(prices, cheap_cached_input=None))
+    assert "not known, as prices of cached tokens are not" in cut.notes[0]
+    uncounted = traffic.with_columns({"cheap_tokens": [None] * len(traffic)})
+    uncounted = judge_sessions(serve(scorer, uncounted, target=target), policy, prices)
+    assert uncounted.figures["quality_change"].n == 159
+    assert "as token counts of their steps are not." in uncounted.notes[0]
+    few = serve(scorer, traffic.select(np.arange(50)), target=target)
+    (said,) = judge_sessions(few, policy, prices).notes
+    assert "cannot be judged here: that needs 30 sessions" in said
+
+
+def _notes(bundle, sessions, prices):
+    """Return what economics says of sessions."""
     question = Question(
         resampling=Resampling(DRAWS), today=date(2026, 11, 28), volume=Volume(1e6, 1e6)
     )
-    prices = prices or load_price_list(sessions / "prices.toml")
     found = weigh_up(sessions / "traffic.parquet", prices, question, bundle_path=bundle)
-    return next(note for note in found.notes if note.startswith("Sessions: "))
+    return [note for note in found.notes if note.startswith("Sessions: ")]
+
+
+def _said(notes):
+    return next(note for note in notes if note.startswith("Sessions: "))
+
+
+def _economics(bundle, sessions, prices=None):
+    """Return the first note on sessions."""
+    return _notes(bundle, sessions, prices or load_price_list(sessions / "prices.toml"))[0]

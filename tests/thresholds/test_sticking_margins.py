@@ -17,6 +17,7 @@ from difficulty.thresholds.sticking_margins import (
     SessionSteps,
     bill_sessions,
     choose_margins,
+    judge_stick,
     session_routes,
 )
 from tests.data.make_bundle import POLICY
@@ -112,6 +113,37 @@ def test_bill_by_hand():
     assert bill.cost * 1e6 == pytest.approx(expected)
     assert bill.switched.tolist() == [False, True, False, True]
     assert bill.cold * 1e6 == pytest.approx([0, 9 * 1000, 0, 0.9 * 2000])
+
+
+def test_margins_are_judged_by_hand():
+    """Alone the second step is sent and the fourth is not; held, it is the other way round, and the
+    fourth gains nothing.
+    """
+    quality = np.array([1.0, 1.0, 1.0, 0.0, 1.0, 1.0])
+    steps = steps_of([0.5, 0.65, 0.71, 0.45, 0.39, 0.65], lengths=[5, 1], frontier_quality=quality)
+    stick = Stick(margin=0.1, margin_back=0.2)
+    judged = judge_stick(steps, stick, PRICES)
+    values = {name: estimate.value for name, estimate in judged.items()}
+    bill = bill_sessions(
+        steps, np.stack([steps.sent_alone, session_routes(steps, [stick])[0]]), PRICES
+    )
+    assert values == pytest.approx(
+        {
+            "frontier_share_alone": 3 / 6,
+            "frontier_share": 3 / 6,
+            "switched_share_alone": 2 / 4,
+            "switched_share": 2 / 4,
+            "quality_change": -1 / 6,
+            "cost_ratio": bill.cost[1].sum() / bill.cost[0].sum(),
+            "cold_share_alone": bill.cold[0].sum() / bill.cost[0].sum(),
+            "cold_share": bill.cold[1].sum() / bill.cost[1].sum(),
+        }
+    )
+    assert all(each.low <= each.value <= each.high and each.n == 2 for each in judged.values())
+    blind = steps_of([0.5, 0.7], cheap_quality=[np.nan] * 2, prompt=[np.nan] * 2)
+    unpriced = judge_stick(blind, stick, None)
+    assert unpriced["quality_change"].note == "no outcomes of both models"
+    assert "cost_ratio" not in unpriced
 
 
 def test_cold_caches_are_read_anew():

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from difficulty.bundle import Bundle, Policy, read_bundle
 from difficulty.metrics.arrays import FloatArray
-from difficulty.records import Prices
+from difficulty.records import Estimate, Prices
 from difficulty.request import continues_loop
 from difficulty.routes import Stick
 from difficulty.runtime.rule import threshold_of
@@ -16,11 +17,13 @@ from difficulty.runtime.scorer import Scorer
 from difficulty.stages.judging import Served, label_settings, serve, weighed
 from difficulty.stages.thresholds import usable_samples
 from difficulty.thresholds.sticking_margins import (
+    LEAST_SESSIONS,
     LONGEST,
     MarginChoice,
     SessionSteps,
     bill_sessions,
     choose_margins,
+    judge_stick,
     session_routes,
 )
 from difficulty.traffic.table import Traffic
@@ -82,6 +85,73 @@ def tell_switches(served: Served, policy: Policy, prices: Prices | None) -> tupl
     return ((text + assumed).replace("%", " %"),)
 
 
+class SessionsJudged(NamedTuple):
+    """What a policy's ``stick`` does, and what is to be said of it."""
+
+    figures: dict[str, Estimate]
+    """Of :func:`~difficulty.thresholds.sticking_margins.judge_stick`; empty where nothing was
+    judged.
+    """
+    notes: tuple[str, ...]
+
+
+def judge_sessions(served: Served, policy: Policy, prices: Prices | None) -> SessionsJudged:
+    """Return what a policy that keeps sessions on their model does to those of traffic that is
+    scored, or why that cannot be said; nothing of a policy that does not.
+    """
+    stick = policy.stick
+    if stick is None:
+        return SessionsJudged({}, ())
+    why = ""
+    if prices is None:
+        why = "no prices are given (--prices)"
+    elif None in (prices.cheap_cached_input, prices.frontier_cached_input):
+        why, prices = "prices of cached tokens are not (cached_input in [cheap], [frontier])", None
+    steps = steps_served(served, policy)
+    if steps.n_sessions < LEAST_SESSIONS or len(steps) < 2 * steps.n_sessions:
+        priced, steps = steps, steps_served(served, policy, counted=False)
+        if len(steps) > len(priced):
+            why, prices = why or "token counts of their steps are not", None
+    further = len(steps) - steps.n_sessions
+    begin = "Sessions: the policy keeps them on their model ('stick')"
+    alone = "all other figures are of requests decided alone"
+    if steps.n_sessions < LEAST_SESSIONS or further < steps.n_sessions:
+        return SessionsJudged(
+            {},
+            (
+                f"{begin}, which cannot be judged here: that needs {LEAST_SESSIONS} sessions of two"
+                f" and more steps (group and timestamp), and there are {steps.n_sessions:,} with"
+                f" {len(steps):,} steps; {alone}.",
+            ),
+        )
+    figures = judge_stick(steps, stick, prices)
+    share = figures["frontier_share"]
+    parts = [
+        f"{begin}; {alone}. On {steps.n_sessions:,} sessions with {further:,} further steps the"
+        f" frontier share is {_percent(share)}, alone {figures['frontier_share_alone'].value:.1%};"
+        f" of the further steps {_percent(figures['switched_share'])} switch, alone"
+        f" {figures['switched_share_alone'].value:.1%}"
+    ]
+    change, cost = figures["quality_change"], figures.get("cost_ratio")
+    if change.value is None:
+        parts.append("what that does to quality is not known without outcomes of both models")
+    else:
+        ends = f"{change.low:+.4f} to {change.high:+.4f}"
+        parts.append(f"their quality changes by {change.value:+.4f} ({ends})")
+    if cost is None or cost.value is None:
+        parts.append(f"what it saves is not known, as {why}")
+    else:
+        parts.append(
+            f"their cost is {cost.value:.3f} ({cost.low:.3f} to {cost.high:.3f}) of deciding each"
+            " step alone, cold caches counted"
+        )
+    return SessionsJudged(figures, (f"{'; '.join(parts)}.".replace("%", " %"),))
+
+
+def _percent(figure: Estimate) -> str:
+    return f"{figure.value:.1%} ({100 * (figure.low or 0):.1f} to {100 * (figure.high or 0):.1f})"
+
+
 def steps_of(bundle: Bundle, traffic: Traffic) -> SessionSteps:
     """Return the sessions of traffic as a bundle's policy would decide each step alone."""
     picked, _ = weighed(traffic, label_settings(bundle))
@@ -89,12 +159,12 @@ def steps_of(bundle: Bundle, traffic: Traffic) -> SessionSteps:
     return steps_served(served, bundle.policy)
 
 
-def steps_served(served: Served, policy: Policy) -> SessionSteps:
-    """Return the sessions of traffic that is scored: rows with a group, a time and all token
-    counts.
+def steps_served(served: Served, policy: Policy, *, counted: bool = True) -> SessionSteps:
+    """Return the sessions of traffic that is scored: rows with a group, a time and, where they
+    are ``counted``, all token counts.
 
-    A session with a row of which a count is not known is left out whole: what the next step would
-    find in a cache hangs on it.
+    A session with a row of which a count is not known is then left out whole: what the next step
+    would find in a cache hangs on it.
     """
     traffic, n = served.traffic, len(served.traffic)
     groups, times = traffic.column("group"), _seconds(traffic)
@@ -105,7 +175,7 @@ def steps_served(served: Served, policy: Policy) -> SessionSteps:
         np.array([group or "" for group in groups], dtype=object).astype(str), return_inverse=True
     )
     broken = np.zeros(len(names), dtype=bool)
-    broken[of_group[~placed | np.isnan(counts).any(axis=0)]] = True
+    broken[of_group[~placed | (counted & np.isnan(counts).any(axis=0))]] = True
     keep = np.flatnonzero(placed & ~broken[of_group])
     order = keep[np.lexsort((keep, times[keep], of_group[keep]))]
     scored = served.scored
