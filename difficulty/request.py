@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from numbers import Integral, Real
 from pathlib import Path
 from typing import IO, Any, NamedTuple, get_args
 
@@ -161,8 +162,10 @@ def read_count(value: object) -> int | None:
     """Return a count that came from outside; ``None`` where it is none, or more than 64 bits hold:
     no file and no database takes such a number.
     """
-    is_count = isinstance(value, int) and not isinstance(value, bool)
-    return value if is_count and 0 <= value <= LARGEST_COUNT else None  # type: ignore[operator,return-value]
+    if isinstance(value, bool) or not isinstance(value, Integral):  # numpy's integers are some
+        return None
+    count = int(value)
+    return count if 0 <= count <= LARGEST_COUNT else None
 
 
 def read_held(value: object) -> Held | None:
@@ -191,9 +194,13 @@ def _held_of(form: Mapping[str, Any]) -> Held | None:
 
 
 def _read_amount(value: object) -> float | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    # Compared before it is made a float: a large integer fits into none.
-    return float(value) if is_number and 0 <= value < 1e300 else None  # type: ignore[operator,arg-type]
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    try:
+        amount = float(value)
+    except OverflowError:  # a large integer fits into none
+        return None
+    return amount if 0 <= amount < 1e300 else None
 
 
 def continues_loop(messages: object) -> bool:

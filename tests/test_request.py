@@ -5,10 +5,12 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from difficulty.errors import InvalidValueError, TrafficNotFoundError
-from difficulty.request import Request, read_requests, request_row
+from difficulty.request import Request, read_count, read_held, read_requests, request_row
+from difficulty.routes import Held
 from difficulty.text import TextView
 
 LINES = [
@@ -72,6 +74,18 @@ def test_line_that_cannot_be_read_keeps_its_place(tmp_path, line, name, problem)
     assert (before.request.messages, after.request.messages, after.id) == ("a", "b", "3")
     assert (bad.id, bad.request.messages) == (name, [])
     assert bad.problem.startswith(problem)
+
+
+@pytest.mark.parametrize("number", [np.int64, np.uint8, np.float32, np.float64])
+def test_numpys_numbers_are_numbers(number):
+    """As a caller's own code counts seconds; a count is a whole number of whatever type."""
+    held = read_held(Held("cheap", idle_s=number(12), switch_cost_usd=number(1)))
+    assert (held.idle_s, held.switch_cost_usd) == (12.0, 1.0)
+    assert type(held.idle_s) is float
+    count = read_count(number(12))
+    assert count == (12 if issubclass(number, np.integer) else None)
+    assert read_count(np.bool_(True)) is None
+    assert read_held(Held("cheap", idle_s=np.nan)).idle_s is None
 
 
 def test_misspelt_key_is_named_with_the_one_that_was_meant():

@@ -90,6 +90,9 @@ def _print_look(look: FirstLook) -> None:
     say("next")
     for command in look.next_steps:
         say(f"  {command}")
+    for way, command in look.instead.items():
+        say(f"or, in place of the last, {way}")
+        say(f"  {command}")
 
 
 def _counts(counts: dict[str, int]) -> str:

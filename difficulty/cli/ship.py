@@ -38,6 +38,7 @@ from difficulty.text import one_line
 
 if TYPE_CHECKING:
     from difficulty.evaluation.rule_tasks import RuleTask
+    from difficulty.evaluation.verdict import SwitchVerdict
     from difficulty.export.parity import ParityReport
     from difficulty.recipe import PolicySettings
     from difficulty.records import Estimate, OperatingPoint
@@ -186,7 +187,7 @@ def ship(
     if advice and (advice.recommended or not shipped.bundle.policy.min_familiarity):
         say(advice.sentence)
     say(f"wrote {out_path}")
-    say_published(out_path)
+    say_published(out_path, verdict=shipped.evaluation.verdict)
 
 
 def print_shipped(shipped: Shipped) -> None:
@@ -198,8 +199,14 @@ def print_shipped(shipped: Shipped) -> None:
     print_rule(shipped.rule)
 
 
-def say_published(bundle: Path) -> None:
-    """Print how a new bundle is published, or tried at once."""
+def say_published(bundle: Path, *, verdict: SwitchVerdict | None = None) -> None:
+    """Print how a new bundle is published, or tried at once; where the verdict is not to switch it
+    on, how it is judged on more traffic first.
+    """
+    if verdict is not None and verdict.answer != "switch_on":
+        judge = command_text("evaluate", bundle, "LABELLED.parquet", "-o", f"{bundle}-judged")
+        say_next(judge, f", on more labelled traffic; as it is: {verdict.word.lower()}")
+        return
     name = bundle_name(bundle)
     publish = command_text("publish", bundle, "--name", name, "--registry", "REGISTRY")
     say_next(publish, f"; to try it at once: {command_text('serve', bundle)}")

@@ -2,7 +2,7 @@
 
 import json
 import math
-import time
+import sys
 
 import pytest
 
@@ -211,6 +211,8 @@ def deep(levels):
     return value
 
 
+MOST_CALLS = 400_000
+"""The most that one of these takes is 293,000."""
 HOSTILE = {
     "circle": (circle(), deep(30)),
     "wide": (ROOMS, {"day": ["x"] * 5_000, "prices": [0.1] * 2_000}),
@@ -243,16 +245,33 @@ HOSTILE = {
 }
 
 
+def count_work(read):
+    """Return what a function returns, and how many functions it calls on the way, C's included: the
+    same on every machine, however busy.
+    """
+    calls = 0
+
+    def note(frame, event, argument):
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    sys.setprofile(note)
+    try:
+        value = read()
+    finally:
+        sys.setprofile(None)
+    return value, calls
+
+
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_request_takes_milliseconds_and_raises_nothing(name):
+def test_hostile_request_takes_bounded_work_and_raises_nothing(name):
     tool, given = HOSTILE[name]
     arguments = json.dumps(given)
     for question in (QUESTION, "1, " * 4_000, "%" * 9_000, "and each 5% " * 900, "ÄÖ" * 4_100):
         asked = Asked.of({"messages": question, "tools": [tool] * 3})
         answer = Answer(question, (ToolCall("free_rooms", arguments),) * 40)
-        started = time.process_time()
-        read = read_facts(asked, answer)
-        assert time.process_time() - started < 0.25
+        read, calls = count_work(lambda asked=asked, answer=answer: read_facts(asked, answer))
+        assert calls < MOST_CALLS
         assert read.shape == (len(FACTS),)
         assert all(math.isfinite(read[FACTS.index(fact)]) for fact in NAMES)
 
@@ -260,7 +279,7 @@ def test_hostile_request_takes_milliseconds_and_raises_nothing(name):
 def test_time_grows_with_the_number_of_tools_only_up_to_a_bound():
     tools = [{"name": f"find_{n}", "description": "Find free rooms. " * 60} for n in range(10_000)]
     asked = Asked(text=QUESTION, tools=tuple(tools))
-    started = time.process_time()
-    read = read_tools(Pair(asked, Answer("", (ToolCall("find_9", "{}"),))))
-    assert time.process_time() - started < 0.25
+    pair = Pair(asked, Answer("", (ToolCall("find_9", "{}"),)))
+    read, calls = count_work(lambda: read_tools(pair))
+    assert calls < MOST_CALLS
     assert read[NAMES.index("tools.functions")] == log(128)

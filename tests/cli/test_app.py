@@ -1,6 +1,8 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.table import Table
@@ -8,6 +10,8 @@ from rich.table import Table
 from difficulty import __version__
 from difficulty.cli.app import COMMANDS
 from difficulty.cli.console import show_table
+from difficulty.cli.ship import say_published
+from difficulty.evaluation.verdict import ANSWERS
 from difficulty.stages import verify as verify_module
 from tests.conftest import REPOSITORY
 from tests.journey import forget
@@ -178,3 +182,15 @@ def test_output_survives_a_terminal_without_unicode(journey, tmp_path):
     )
     assert (result.returncode, result.stderr) == (0, b"")
     assert result.stdout.startswith(b'{"id": "\\u00e9:b:", ')
+
+
+@pytest.mark.parametrize(
+    ("answer", "command"),
+    [("switch_on", "publish"), ("keep_testing", "evaluate"), ("do_not_switch_on", "evaluate")],
+)
+def test_next_command_after_ship_follows_the_verdict(capsys, answer, command):
+    verdict = SimpleNamespace(answer=answer, word=ANSWERS[answer])
+    say_published(Path("bundles/support-1"), verdict=verdict)
+    said = capsys.readouterr().out
+    assert said.startswith(f"next: difficulty {command} bundles/support-1")
+    assert (ANSWERS[answer].lower() in said) == (command == "evaluate")

@@ -1,6 +1,7 @@
 """What a bundle does with traffic, worked out from scores, is what its router does."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from difficulty.bundle import read_bundle
 from difficulty.errors import ScoringError, TooFewSamplesError
 from difficulty.request import Request
 from difficulty.runtime.router import Router
+from difficulty.stages import judging
 from difficulty.stages.ingest import ingest
 from difficulty.stages.judging import pick_unseen, serve
 from difficulty.traffic.table import Traffic
@@ -30,6 +32,24 @@ def mixed(tmp_path_factory):
             row["messages"] = [{"role": "user", "content": f"{EMPTY} {place}"}]
     ingest([write_rows(folder / "in.jsonl", rows)], folder / "in.parquet")
     return Traffic.read(folder / "in.parquet")
+
+
+@pytest.mark.parametrize(
+    ("measures", "by_forms"),
+    [
+        ({}, False),
+        ({"judge:large": 300}, False),
+        ({"validators:json": 300}, True),
+        ({"validators:json": 300, "judge:large": 20}, True),
+    ],
+)
+def test_forms_test_what_was_learned_from_forms(monkeypatch, measures, by_forms):
+    """Training leaves them out where there are grades enough: one rule for what it learned from and
+    for what tests it.
+    """
+    figures = SimpleNamespace(measured_by=measures)
+    monkeypatch.setattr(judging, "shipped_figures", lambda bundle: figures)
+    assert judging.is_by_forms(None) is by_forms
 
 
 def routes_of(router, traffic):

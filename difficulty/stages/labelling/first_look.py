@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -79,6 +79,8 @@ class FirstLook(Record):
     """``None`` where there are labels enough to begin with, or nothing was read."""
     next_steps: tuple[str, ...]
     """Commands, in order."""
+    instead: Mapping[str, str] = field(default_factory=dict)
+    """Other ways to labels: what each is for, and its command."""
 
 
 class _Read(NamedTuple):
@@ -238,6 +240,7 @@ def _described(
         missing=tuple(_missing(read, labelled, both, answers)),
         cost=_label_price(traffic, tokens, characters, prices) if lacking else None,
         next_steps=tuple(_next_steps(path, options, read.mapped, lacking, prices_path)),
+        instead=_INSTEAD if lacking else {},
     )
 
 
@@ -303,12 +306,20 @@ def _next_steps(
         steps.insert(0, _suggest_command(path, options))
     if lacking:
         steps.append(_label_command(options, prices_path))
-        steps.append("difficulty outcomes traffic.parquet FEEDBACK.jsonl -o late.parquet")
-        steps.append("difficulty litellm-config --observe --frontier MODEL > proxy.yaml")
     else:
         steps.append("difficulty train traffic.parquet -o runs/first")
         steps.append("difficulty ship runs/first -o bundles/first-1")
     return steps
+
+
+_INSTEAD = {
+    "with feedback that you have": (
+        "difficulty outcomes traffic.parquet FEEDBACK.jsonl -o late.parquet"
+    ),
+    "with a log that keeps more from now on": (
+        "difficulty litellm-config --observe --frontier MODEL > proxy.yaml"
+    ),
+}
 
 
 def _label_command(options: ReadOptions, prices_path: Path | None) -> str:

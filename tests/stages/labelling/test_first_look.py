@@ -60,6 +60,7 @@ def test_a_table_of_other_names_is_read_by_the_proposed_mapping(tmp_path):
     assert look.cost is None  # every request is labelled
     assert "requests: all are labelled; bring more of the log" in look.missing
     assert not any("label" in command.split() for command in look.next_steps)
+    assert look.instead == {}
 
 
 def test_next_commands_are_real_and_do_what_was_seen(tmp_path, monkeypatch):
@@ -68,7 +69,8 @@ def test_next_commands_are_real_and_do_what_was_seen(tmp_path, monkeypatch):
     rows = [{"User text": f"A long enough question {n}", "Rating": n % 5 + 1} for n in range(60)]
     look = look_at(jsonl(tmp_path / "my log.jsonl", rows))
     models = {"CHEAP_MODEL": "gpt-4o-mini", "FRONTIER_MODEL": "gpt-4o", "JUDGE_MODEL": "gpt-4.1"}
-    for command in look.next_steps:
+    assert [command.split()[1] for command in look.next_steps[-2:]] == ["ingest", "label"]
+    for command in (*look.next_steps, *look.instead.values()):
         words = shlex.split(command.replace("FEEDBACK.jsonl", "feedback.jsonl"))[1:]
         words = [models.get(word, word) for word in words]
         into = words[words.index(">") + 1] if ">" in words else None
