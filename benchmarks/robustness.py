@@ -12,7 +12,8 @@ the ask: *told apart* is the chance that, of a request that was sent to the fron
 that was kept, the perturbed score still puts the first above the second; 0.5 would be a score that
 says the same of all.
 
-Beside it: how many requests the familiarity of the bundle flags, at the bound that training
+Three more rows have courtesy and instructions in other words, which nothing was written by. Beside
+it: how many requests the familiarity of the bundle flags, at the bound that training
 recommends (or 0.02, the edge of the traffic, where it recommends none), and what becomes of twelve
 asks in eight languages.
 """
@@ -33,6 +34,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.lib.other_languages import ASKS
+from benchmarks.lib.other_wordings import OTHER_WORDINGS, put_around
 from benchmarks.lib.protocol import BenchmarkSet, FloatArray, apgr, draw, estimate, read_traffic
 from benchmarks.lib.results import write_results
 from difficulty.bundle import read_bundle
@@ -229,8 +231,9 @@ def measure_bundle(
     plain, familiarity = bundle.react(test)
     figures: dict[str, dict[str, Estimate]] = {}
     spread: dict[str, float] = {}
-    for name in names:
-        changed = perturb(name, messages, ids=ids)
+    for name in [*names, *OTHER_WORDINGS]:
+        change = perturb if name in PERTURBATIONS else put_around
+        changed = change(name, messages, ids=ids)
         rows = np.flatnonzero([new != old for new, old in zip(changed, messages, strict=True)])
         if not len(rows):
             continue
@@ -350,7 +353,7 @@ def _set_lines(title: str, part: Mapping[str, Any]) -> list[str]:
 
 
 def _table(title: str, figure: str, views: Mapping[str, Any], shown: Any) -> list[str]:
-    names = next(iter(views.values()))["figures"]
+    names = {name: part for view in views.values() for name, part in view["figures"].items()}
     with_wrappers = any("augmented" in view for view in views)
     lines = [
         f"**{title}**",
@@ -359,8 +362,8 @@ def _table(title: str, figure: str, views: Mapping[str, Any], shown: Any) -> lis
         f"| --- | --- |{' --- |' * len(views)}",
     ]
     for name in names:
-        row = [found["figures"][name][figure] for found in views.values()]
-        cells = " | ".join(map(shown, row))
+        row = [found["figures"].get(name) for found in views.values()]
+        cells = " | ".join("not measured" if part is None else shown(part[figure]) for part in row)
         n = names[name]["unchanged"]["n"]
         mark = " (trained with)" if with_wrappers and name in AUGMENTED else ""
         lines.append(f"| {name.replace('_', ' ')}{mark} | {n:,} | {cells} |")
