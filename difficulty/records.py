@@ -35,6 +35,8 @@ class Message:
 
     role: str
     content: str
+    marks: str = ""
+    """What it has beside text, see :mod:`difficulty.views.marks`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,7 @@ from typing import Any, NamedTuple, TypeGuard
 
 from difficulty.errors import InvalidValueError, RequestError
 from difficulty.views.boilerplate import LearnedView
+from difficulty.views.marks import marks_of, read_marks
 from difficulty.views.second_view import is_plain, read_messages, role_of
 
 TEXT_VIEWS = (1, 2)
@@ -131,10 +132,10 @@ class TextView:
         return self.plain(messages if isinstance(messages, str) else render(messages))
 
     def _second(self, messages: str | Sequence[Mapping[str, Any]]) -> View:
-        pairs = message_texts(messages)
-        if len(pairs) == 1 and is_plain(*pairs[0], self.learned):
+        pairs, markers = message_texts(messages), message_markers(messages)
+        if not markers and len(pairs) == 1 and is_plain(*pairs[0], self.learned):
             return self._shorten(pairs[0][1])._replace(question=pairs[0][1])
-        reading = read_messages(pairs, self.learned)
+        reading = read_messages(pairs, self.learned, markers)
         total = sum(len(text) for _, text in pairs) + max(0, len(pairs) - 1)
         text, cut = self._join(reading.front, reading.ask)
         masked = tuple(sorted((kind, n) for kind, n in reading.masked.items() if n))
@@ -181,6 +182,20 @@ def message_texts(messages: str | Sequence[Mapping[str, Any]]) -> list[tuple[str
     check_messages(messages)
     pairs = ((message, message_text(message)) for message in messages)
     return [(role_of(message.get("role")), well_formed(text)) for message, text in pairs if text]
+
+
+def message_markers(messages: str | Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return what checked messages have beside their words, as view 2 writes it, by kind."""
+    if isinstance(messages, str) or not messages:
+        return {}
+    if role_of(messages[-1].get("role")) != "tool" and not any(map(marks_of, messages)):
+        return {}  # nearly all
+    return read_marks(
+        [
+            (role_of(message.get("role")), message_text(message), marks_of(message))
+            for message in messages
+        ]
+    )
 
 
 def check_messages(messages: object) -> None:

@@ -22,6 +22,7 @@ from difficulty.request import (
 from difficulty.traffic.lines import LARGEST_RATIO
 from difficulty.traffic.readers import RawRow, read_rows, readable_files, refuse_wide
 from difficulty.traffic.table import VERSION_KEY, pa, pq
+from difficulty.views.marks import with_marks
 
 # Small, because a row may hold megabytes of text, and a dictionary one of them for all rows.
 _BATCH_ROWS = 64
@@ -136,6 +137,9 @@ def _before_ingest(fields: dict[str, Any]) -> dict[str, Any]:
     # Keys are found again, together with those of the new rows.
     fields.pop("split_group", None)
     fields.pop("near_groups", None)
+    marks = fields.pop("marks", None)
+    if marks:
+        fields["messages"] = with_marks(fields["messages"], marks)
     return {**extra, **fields}
 
 

@@ -1,5 +1,5 @@
 """Which samples must stay on one side of a split: those of one group, the same text, nearly the
-same text.
+same text, the same ask with other text around it.
 
 Every sample gets a key when it comes and keeps it for good, so samples that are added later move
 none of the old ones. Where a sample ties keys together that already exist, it takes the oldest and
@@ -24,6 +24,7 @@ from difficulty.engine import Engine
 from difficulty.records import Sample
 from difficulty.traffic.hashes import HashTable
 from difficulty.traffic.near import NearHere, NearProcess, NearSearch, NearShuffle
+from difficulty.views.wrapped import wrapped_ask
 
 KEY_BYTES = 16
 """Length of :func:`bare_key`, and of a key of the split."""
@@ -75,6 +76,15 @@ def comparable_text(messages: Iterable[tuple[str, str]]) -> str:
     return " ".join(joined.casefold().split())
 
 
+def known_text(messages: Iterable[tuple[str, str]]) -> str:
+    """Return the text by which a request is known again: the ask that :func:`wrapped_ask` finds,
+    else all of it; both as :func:`comparable_text` returns them.
+    """
+    pairs = list(messages)
+    ask = wrapped_ask(pairs)
+    return comparable_text(pairs if ask is None else [("user", ask)])
+
+
 def text_hash(text: str) -> str:
     """Return 32 hex digits of BLAKE2b, the same on every machine; ``text`` as
     :func:`comparable_text` returns it.
@@ -114,13 +124,16 @@ class _Begun(NamedTuple):
     """Of its text."""
     is_new: bool
     group: bytes | None
+    ask: int
+    """64 bits of the hash of the text by which it is known in other clothes."""
 
 
 class _Block(NamedTuple):
-    """Samples of a block, each in 42 bytes: all of an ingest may wait for an answer."""
+    """Samples of a block, each in 50 bytes: all of an ingest may wait for an answer."""
 
     digests: bytes
     numbers: array[int]
+    asks: array[int]
     flags: bytes
     groups: bytes
 
@@ -130,16 +143,18 @@ class _Block(NamedTuple):
         return cls(
             b"".join(each.digest for each in begun),
             array("Q", [each.number for each in begun]),
+            array("Q", [each.ask for each in begun]),
             bytes(2 * each.is_new + (each.group is not None) for each in begun),
             b"".join(each.group or bytes(KEY_BYTES) for each in begun),
         )
 
     def samples(self) -> Iterator[_Begun]:
         """Yield the samples."""
-        for place, (number, flag) in enumerate(zip(self.numbers, self.flags, strict=True)):
+        rows = zip(self.numbers, self.asks, self.flags, strict=True)
+        for place, (number, ask, flag) in enumerate(rows):
             part = slice(KEY_BYTES * place, KEY_BYTES * (place + 1))
             group = self.groups[part] if flag & 1 else None
-            yield _Begun(self.digests[part], number, flag >= 2, group)
+            yield _Begun(self.digests[part], number, flag >= 2, group, ask)
 
 
 T = TypeVar("T")
@@ -168,6 +183,8 @@ class Grouper:
     ----------
     exact_duplicates, near_duplicates : int
         Samples whose text was there before, and whose text is new but near to one that was.
+    wrapped_copies : int
+        Samples of which nothing but the ask was there before, with other text around it.
     """
 
     def __init__(
@@ -180,13 +197,14 @@ class Grouper:
     ) -> None:
         self.exact_duplicates = 0
         self.near_duplicates = 0
+        self.wrapped_copies = 0
         self._search = _search(folder, apart=apart, engine=engine) if near else None
         self._begun: deque[_Block] = deque()
         self._n_texts = 0
         # Keys are numbered as they come, so the older one has the lower number.
         self._keys = bytearray()
         self._sizes = array("I")
-        self._by_text, self._by_group = HashTable(), HashTable()
+        self._by_text, self._by_group, self._by_ask = HashTable(), HashTable(), HashTable()
         self._key_of_text = array("I")  # of each different text, which are numbered too
         self._others: dict[int, tuple[int, ...]] = {}  # further keys of a text
 
@@ -240,14 +258,17 @@ class Grouper:
         """Tell equal texts by their hash: they never reach the search, which holds each once."""
         begun, new = [], []
         for sample in samples:
-            text = comparable_text((message.role, message.content) for message in sample.messages)
-            digest = _digest(text)
+            pairs = [(message.role, message.content) for message in sample.messages]
+            text = comparable_text(pairs)
+            digest, ask = _digest(text), wrapped_ask(pairs)
+            own = text if ask is None else comparable_text([("user", ask)])
             number = self._by_text.setdefault(_short(digest), self._n_texts)
             if is_new := number == self._n_texts:
                 self._n_texts += 1
                 new.append(text)
             group = None if sample.group is None else _digest(f"group:{sample.group}")
-            begun.append(_Begun(digest, number, is_new, group))
+            ask_key = _short(_digest(f"ask:{own}"))
+            begun.append(_Begun(digest, number, is_new, group, ask_key))
         self._begun.append(_Block.of(begun))
         if self._search:
             self._search.begin(new)
@@ -257,11 +278,15 @@ class Grouper:
         return [self._placed(each, found) for each in self._begun.popleft().samples()]
 
     def _placed(self, begun: _Begun, found: Iterator[list[int]]) -> Placement:
-        digest, number, is_new, group = begun
+        digest, number, is_new, group, ask = begun
         tied = self._near_keys(next(found, [])) if is_new else self._keys_of(number)
         of_group = None if group is None else self._by_group.get(_short(group))
         if of_group is not None:
             tied.add(of_group)
+        of_ask = self._by_ask.get(ask) if is_new else None
+        if of_ask is not None:
+            self.wrapped_copies += of_ask not in tied
+            tied.add(of_ask)
         # The older key stays, so the rows that have it need not move.
         key, *others = sorted(tied) or [self._new_key(digest if group is None else group)]
         self._sizes[key] += 1
@@ -272,6 +297,8 @@ class Grouper:
                 self._others[number] = tuple(others)
         if group is not None and of_group is None:
             self._by_group[_short(group)] = key
+        if is_new and of_ask is None:
+            self._by_ask[ask] = key
         return Placement(self._name(key), tuple(map(self._name, others)))
 
     def _keys_of(self, number: int) -> set[int]:

@@ -17,6 +17,7 @@ from difficulty.errors import InvalidValueError
 from difficulty.records import ANSWERS, COSTS, TOKEN_COUNTS, Message, Sample
 from difficulty.text import message_text, well_formed
 from difficulty.traffic.reading.python_text import python_value, texts_of_list
+from difficulty.views.marks import marks_of
 
 # As CSV files spell them.
 _FLAGS = {"true": True, "false": False, "1": True, "0": False}
@@ -256,7 +257,8 @@ def parse_row(row: Mapping[str, Any], *, default_id: str) -> ParsedRow:
     messages, messages_column = _messages(row)
     # Repaired here, so that everything behind sees text that a file can hold.
     whole = tuple(
-        Message(well_formed(message.role), well_formed(message.content)) for message in messages
+        Message(well_formed(message.role), well_formed(message.content), message.marks)
+        for message in messages
     )
     weight = number(row.get("weight"), "weight", rule="be a finite number above 0")
     contract = FIELDS | {messages_column}
@@ -383,7 +385,7 @@ def _message(raw: Mapping[str, Any]) -> Message:
         raise InvalidValueError(
             "the role of a message", _short(role), rule="be a string such as 'user'"
         )
-    return Message(role, message_text(raw))
+    return Message(role, message_text(raw), marks_of(raw))
 
 
 def _short(value: Any) -> Any:

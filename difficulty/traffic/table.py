@@ -24,12 +24,13 @@ from difficulty.metrics.arrays import FloatArray
 from difficulty.records import COSTS, OUTCOMES, TOKEN_COUNTS
 from difficulty.text import TextView, View
 from difficulty.tokens import RequestTokenizer, TokenRows, flattened, pick
-from difficulty.traffic.duplicates import bare_key, comparable_text, text_hash
+from difficulty.traffic.duplicates import bare_key, comparable_text, known_text, text_hash
 from difficulty.traffic.outcomes import GAIN_OF_VOTE, VALIDATORS, VOTES, Outcomes, without_checks
 from difficulty.traffic.stored import text_columns
 from difficulty.traffic.stored.splits import assign_splits
 from difficulty.traffic.stored.text_columns import TEXTS, TextColumns, is_large
 from difficulty.traffic.stored.token_reading import read_tokens
+from difficulty.views.marks import stored_marks, with_marks
 
 if TYPE_CHECKING:
     import pyarrow
@@ -70,6 +71,7 @@ SCHEMA = pa.schema(
         ("frontier_answer", pa.large_string()),
         ("tools", pa.large_string()),
         ("inclusion", pa.float64()),
+        ("marks", pa.list_(pa.string())),
         pa.field("weight", pa.float64(), nullable=False),
         ("extra", pa.large_string()),
         pa.field("split_group", pa.string(), nullable=False),
@@ -80,7 +82,7 @@ SCHEMA = pa.schema(
 # Files without these are read as if nothing were known, and their content has the same hash.
 _ADDED_LATER = (
     *("measured_by", "cheap_answer", "frontier_answer", "tools"),
-    *("cached_tokens", "cheap_cost_usd", "frontier_cost_usd", "inclusion"),
+    *("cached_tokens", "cheap_cost_usd", "frontier_cost_usd", "inclusion", "marks"),
 )
 
 _GROUP_ROWS = 4_096
@@ -268,12 +270,15 @@ class Traffic:
         return digest.hexdigest()
 
     def messages(self, rows: ArrayLike | None = None) -> list[list[dict[str, str]]]:
-        """Return the messages, {role, content} each, of some samples or of all."""
-        return (self if rows is None else self.select(rows))._list("messages")
+        """Return the messages, {role, content} each, of some samples or of all; those with images
+        and the like have ``marks`` too.
+        """
+        return [*(self if rows is None else self.select(rows)).each_messages()]
 
     def each_messages(self) -> Iterator[list[dict[str, str]]]:
         """Yield the messages of each sample, a few thousand at a time in memory."""
-        return self._each("messages")
+        for batch in self._batches(["messages", "marks"]):
+            yield from _with_marks(batch)
 
     def blocks(self, name: str) -> Iterator[list[Any]]:
         """Yield the values of a column, those of a few thousand samples at a time."""
@@ -282,8 +287,8 @@ class Traffic:
 
     def each_asked(self) -> Iterator[tuple[list[list[dict[str, str]]], list[list[Any] | None]]]:
         """Yield messages and offered tools of a few thousand samples at a time."""
-        for batch in self._batches(["messages", "tools"]):
-            messages, tools = (column.to_pylist() for column in batch.columns)
+        for batch in self._batches(["messages", "marks", "tools"]):
+            messages, tools = _with_marks(batch), batch.column("tools").to_pylist()
             yield messages, [json.loads(text) if text else None for text in tools]
 
     def each_answered(self) -> Iterator[list[tuple[Any, Any, str | None, str]]]:
@@ -308,15 +313,20 @@ class Traffic:
 
     def views(self, view: TextView) -> list[View]:
         """Return each sample as rendered, with how much of it was left out."""
-        return [view(messages) for messages in self._each("messages")]
+        return [view(messages) for messages in self.each_messages()]
 
     def text_hashes(self) -> list[str]:
         """Return a hash of each normalised text: equal ones are exact duplicates, across files."""
         return [text_hash(text) for text in self.comparable_texts()]
 
     def bare_keys(self) -> list[bytes]:
-        """Return a key of each text, which copies in other case, spaces and punctuation share."""
-        return [bare_key(text) for text in self.comparable_texts()]
+        """Return a key of each text, which copies in other case, spaces and punctuation share, and
+        an ask with other text around it.
+        """
+        return [
+            bare_key(known_text((message["role"], message["content"]) for message in messages))
+            for messages in self._each("messages")
+        ]
 
     def comparable_texts(self) -> Iterator[str]:
         """Yield the normalised text of each sample, by which duplicates are found."""
@@ -372,6 +382,8 @@ class Traffic:
 
     def with_columns(self, values: Mapping[str, Sequence[Any]]) -> Traffic:
         """Return the samples with other values of some columns; of ``extra`` mappings."""
+        if "messages" in values:
+            values = {**values, "marks": [*map(stored_marks, values["messages"])]}
         table, texts = self._table, self._texts
         if texts and not values.keys().isdisjoint(TEXTS):
             rest = [name for name in TEXTS if name not in values]  # none for without_texts
@@ -476,6 +488,13 @@ class Traffic:
             for name in apart:
                 table = table.append_column(batch.schema.field(name), batch.column(name))
             yield table.select(list(names))
+
+
+def _with_marks(batch: pyarrow.Table) -> list[list[dict[str, str]]]:
+    messages, marks = batch.column("messages").to_pylist(), batch.column("marks")
+    if marks.null_count == len(batch):  # nearly all traffic
+        return list(messages)
+    return [*map(with_marks, messages, marks.to_pylist())]
 
 
 def _times(weight: FloatArray, factor: FloatArray | None) -> FloatArray:

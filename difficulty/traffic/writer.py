@@ -27,7 +27,7 @@ _SHOWN = 2_000  # characters of a rejected row
 _COPIED = [
     name
     for name in SCHEMA.names
-    if name not in ("messages", "tools", "extra", "split_group", "near_groups")
+    if name not in ("messages", "marks", "tools", "extra", "split_group", "near_groups")
 ]
 
 
@@ -108,6 +108,8 @@ class TrafficWriter:
         row["messages"] = [
             {"role": message.role, "content": message.content} for message in sample.messages
         ]
+        marks = [message.marks for message in sample.messages]
+        row["marks"] = marks if any(marks) else None
         row["extra"] = _as_json(sample.extra) if sample.extra else None
         row["tools"] = _as_json(sample.tools) if sample.tools else None
         row["split_group"], row["near_groups"] = placement.split_group, list(placement.near_groups)

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.recipe import Recipe
-from difficulty.text import TextView, message_texts
+from difficulty.text import TextView, message_markers, message_texts
 from difficulty.traffic.table import Traffic
 from difficulty.views.boilerplate import MOST_HASHES, LearnedView, hashes_of, salt_of, sentences
 from difficulty.views.second_view import SILENT, bounded, read_messages
@@ -71,7 +71,7 @@ def count_boilerplate(
     sizes: Counter[bytes] = Counter()
     for messages in requests:
         pairs = message_texts(messages)
-        kinds.update([*read_messages(pairs, nothing).masked])
+        kinds.update([*read_messages(pairs, nothing, message_markers(messages)).masked])
         system = "\n".join(text for role, text in pairs if role == "system")
         group = nothing.hash_of(system) if system else b""
         sizes[group] += 1

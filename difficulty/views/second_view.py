@@ -23,7 +23,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from difficulty.views.asking import LEAST_LABELLED, asks, find_ask
@@ -94,7 +95,11 @@ def is_plain(role: str, text: str, learned: LearnedView) -> bool:
     )
 
 
-def read_messages(texts: Sequence[tuple[str, str]], learned: LearnedView) -> Reading2:
+def read_messages(
+    texts: Sequence[tuple[str, str]],
+    learned: LearnedView,
+    markers: Mapping[str, str] = MappingProxyType({}),
+) -> Reading2:
     """Return what is read of a conversation.
 
     Parameters
@@ -102,8 +107,10 @@ def read_messages(texts: Sequence[tuple[str, str]], learned: LearnedView) -> Rea
     texts : sequence of (str, str)
         Role and text of each message that has some, well formed.
     learned : LearnedView
+    markers : mapping of str to str, optional
+        What is there beside words, by kind, see ``marks.py``.
     """
-    masked: dict[str, int] = {}
+    masked = dict.fromkeys(markers, 0)
     place = _place_of_ask(texts)
     repeated = _repeated(text for role, text in texts[: max(place, 0)] if role == "user")
     asked = _pieces(texts[place][1], "user", learned, repeated) if texts else []
@@ -122,7 +129,8 @@ def read_messages(texts: Sequence[tuple[str, str]], learned: LearnedView) -> Rea
             around.append(budget.write(_pieces(text, role, learned, repeated)))
         else:
             around.append(budget.write([Piece(text, kind)]))
-    front = "\n".join(text for text in reversed(around) if text)
+    known = [marker for kind, marker in markers.items() if kind in learned.kinds]
+    front = "\n".join(text for text in (*known, *reversed(around)) if text)
     return Reading2(front, last, masked, question)
 
 

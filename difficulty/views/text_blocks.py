@@ -32,10 +32,15 @@ KINDS = (
     "house",
     "courtesy",
     "manner",
+    "image",
+    "audio",
+    "video",
+    "file",
+    "step",
 )
 """Kinds of what may be left out. The first three are messages, ``text`` is plain text around the
 ask, ``house`` what stands in nearly every request, ``courtesy`` and ``manner`` are sentences at its
-ends (``manners.py``); the others are blocks.
+ends (``manners.py``), the last five are no text (``marks.py``); the others are blocks.
 """
 
 LEAST_TAGGED = 120

@@ -1,4 +1,5 @@
 from benchmarks.lib.other_languages import ASKS
+from benchmarks.lib.other_wordings import OTHER_WORDINGS
 from benchmarks.robustness import PUBLISHED, as_markdown, measure_set
 from difficulty.metrics import Resampling
 from difficulty.stages.ingest import ingest
@@ -16,7 +17,7 @@ def test_every_view_and_perturbation_is_on_the_page(tmp_path):
         traffic, find_recipe("fast"), views=[1], names=names, resampling=Resampling(50)
     )
     view = found["views"]["view 1"]
-    assert [*view["figures"]] == names
+    assert [*view["figures"]] == [*names, *OTHER_WORDINGS]
     assert view["figures"]["polite"]["unchanged"]["value"] > 0.8
     assert [*view["languages"]] == [*ASKS]
     # Never confident noise: what is not English is unlike the traffic.

@@ -24,9 +24,11 @@ PIECES = (
         "Think it through.",
     ),
     *("Answer the following question:", "Explain your answer.", "(a) iron", "b) tin", "- A. zinc"),
+    *("Error: no such file", '{"error": null}', "Permission denied", "ValueError: no number"),
     *("Let’s think step by step.", "calculate it", "how many are left", "Best regards", "\n> and"),
     *("A sentence that comes again and again.", "word " * 60, "слово " * 50, "\x85", "\u00a0"),
 )
+TYPES = ("image_url", "input_audio", "text", "document", "video", "no such type")
 ROLES = ("user", "user", "user", "assistant", "system", "tool", "developer", "function", None)
 
 
@@ -40,6 +42,14 @@ def odd_conversations(n, seed=0):
         return "".join(rng.choice(few) + rng.choice(("", "\n", " ")) for _ in range(most))
 
     return [
-        [{"role": rng.choice(ROLES), "content": text()} for _ in range(rng.choice((1, 1, 1, 2, 5)))]
-        for _ in range(n)
+        [_odd_message(rng, text()) for _ in range(rng.choice((1, 1, 1, 2, 5)))] for _ in range(n)
     ]
+
+
+def _odd_message(rng, text):
+    message = {"role": rng.choice(ROLES), "content": text}
+    if rng.random() < 0.2:
+        message["content"] = [{"type": kind, "text": text} for kind in rng.sample(TYPES, 2)]
+    if rng.random() < 0.1:
+        message |= rng.choice(({"is_error": True}, {"is_error": False}, {"marks": "file error x"}))
+    return message

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from difficulty.conversation import part_types
 from difficulty.encoders.base import load_encoder
 from difficulty.errors import InvalidValueError
 from difficulty.recipe import parse_recipe
@@ -10,7 +11,9 @@ from difficulty.stages.ingest import ingest
 from difficulty.stages.ship import ship
 from difficulty.stages.train import train
 from difficulty.text import TextView
+from difficulty.traffic.table import Traffic
 from difficulty.training.view_learning import count_boilerplate
+from difficulty.views import marks
 from difficulty.views.boilerplate import LearnedView, hashes_of
 from tests.journey import DRAWS, RECIPE, sample_rows, write_rows
 from tests.views.requests import odd_conversations
@@ -168,6 +171,44 @@ def test_training_and_serving_read_the_same_bytes(journey, tmp_path):
     decision = router.decide(masked)
     assert decision.masked_share == run.view(masked).masked_share > 0
     assert decision.tokens_source == "estimate"
+
+
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+CALL = {"role": "assistant", "tool_calls": [{"function": {"name": "weather", "arguments": "{}"}}]}
+
+
+def test_step_and_media_are_read_the_same_of_requests_and_of_ingested_traffic(tmp_path):
+    """The table keeps no images and no flags, but what the view reads of them."""
+    seen = [user([IMAGE, {"type": "text", "text": f"{ASK} See both."}, IMAGE])]
+    first = [user(ASK), CALL, {"role": "tool", "content": "4 degrees", "is_error": True}]
+    later = [*first[:2], first[2] | {"is_error": False}, CALL, {"role": "tool", "content": "Error"}]
+    again = [*later, {"role": "tool", "content": "rain"}, CALL, {"role": "tool", "content": "-"}]
+    requests = [seen, first, later, again, [user(ASK)]]
+    rows = [
+        {"id": str(place), "messages": messages, "cheap_quality": 1.0}
+        for place, messages in enumerate(requests)
+    ]
+    for name, source in (("once", None), ("twice", "once")):  # and what was ingested before
+        path = tmp_path / f"{source}.parquet" if source else write_rows(tmp_path / "r.jsonl", rows)
+        ingest([path], tmp_path / f"{name}.parquet", near_duplicates=False)
+    learned = LearnedView(frozenset({"image", "step", "tool"}))
+    for view in (TextView(2), TextView(2, learned=learned)):
+        expected = [view(messages) for messages in requests]
+        for name in ("once", "twice"):
+            traffic = Traffic.read(tmp_path / f"{name}.parquet")
+            assert traffic.views(view) == expected
+            changed = traffic.with_columns({"messages": traffic.messages()})
+            assert changed.views(view) == expected
+    lines = [view.text.partition("\n")[0] for view in expected]
+    assert lines == ["[image 2]", "[step 1 error]", "[step 2 error]", "[step 3 fine]", ASK]
+    kinds = count_boilerplate(requests * 20, salt=bytes(16)).kinds
+    assert kinds == {"image", "step", "tool", "turns"}
+
+
+def test_types_of_media_are_those_of_needs():
+    """The view stands below the rooms that read parts, so it has a table of its own."""
+    told = {name: kind for name, kind in part_types.TYPES.items() if kind in part_types.MEDIA}
+    assert marks._TYPES == told
 
 
 def test_page_of_requests_says_what_the_code_reads():

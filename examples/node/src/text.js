@@ -1,6 +1,7 @@
 /** From the messages of a request to the one text that is scored, in either view (docs/bundle.md, "From messages to text"). */
 import { ScoringError } from './errors.js';
 import { LearnedView } from './views/boilerplate.js';
+import { marksOf, readMarks } from './views/marks.js';
 import { readMessages } from './views/second.js';
 
 const LONE_SURROGATE = /[\ud800-\udfff]/gu; // with the u flag, halves of a pair do not match
@@ -26,7 +27,7 @@ export function textView(messages, maxChars) {
  */
 export function secondView(messages, maxChars, learned = new LearnedView()) {
   const texts = messageTexts(messages);
-  const { front, ask, masked, question } = readMessages(texts, learned);
+  const { front, ask, masked, question } = readMessages(texts, learned, markersOf(messages));
   const totalChars = texts.reduce((sum, [, text]) => sum + codePoints(text), Math.max(0, texts.length - 1));
   const [text, cut] = joined(front, ask, maxChars);
   const counts = [...masked].filter(([, count]) => count > 0).sort(([one], [two]) => (one < two ? -1 : 1));
@@ -49,6 +50,11 @@ function messageTexts(messages) {
     .map((message) => ({ text: messageText(message), role: roleOf(message.role) }))
     .filter(({ text }) => text !== '')
     .map(({ role, text }) => [role, wellFormed(text)]);
+}
+
+function markersOf(messages) {
+  if (typeof messages === 'string') return new Map();
+  return readMarks(messages.map((message) => ({ role: roleOf(message.role), text: messageText(message), marks: marksOf(message) })));
 }
 
 function roleOf(role) {

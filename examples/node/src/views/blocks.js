@@ -1,7 +1,7 @@
 /** Blocks of a text that say nothing about the ask (docs/bundle.md, "Blocks"). Places are in UTF-16 units, sizes in code points. */
 import { codePoints } from '../text.js';
 
-export const KINDS = ['system', 'turns', 'tool', 'reminder', 'passage', 'block', 'text', 'mail', 'trace', 'code', 'table', 'json', 'blob', 'house', 'courtesy', 'manner'];
+export const KINDS = ['system', 'turns', 'tool', 'reminder', 'passage', 'block', 'text', 'mail', 'trace', 'code', 'table', 'json', 'blob', 'house', 'courtesy', 'manner', 'image', 'audio', 'video', 'file', 'step'];
 export const LEAST_SCANNED = 400;
 const LEAST_TAGGED = 120;
 const LEAST_CODE = 1200;

@@ -21,10 +21,11 @@ const SAYS = /[0-9A-Za-z\u0080-\u{10ffff}]/gu;
 /**
  * @param {[string, string][]} texts role and text of each message that has some, well formed
  * @param {LearnedView} learned
+ * @param {Map<string, string>} [markers] what is there beside words, by kind (marks.js)
  * @returns {{ front: string, ask: string, masked: Map<string, number>, question: string }} `question`: the ask without any context
  */
-export function readMessages(texts, learned) {
-  const masked = new Map();
+export function readMessages(texts, learned, markers = new Map()) {
+  const masked = new Map([...markers.keys()].map((kind) => [kind, 0]));
   const asking = placeOfAsk(texts);
   const repeated = repeatedIn(texts.slice(0, Math.max(asking, 0)).filter(([role]) => role === 'user'));
   const asked = texts.length > 0 ? piecesOf(texts[asking][1], 'user', learned, repeated) : [];
@@ -40,7 +41,8 @@ export function readMessages(texts, learned) {
     around.push(budget.write(pieces));
   }
   const question = asked.length === 1 ? asked[0].text : asked.map((piece) => (piece.kind ? '' : strip(piece.text))).filter(Boolean).join('\n');
-  return { front: around.reverse().filter(Boolean).join('\n'), ask, masked, question };
+  const known = [...markers].filter(([kind]) => learned.kinds.has(kind)).map(([, marker]) => marker);
+  return { front: [...known, ...around.reverse()].filter(Boolean).join('\n'), ask, masked, question };
 }
 
 function placeOfAsk(texts) {
