@@ -188,7 +188,7 @@ def test_odd_texts_have_a_key(text):
     assert len(place.split_group) == 32
 
 
-ASK = "Which of these metals melts at the lowest temperature, and at which one does it boil?"
+ASK = "Which of these metals melts at the lowest temperature, and where is it mined?"
 PROSE = "The tide was out and the boats lay on their sides in the mud of the harbour. " * 9
 
 
@@ -196,8 +196,8 @@ PROSE = "The tide was out and the boats lay on their sides in the mud of the har
     ("wrapped", "is_copy"),
     [
         (f"{PROSE}\n\n{PROSE}\n\n{ASK}", False),
-        (f"<context>{PROSE}</context>\n{ASK.replace('it boil', 'mercury boil')}", True),
-        (f"Hello!\n\n{ASK.replace('it boil', 'mercury boil')}\n\nThanks a lot.", True),
+        (f"<context>{PROSE}</context>\n{ASK.replace('is it', 'is mercury')}", True),
+        (f"Hello!\n\n{ASK.replace('is it', 'is mercury')}\n\nThanks a lot.", True),
         (f"<context>{PROSE}</context>\nWhat does the report say of the price of boats?", False),
     ],
 )
@@ -205,7 +205,7 @@ def test_wrapped_copy_shares_the_key_of_the_plain_one(wrapped, is_copy):
     """If its ask stands on its own, as far as one can tell."""
     plain, grouper = placed(
         sample(ASK),
-        sample(ASK.replace("it boil", "mercury boil")),
+        sample(ASK.replace("is it", "is mercury")),
         sample("What does the report say of the price of boats?"),
         near=False,
     )
