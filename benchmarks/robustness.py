@@ -12,6 +12,10 @@ the ask: *told apart* is the chance that, of a request that was sent to the fron
 that was kept, the perturbed score still puts the first above the second; 0.5 would be a score that
 says the same of all.
 
+What to expect of a score at all, ``--less`` says: the same requests, as they are, by a scorer that was
+trained on the same samples but for a fifth of those to fit. Where fewer decisions hold under a
+perturbation than that, it is the perturbation; where as many do, it is the small set.
+
 Three more rows have courtesy and instructions in other words, which nothing was written by. Beside
 it: how many requests the familiarity of the bundle flags, at the bound that training
 recommends (or 0.02, the edge of the traffic, where it recommends none), and what becomes of twelve
@@ -32,6 +36,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.lib.other_languages import ASKS
 from benchmarks.lib.other_wordings import OTHER_WORDINGS, put_around
@@ -109,6 +114,8 @@ def main() -> None:
             names=arguments.perturbations,
             resampling=Resampling(arguments.draws),
             augment=arguments.augment,
+            trained_with=arguments.trained_with,
+            less=arguments.less,
             most=arguments.most,
         )
         views = sets.get(name, {}).get("views", {}) | measured["views"]
@@ -132,6 +139,16 @@ def _arguments() -> argparse.Namespace:
         "--perturbations", nargs="+", choices=PERTURBATIONS, default=[*PERTURBATIONS]
     )
     parser.add_argument("--augment", action="store_true", help="beside it, train with wrappers")
+    parser.add_argument(
+        "--trained-with",
+        nargs="+",
+        choices=PERTURBATIONS,
+        default=[*AUGMENTED],
+        help="what --augment trains with; default: every other one",
+    )
+    parser.add_argument(
+        "--less", action="store_true", help="beside it, train on four fifths of the fit samples"
+    )
     parser.add_argument(
         "--keep", action="store_true", help="keep sets and views that OUT.json has, and add to them"
     )
@@ -159,6 +176,8 @@ def measure_set(
     names: Sequence[str],
     resampling: Resampling,
     augment: bool = False,
+    trained_with: Sequence[str] = AUGMENTED,
+    less: bool = False,
     most: int | None = None,
 ) -> dict[str, Any]:
     """Return the figures of one set, by view."""
@@ -171,15 +190,47 @@ def measure_set(
         plain = _with_view(recipe, view)
         recipes = {f"view {view}": plain}
         if augment:
-            with_wrappers = AugmentSettings(perturbations=AUGMENTED)
-            recipes[f"view {view}, augmented"] = replace(plain, augment=with_wrappers)
+            with_wrappers = AugmentSettings(perturbations=tuple(trained_with))
+            what = "" if tuple(trained_with) == AUGMENTED else f" with {' and '.join(trained_with)}"
+            recipes[f"view {view}, augmented{what}"] = replace(plain, augment=with_wrappers)
         for name, each in recipes.items():
             with tempfile.TemporaryDirectory() as scratch:
                 bundle = make_bundle(traffic, each, Path(scratch))
-            results["views"][name] = measure_bundle(
-                bundle, test, names=names, resampling=resampling
-            )
+            found = measure_bundle(bundle, test, names=names, resampling=resampling)
+            if less and each is plain:
+                other = _with_less(traffic, parts, each)
+                found["figures"][LESS] = _agreement(bundle, other, test, resampling)
+            results["views"][name] = found
     return results
+
+
+LESS = "trained_on_four_fifths"
+
+
+def _with_less(traffic: Traffic, parts: NDArray[np.str_], recipe: Recipe) -> Shipped:
+    """Return what is made of the same traffic without a fifth of the groups of fit samples."""
+    groups = np.asarray(traffic.split_groups)
+    names = np.unique(groups[parts == "fit"])
+    rng = np.random.default_rng(recipe.seed)
+    dropped = rng.choice(names, len(names) // 5, replace=False)
+    kept = ~((parts == "fit") & np.isin(groups, dropped))
+    with tempfile.TemporaryDirectory() as scratch:
+        return make_bundle(traffic.select(kept), recipe, Path(scratch))
+
+
+def _agreement(
+    bundle: Shipped, other: Shipped, test: Traffic, resampling: Resampling
+) -> dict[str, Any]:
+    first, _ = bundle.react(test)
+    second, _ = other.react(test)
+    found = measure_stability(
+        first,
+        second,
+        gain=test.outcomes.gain,
+        groups=np.asarray(test.split_groups),
+        resampling=resampling,
+    )
+    return {key: estimate.as_dict() for key, estimate in found.items()}
 
 
 def _with_view(recipe: Recipe, view: int) -> Recipe:
