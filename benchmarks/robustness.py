@@ -12,8 +12,8 @@ the ask: *told apart* is the chance that, of a request that was sent to the fron
 that was kept, the perturbed score still puts the first above the second; 0.5 would be a score that
 says the same of all.
 
-What to expect of a score at all, ``--less`` says: the same requests, as they are, by a scorer that was
-trained on the same samples but for a fifth of those to fit. Where fewer decisions hold under a
+What to expect of a score at all, ``--less`` says: the same requests, as they are, by a scorer that
+was trained on the same samples but for a fifth of those to fit. Where fewer decisions hold under a
 perturbation than that, it is the perturbation; where as many do, it is the small set.
 
 Three more rows have courtesy and instructions in other words, which nothing was written by. Beside
