@@ -147,17 +147,19 @@ def _named(bundle: Bundle, traffic: Traffic, parts: Sequence[Part]) -> BundleOve
         return BundleOverlap(bundle=bundle.label, seen=np.zeros(len(traffic), dtype=bool))
     filters = [one for one in bundle.seen if one.part in parts]
     # One text asked often is named once or never, so chance is reckoned over different ones.
-    keys, places = np.unique(np.array(traffic.bare_keys(), dtype=object), return_inverse=True)
+    both = [*traffic.bare_keys(), *traffic.ask_keys()]
+    keys, places = np.unique(np.array(both, dtype=object), return_inverse=True)
+    of_text, of_ask = np.split(places, 2)
     named, counts, strange = np.zeros(len(keys), dtype=bool), {}, 1.0
     for one in filters:
         new = one.holds(keys.tolist()) & ~named
-        counts[_REASONS[one.part]] = int(new[places].sum())
+        counts[_REASONS[one.part]] = int((new[of_text] | new[of_ask]).sum())
         named, strange = named | new, strange * (1.0 - one.chance)
     chance = 1.0 - strange
     is_chance = may_be_chance(int(named.sum()), len(keys), chance)
     return BundleOverlap(
         bundle=bundle.label,
-        seen=named[places],
+        seen=named[of_text] | named[of_ask],
         counts=counts,
-        by_chance=round(chance * len(places)) if is_chance else None,
+        by_chance=round(chance * len(of_text)) if is_chance else None,
     )

@@ -317,7 +317,8 @@ def seen_file(old: Bundle, traffic: Traffic) -> dict[str, bytes]:
         return {}
     trained = [one for one in old.seen if one.part == "training"]
     salt = salt_of(hash_of_texts(traffic))
-    chosen = SeenFilter.of(traffic.bare_keys(), part="threshold", salt=salt)
+    keys = [*traffic.bare_keys(), *traffic.ask_keys()]
+    chosen = SeenFilter.of(keys, part="threshold", salt=salt)
     return {SEEN: seen_bytes([*trained, chosen])}
 
 

@@ -320,8 +320,12 @@ class Traffic:
         return [text_hash(text) for text in self.comparable_texts()]
 
     def bare_keys(self) -> list[bytes]:
-        """Return a key of each text, which copies in other case, spaces and punctuation share, and
-        an ask with other text around it.
+        """Return a key of each text, which copies in other case, spaces and punctuation share."""
+        return [bare_key(text) for text in self.comparable_texts()]
+
+    def ask_keys(self) -> list[bytes]:
+        """Return the key of each ask, where that stands on its own with other text around it; else
+        the request's :meth:`bare_keys`.
         """
         return [
             bare_key(known_text((message["role"], message["content"]) for message in messages))

@@ -63,7 +63,7 @@ from difficulty.model.saved_model import load_model
 from difficulty.recipe import Recipe
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
-from difficulty.traffic.duplicates import KEY_BYTES, bare_key, comparable_text, text_hash
+from difficulty.traffic.duplicates import KEY_BYTES, bare_key, comparable_text, known_text, text_hash
 from difficulty.traffic.logged import LoggedReport, weigh_logged
 from difficulty.traffic.near import NO_SKETCHES, near_any, sketches_of
 from difficulty.traffic.outcomes import ungraded_notes
@@ -362,13 +362,14 @@ def _open_texts() -> Callable[[Sequence[Any]], tuple[NDArray[np.uint64], list[by
 def _read_texts(
     requests: Sequence[Sequence[Mapping[str, str]]],
 ) -> tuple[NDArray[np.uint64], list[bytes], Any]:
-    """Return hash, bare key and sketch of some texts."""
-    texts = [
-        comparable_text((message["role"], message["content"]) for message in messages)
-        for messages in requests
+    """Return hash, bare keys and sketch of some texts; of an ask that stands on its own too."""
+    pairs = [
+        [(message["role"], message["content"]) for message in messages] for messages in requests
     ]
+    texts = [comparable_text(each) for each in pairs]
     hashes = _hashes([text_hash(text) for text in texts])
-    return hashes, [bare_key(text) for text in texts], sketches_of(texts)
+    keys = [bare_key(text) for text in (*texts, *map(known_text, pairs))]
+    return hashes, keys, sketches_of(texts)
 
 
 _SCORES = ("difficulty_score", "p_cheap_fails", "p_frontier_fails")

@@ -29,8 +29,7 @@ _BESIDE = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _WEAK = re.compile(
-    r"\b(?:it|its|this|that|they|them|their|he|she|him|her|his|here)\b",
-    re.ASCII | re.IGNORECASE,
+    r"\b(?:it|its|this|that|they|them|their|he|she|him|her|his|here)\b", re.ASCII | re.IGNORECASE
 )
 
 

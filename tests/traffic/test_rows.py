@@ -133,7 +133,7 @@ def test_parts_null_content_and_tool_calls_become_text_in_order():
         {"role": "tool", "content": ""},
     ]
     assert parsed(messages=messages).sample.messages == (
-        Message("user", "Look\nhere"),
+        Message("user", "Look\nhere", marks="image"),
         Message("assistant", 'find({"a": 1})'),
         Message("tool", ""),
     )
