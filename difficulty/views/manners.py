@@ -183,7 +183,7 @@ def _begins(text: str, at: int) -> bool:
 def _kind_of(sentence: str) -> str:
     """Return the kind of a sentence; ``""`` where it may say something."""
     small = sentence.replace("\u2019", "'").lower()
-    if " " not in small and small.strip(".:,!") not in _COURTEOUS:
+    if " " not in small and small.strip(".:,!\n") not in _COURTEOUS:
         return ""  # a cue such as "Answer:", at the end of many asks
     if not _PLAIN.fullmatch(small):
         return ""

@@ -124,7 +124,7 @@ function begins(text, at) {
 
 function kindOf(sentence) {
   const small = sentence.replaceAll('\u2019', "'").toLowerCase();
-  if (!small.includes(' ') && !COURTEOUS.has(small.replace(/^[.:,!]+|[.:,!]+$/g, ''))) return '';
+  if (!small.includes(' ') && !COURTEOUS.has(small.replace(/^[.:,!\n]+|[.:,!\n]+$/g, ''))) return '';
   if (!PLAIN.test(small)) return '';
   const words = small.match(/[a-z']+/g);
   if (!words || !words.every((word) => COURTEOUS.has(word) || TELLING.has(word) || LIGHT.has(word))) return '';
