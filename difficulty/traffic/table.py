@@ -28,9 +28,9 @@ from difficulty.traffic.duplicates import bare_key, comparable_text, known_text,
 from difficulty.traffic.outcomes import GAIN_OF_VOTE, VALIDATORS, VOTES, Outcomes, without_checks
 from difficulty.traffic.stored import text_columns
 from difficulty.traffic.stored.splits import assign_splits
-from difficulty.traffic.stored.text_columns import TEXTS, TextColumns, is_large
+from difficulty.traffic.stored.text_columns import TEXTS, TextColumns, is_large, marked_messages
 from difficulty.traffic.stored.token_reading import read_tokens
-from difficulty.views.marks import stored_marks, with_marks
+from difficulty.views.marks import stored_marks
 
 if TYPE_CHECKING:
     import pyarrow
@@ -278,7 +278,7 @@ class Traffic:
     def each_messages(self) -> Iterator[list[dict[str, str]]]:
         """Yield the messages of each sample, a few thousand at a time in memory."""
         for batch in self._batches(["messages", "marks"]):
-            yield from _with_marks(batch)
+            yield from marked_messages(batch)
 
     def blocks(self, name: str) -> Iterator[list[Any]]:
         """Yield the values of a column, those of a few thousand samples at a time."""
@@ -288,7 +288,7 @@ class Traffic:
     def each_asked(self) -> Iterator[tuple[list[list[dict[str, str]]], list[list[Any] | None]]]:
         """Yield messages and offered tools of a few thousand samples at a time."""
         for batch in self._batches(["messages", "marks", "tools"]):
-            messages, tools = _with_marks(batch), batch.column("tools").to_pylist()
+            messages, tools = marked_messages(batch), batch.column("tools").to_pylist()
             yield messages, [json.loads(text) if text else None for text in tools]
 
     def each_answered(self) -> Iterator[list[tuple[Any, Any, str | None, str]]]:
@@ -324,9 +324,7 @@ class Traffic:
         return [bare_key(text) for text in self.comparable_texts()]
 
     def ask_keys(self) -> list[bytes]:
-        """Return the key of each ask, where that stands on its own with other text around it; else
-        the request's :meth:`bare_keys`.
-        """
+        """Return the key of each ask that stands on its own, else the request's bare key."""
         return [
             bare_key(known_text((message["role"], message["content"]) for message in messages))
             for messages in self._each("messages")
@@ -492,13 +490,6 @@ class Traffic:
             for name in apart:
                 table = table.append_column(batch.schema.field(name), batch.column(name))
             yield table.select(list(names))
-
-
-def _with_marks(batch: pyarrow.Table) -> list[list[dict[str, str]]]:
-    messages, marks = batch.column("messages").to_pylist(), batch.column("marks")
-    if marks.null_count == len(batch):  # nearly all traffic
-        return list(messages)
-    return [*map(with_marks, messages, marks.to_pylist())]
 
 
 def _times(weight: FloatArray, factor: FloatArray | None) -> FloatArray:

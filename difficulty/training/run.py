@@ -63,7 +63,13 @@ from difficulty.model.saved_model import load_model
 from difficulty.recipe import Recipe
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
-from difficulty.traffic.duplicates import KEY_BYTES, bare_key, comparable_text, known_text, text_hash
+from difficulty.traffic.duplicates import (
+    KEY_BYTES,
+    bare_key,
+    comparable_text,
+    known_text,
+    text_hash,
+)
 from difficulty.traffic.logged import LoggedReport, weigh_logged
 from difficulty.traffic.near import NO_SKETCHES, near_any, sketches_of
 from difficulty.traffic.outcomes import ungraded_notes

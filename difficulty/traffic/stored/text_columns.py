@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.errors import MissingExtraError, TrafficError
+from difficulty.views.marks import with_marks
 
 try:
     import pyarrow
@@ -113,6 +114,14 @@ class TextColumns:
                 f" {int(self._starts[place]) + 1:,} on, cannot be read: {error}. Ingest again."
             ) from error
         return with_missing(table.select(there), names)
+
+
+def marked_messages(batch: pyarrow.Table) -> list[list[dict[str, str]]]:
+    """Return the messages of a batch with their marks in them."""
+    messages, marks = batch.column("messages").to_pylist(), batch.column("marks")
+    if marks.null_count == len(batch):  # nearly all traffic
+        return list(messages)
+    return [*map(with_marks, messages, marks.to_pylist())]
 
 
 def with_missing(table: pyarrow.Table, names: Sequence[str]) -> pyarrow.Table:
