@@ -270,9 +270,7 @@ class Traffic:
         return digest.hexdigest()
 
     def messages(self, rows: ArrayLike | None = None) -> list[list[dict[str, str]]]:
-        """Return the messages, {role, content} each, of some samples or of all; those with images
-        and the like have ``marks`` too.
-        """
+        """Return the messages, {role, content} and maybe ``marks``, of some samples or of all."""
         return [*(self if rows is None else self.select(rows)).each_messages()]
 
     def each_messages(self) -> Iterator[list[dict[str, str]]]:
