@@ -1,5 +1,5 @@
 """Courtesy and instructions in other words than ``difficulty.perturb`` has them, and than the lists
-of text view 2 were written by: nothing was changed after these had been scored.
+of text view 2 were written by: no word was added to a list after these had been scored.
 """
 
 from __future__ import annotations
