@@ -167,7 +167,7 @@ class NgramChannel(Channel):
         if self._by_presence:
             block = (prepared.indices >= self.vocabulary_size).astype(np.int64)
         else:
-            values = (1.0 + np.log(prepared.data)) * values
+            values = (1.0 + np.log(prepared.data, dtype=np.float64)) * values
         # a place for each block of each row; the second stays empty by counts
         place = 2 * np.repeat(np.arange(prepared.shape[0]), np.diff(prepared.indptr)) + block
         lengths = np.sqrt(np.bincount(place, weights=values**2, minlength=2 * prepared.shape[0]))

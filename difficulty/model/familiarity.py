@@ -136,7 +136,8 @@ class Wording:
         if isinstance(pairs, LaterColumns):
             return np.concatenate([self(block) for block in pairs.blocks()])
         weights = sp.csr_array(
-            (1.0 + np.log(pairs.data), pairs.indices, pairs.indptr), shape=pairs.shape
+            (1.0 + np.log(pairs.data, dtype=np.float64), pairs.indices, pairs.indptr),
+            shape=pairs.shape,
         )
         total = np.asarray(weights.sum(axis=1)).ravel()
         summed = weights @ self.log_share
