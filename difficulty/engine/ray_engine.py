@@ -98,7 +98,14 @@ class RayEngine:
             # Ray tells of each lost worker on standard output, where results may be awaited.
             ray._private.worker._worker_logs_enabled = False
         try:
-            self._workers = self._wanted or max(1, int(ray.cluster_resources().get("CPU", 1)))
+            processors = max(1, int(ray.cluster_resources().get("CPU", 1)))
+            if self._wanted is not None and self._wanted > processors:
+                raise InvalidValueError(  # Ray would wait for more for ever
+                    "workers",
+                    self._wanted,
+                    rule=f"be at most the processors of the cluster, {processors}",
+                )
+            self._workers = self._wanted or processors
             self._check_versions()
         except BaseException:
             self.__exit__()

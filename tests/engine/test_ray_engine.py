@@ -126,3 +126,10 @@ def test_worker_with_another_version_is_refused_by_both_names(engine, monkeypatc
     with pytest.raises(EngineError, match=r"this program has, 99\.1: it has 0\."):
         with open_engine("ray"):
             pass
+
+
+def test_more_workers_than_the_cluster_has_processors_are_refused(engine):
+    """Ray would wait for them for ever."""
+    with pytest.raises(InvalidValueError, match="at most the processors of the cluster, 2: got 9"):
+        with open_engine("ray", workers=9):
+            pass
