@@ -199,7 +199,13 @@ def _refuse(error: Exception) -> None:
 
 
 def _open(connection: Connection) -> Callable[[Any], Any]:
-    work: Work = connection.recv()
+    try:
+        work: Work = connection.recv()
+    except (AttributeError, ImportError) as error:
+        raise EngineError(
+            f"the work must be of a module that other processes can import: {error}. Move it out of"
+            " the program that is run."
+        ) from error
     return work()
 
 
