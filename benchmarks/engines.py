@@ -3,7 +3,7 @@ workers, to the same bytes; and what becomes of them when a worker is killed.
 
     difficulty demo -o demo-out
     python -m tools.sample_traffic -n 100000 -o rows.jsonl.gz
-    python -m benchmarks.engines --bundle demo-out/bundle --rows rows.jsonl.gz --kills 20 \
+    python -m benchmarks.engines --bundle demo-out/sample-1 --rows rows.jsonl.gz --kills 20 \
         -o benchmarks/results/2026-11-28-engines
 
 Jobs: *score* (blocks of requests, ONNX sessions in the workers), *near-duplicates* (shuffles of
@@ -25,7 +25,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
@@ -164,14 +164,17 @@ def killing(rng: random.Random, most_s: float) -> Iterator[list[int]]:
     def kill() -> None:
         if stop.wait(rng.uniform(0.0, most_s)):
             return
-        workers = [
-            child
-            for child, _, command in below()
-            if "serve_blocks" in command or command.startswith("ray::_")
-        ]
-        if workers:
-            killed.append(rng.choice(sorted(workers)))
-            os.kill(killed[0], signal.SIGKILL)
+        # The moment may be one between two steps, when there is no worker.
+        while not killed and not stop.wait(0.01):
+            workers = [
+                child
+                for child, _, command in below()
+                if "serve_blocks" in command or command.startswith("ray::_")
+            ]
+            if workers:
+                killed.append(rng.choice(sorted(workers)))
+                with suppress(ProcessLookupError):
+                    os.kill(killed[0], signal.SIGKILL)
 
     thread = threading.Thread(target=kill)
     thread.start()
@@ -257,7 +260,7 @@ def main() -> None:
                 print(what, name, kills[f"{what}, {name}"], flush=True)
     results = {
         "date": datetime.now(UTC).date().isoformat(),
-        "command": "python -m benchmarks.engines --bundle demo-out/bundle --rows rows.jsonl.gz"
+        "command": "python -m benchmarks.engines --bundle demo-out/sample-1 --rows rows.jsonl.gz"
         f" --n-score {arguments.n_score} --n-near {arguments.n_near} --n-gradient"
         f" {arguments.n_gradient} --repeats {arguments.repeats} --kills {arguments.kills}"
         f" -o {arguments.out}",
