@@ -209,7 +209,7 @@ class RayEngine:
             except self._ray.exceptions.RayTaskError as error:
                 raise EngineError(
                     f"the Ray worker at {node} must have difficulty {__version__}: it has none"
-                    f" ({_reason(error)}). Install it there: pip install difficulty=={__version__}."
+                    f" ({_reason(error)}). Install there what is installed here."
                 ) from error
             except self._ray.exceptions.GetTimeoutError as error:
                 raise EngineError(
