@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
@@ -236,6 +237,40 @@ def counting(what: str) -> Iterator[Callable[[int], None]]:
     """Show a running count, where :func:`steps` shows something."""
     with _progress(what) as show:
         yield lambda n: show(f"{what}: {n:,}")
+
+
+@contextmanager
+def counting_rows(what: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Show how many rows are done, of how many, how fast and for how long yet: all the time on a
+    terminal, a line a minute elsewhere.
+    """
+    begun = told = monotonic()
+    before: int | None = None
+
+    def describe(n: int, of: int | None) -> str:
+        nonlocal before
+        # What an earlier run has done counts for no speed.
+        before = n if before is None else before
+        rate = (n - before) / max(monotonic() - begun, 1e-9)
+        left = f", {(of - n) / rate / 60:.1f} minutes left" if of and rate else ""
+        return f"{what}: {n:,}{f' of {of:,}' if of else ''} rows, {rate:,.0f} a second{left}"
+
+    def tell(n: int, of: int | None) -> None:
+        nonlocal told
+        text = describe(n, of)
+        if monotonic() - told >= _LINE_S:
+            told = monotonic()
+            err.print(text, markup=False)
+
+    if not err.is_terminal:
+        yield tell
+        return
+    with _progress(what) as show:
+        yield lambda n, of: show(describe(n, of))
+
+
+_LINE_S = 60.0
+"""Between two lines of progress in a pipe."""
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import ExitStack
 from json import loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,12 +23,14 @@ from difficulty.cli.console import (
     chosen_engine,
     complain,
     counting,
+    counting_rows,
     print_json,
     refuse_output,
     say,
     warn,
 )
 from difficulty.cli.explained import print_explanation
+from difficulty.storage import local_copy, url_of
 from difficulty.text import one_line
 
 if TYPE_CHECKING:
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
 TaskName = Annotated[
     str | None, typer.Option(help="Task of the text, where it is known. Files name it in each row.")
 ]
+_Spread = tuple[str | None, str | None, int | None]
+"""Engine, address and workers, as asked for."""
 # In the order in which they are counted up for people.
 _REASONS = (
     "ineligible",
@@ -56,34 +61,137 @@ def score(
     bundle: BundlePath,
     text: RequestText = None,
     task: TaskName = None,
-    input_path: InputPath = None,
-    out_path: RowsPath = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            metavar="FILE",
+            help="Requests to score: Parquet, JSON lines, CSV, a saved dataset, a folder of such;"
+            " - for standard input. Into Parquet several, patterns and URLs too.",
+        ),
+    ] = None,
+    out_path: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Where to write: scores and decisions to a .parquet file, on every core and in"
+            " bounded memory, or scores as JSON lines; default: standard output.",
+        ),
+    ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Column to have in the Parquet output too; repeated."),
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Short for --engine local --workers N.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where a job for the same output was stopped.")
+    ] = False,
+    skip_damaged: Annotated[
+        bool,
+        typer.Option(
+            "--skip-damaged",
+            help="Write rows without scores for row groups that cannot be read; default: stop.",
+        ),
+    ] = False,
+    work_dir: Annotated[
+        Path | None,
+        typer.Option(help="Where finished parts wait; default: a hidden folder beside -o."),
+    ] = None,
     engine: EngineName = None,
     address: RayAddress = None,
     workers: EngineWorkers = None,
     overwrite: OverwriteFlag = False,
     json: JsonFlag = False,
 ) -> None:
-    """Score a text, or every request of a JSON-lines file; order and number of rows stay as they
-    came.
+    """Score a text, or every request of some files; order and number of rows stay as they came.
 
-    Example: difficulty score bundles/support-1 "Plan a three-day trip with two children"
+    Example: difficulty score bundles/support-1 --input log.parquet -o scores.parquet --keep team
     """
+    if processes is not None:
+        if engine is not None or workers is not None:
+            raise typer.BadParameter("--processes goes without --engine and --workers")
+        engine, workers = "local", processes
+    spread = (engine, address, workers)
+    if inputs and out_path is not None and out_path.suffix.lower() == ".parquet":
+        if text is not None:
+            raise typer.BadParameter("pass either a text or --input FILE")
+        sources = [Path(name) for name in inputs if name != "-" and not url_of(name)]
+        refuse_output(out_path, source=None, overwrite=overwrite)
+        for source in sources:
+            refuse_output(out_path, source=source, overwrite=overwrite)
+        options = {"keep": keep or (), "resume": resume, "skip_damaged": skip_damaged}
+        _score_files(bundle, inputs, out_path, spread, json=json, work_dir=work_dir, **options)
+        return
+    if keep or resume or skip_damaged or work_dir:
+        raise typer.BadParameter(
+            "--keep, --resume, --skip-damaged and --work-dir go with --input and -o NAME.parquet"
+        )
+    if inputs and len(inputs) > 1:
+        raise typer.BadParameter("several --input go with -o NAME.parquet")
+    with ExitStack() as stack:
+        path = stack.enter_context(local_copy(inputs[0])) if inputs else None
+        if out_path is not None:
+            refuse_output(out_path, source=path, overwrite=overwrite)
+        _score_rows(
+            bundle, _read_input(text, task, path), (text, task), out_path, spread, json=json
+        )
+
+
+def _score_files(
+    bundle: Path, inputs: list[str], out_path: Path, spread: _Spread, *, json: bool, **options: Any
+) -> None:
+    """Score files into Parquet and say what came of it."""
+    from difficulty.stages.bulk.bulk_job import score_files
+
+    name, address, workers = spread
+    with (
+        chosen_engine(name or "local", address, workers) as engine,
+        counting_rows("scored") as count,
+    ):
+        assert engine is not None
+        done = score_files(bundle, inputs, out_path, engine=engine, progress=count, **options)
+    counts = done.counts
+    if json:
+        names = ("rows", "errors", "truncated", "cheap", "frontier")
+        told = {name: counts[name] for name in names}
+        print_json({"out": str(out_path), **told, "parts": done.n_parts, "kept": done.n_kept})
+        return
+    if done.n_kept:
+        say(f"{done.n_kept:,} of {done.n_parts:,} parts were scored before")
+    cut = f", {counts['truncated']:,} cut to head and tail" if counts["truncated"] else ""
+    say(
+        f"{counts['rows']:,} requests: {counts['cheap']:,} cheap, {counts['frontier']:,} frontier;"
+        f" {counts['errors']:,} could not be scored{cut}"
+    )
+    say(f"wrote {out_path}")
+
+
+def _score_rows(
+    bundle: Path,
+    requests: Iterable[RequestRow],
+    asked: tuple[str | None, str | None],
+    out_path: Path | None,
+    spread: _Spread,
+    *,
+    json: bool,
+) -> None:
+    """Score a text, or the rows of a file as JSON lines."""
     from difficulty.bundle import read_bundle
     from difficulty.runtime.scorer import Scorer
     from difficulty.stages.route import score_rows, score_rows_on
 
-    requests = _read_input(text, task, input_path)
-    if out_path is not None:
-        refuse_output(out_path, source=input_path, overwrite=overwrite)
+    text, task = asked
     checked = read_bundle(bundle)
     scorer = Scorer.from_bundle(checked)
     _warn_of_unknown(task, checked.policy, scorer.task_ids)
-    with chosen_engine(engine, address, workers) as spread:
-        if spread is None:
+    with chosen_engine(*spread) as engine:
+        if engine is None:
             scored = score_rows(scorer, requests, version=checked.label)
         else:
-            scored = score_rows_on(spread, checked, requests)
+            scored = score_rows_on(engine, checked, requests)
         _tell_scored(scored, text, out_path, json=json)
 
 

@@ -1,6 +1,6 @@
 """Files and folders, whole or not at all, on this machine and behind a URL."""
 
-from difficulty.storage.carrying import local_copy, on_urls
+from difficulty.storage.carrying import local_copy, on_urls, read_remote
 from difficulty.storage.urls import named, url_of
 from difficulty.storage.whole import (
     DEFAULT_CACHE,
@@ -21,6 +21,7 @@ __all__ = [
     "named",
     "on_urls",
     "read_bounded",
+    "read_remote",
     "refuse_existing",
     "scratch_beside",
     "url_of",

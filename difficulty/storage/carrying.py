@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 from difficulty.errors import DifficultyError, OutputExistsError, StorageError
 from difficulty.storage.urls import (
@@ -105,6 +105,13 @@ def _make_paths(bound: inspect.BoundArguments, signature: inspect.Signature) -> 
             bound.arguments[name] = Path(value)
         elif isinstance(value, list | tuple) and any(isinstance(item, str) for item in value):
             bound.arguments[name] = [Path(item) for item in value]
+
+
+def read_remote(url: str) -> IO[bytes]:
+    """Open the file at a URL where it lies, to read any part of it."""
+    from difficulty.storage.remote import Place
+
+    return Place(url).open()
 
 
 def _find_urls(

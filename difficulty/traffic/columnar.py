@@ -44,7 +44,7 @@ def read_parquet(path: Path) -> Iterator[RawRow]:
             metadata = (file.schema_arrow.metadata or {}) | (file.metadata.metadata or {})
             before_ingest = _before_ingest if VERSION_KEY in metadata else dict
             batches = file.iter_batches(batch_size=_BATCH_ROWS)
-            rows = chain.from_iterable(map(_plain_rows, batches))
+            rows = chain.from_iterable(map(plain_rows, batches))
             for number, fields in enumerate(rows, start=1):
                 yield RawRow(str(path), number, before_ingest(fields))
     except pa.ArrowException as error:
@@ -73,10 +73,10 @@ def read_request_rows(path: Path) -> Iterator[RequestRow]:
         if row.fields is None:
             yield unreadable_row(str(number), f"row {number}: {row.problem}")
         else:
-            yield request_row(_request_fields(row.fields), number, noun="row")
+            yield request_row(request_fields(row.fields), number, noun="row")
 
 
-def _request_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+def request_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a row with what a table can hold as text only as what it says; what
     says nothing of the kind stays as it is.
     """
@@ -115,7 +115,7 @@ def _refuse_bomb(path: Path, metadata: Any) -> None:
             )
 
 
-def _plain_rows(batch: Any) -> list[dict[str, Any]]:
+def plain_rows(batch: Any) -> list[dict[str, Any]]:
     """Return the rows of an Arrow batch; times in nanoseconds, which Python has none of, become
     microseconds.
     """
@@ -151,7 +151,7 @@ def read_saved_dataset(path: Path) -> Iterator[RawRow]:
         refuse_wide(source, len(dataset.features))
         # The Arrow form leaves media columns as stored bytes, and the files stay memory-mapped.
         batches = dataset.with_format("arrow").iter(batch_size=_BATCH_ROWS)
-        for number, fields in enumerate(chain.from_iterable(map(_plain_rows, batches)), start=1):
+        for number, fields in enumerate(chain.from_iterable(map(plain_rows, batches)), start=1):
             yield RawRow(source, number, fields)
 
 

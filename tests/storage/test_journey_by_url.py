@@ -10,6 +10,7 @@ from difficulty.runtime import Router
 from difficulty.stages.promote import fetch, publish
 from difficulty.stages.thresholds import rechoose
 from difficulty.storage.remote import Place
+from difficulty.traffic.table import pq
 from tests.storage.s3_server import busy
 
 
@@ -64,3 +65,18 @@ def test_registry_in_a_bucket_is_read_and_never_written(root, journey, tmp_path)
         copy.roll_back("small")
     with pytest.raises(RegistryError, match="no bundle 'other'"):
         copy.versions("other")
+
+
+def test_files_in_a_bucket_are_scored_where_they_lie(run, root, journey, tmp_path, store):
+    table = pq.read_table(journey.traffic).slice(0, 60)
+    for name, part in (("a", table.slice(0, 40)), ("b", table.slice(40))):
+        pq.write_table(part, tmp_path / name, row_group_size=16)
+        Place(f"{root}/logs/{name}.parquet").copy_file_out(tmp_path / name)
+    store.faults.append(busy(2))
+    words = ["--input", f"{root}/logs/*.parquet", "--processes", 1, "--work-dir", tmp_path / "work"]
+    bundle, out = f"{root}/bundles/small-1", f"{root}/scores.parquet"
+    made = run("score", bundle, *words, "-o", out, code=0)
+    assert f"wrote {out}" in made.out
+    with Place(out).open() as file:
+        assert pq.read_table(file).column("id").equals(table.column("id"))
+    assert f"'{out}' exists already" in run("score", bundle, *words, "-o", out, code=2).complaint
