@@ -19,7 +19,7 @@ from difficulty.runtime.decision import Decision
 from difficulty.runtime.router import Router
 from difficulty.runtime.scorer import Score
 from difficulty.stages.bulk.block_requests import requests_of
-from difficulty.stages.bulk.unpacked_table import unpack_tables
+from difficulty.stages.bulk.unpacked_table import with_unpacked_tables
 from difficulty.traffic.table import pa
 
 WINDOW = 8_192
@@ -56,10 +56,9 @@ class BlockScorer:
     """Score tables with one bundle; see :func:`score_block`."""
 
     def __init__(self, bundle: Bundle, *, keep: Sequence[str] = ()) -> None:
-        graph = unpack_tables(bundle.files["scorer.onnx"])
         # The early graph saves time where the scorer is not asked; here it scores every row.
         policy = replace(bundle.policy, early=None)
-        bundle = replace(bundle, policy=policy, files={**bundle.files, "scorer.onnx": graph})
+        bundle = with_unpacked_tables(replace(bundle, policy=policy))
         self._router = cast(_ScoringRouter, _ScoringRouter.from_bundle(bundle))
         self.keep = tuple(keep)
         refuse_reserved(self.keep)

@@ -17,15 +17,19 @@ from pathlib import Path
 from typing import Any
 
 from difficulty.errors import TrafficError, TrafficNotFoundError
+from difficulty.kinds import plain_name
 from difficulty.request import RequestRow, request_row, unreadable_row
 from difficulty.stages.bulk.block_requests import ASKED, READ
 from difficulty.storage import local_copy, read_remote, url_of
+from difficulty.text import one_line
 from difficulty.traffic.columnar import request_fields
 from difficulty.traffic.readers import RawRow, read_rows, readable_files
 from difficulty.traffic.table import pa, pq
 
 PART_ROWS = 65_536
 """Rows of a part at most, where its file is cut finely enough; a killed job loses as many."""
+_PARQUET = (".parquet", ".pq")
+_TEXT = (".jsonl", ".ndjson", ".csv")
 _PART_BYTES = 2**28  # of a part of Parquet, unpacked
 _WINDOW_BYTES = 16 * 2**20
 _WINDOW_ROWS = 8_192
@@ -51,7 +55,7 @@ class Source:
     @property
     def is_parquet(self) -> bool:
         """Whether it is Parquet, by its name."""
-        return self.place.lower().endswith((".parquet", ".pq"))
+        return self.place.lower().endswith(_PARQUET)
 
     @contextmanager
     def open(self) -> Iterator[Any]:
@@ -119,7 +123,8 @@ def windows_of(file: Any, group: int, keep: Sequence[str]) -> Iterator[Any]:
     except (pa.ArrowException, OSError) as error:
         raise TrafficError(
             f"row group {group} (of {file.metadata.num_row_groups:,}) cannot be read:"
-            f" {error!s:.300}. Write the file again, or pass --skip-damaged to score the rest."
+            f" {one_line(str(error)):.300}. Write the file again, or pass --skip-damaged to score"
+            " the rest."
         ) from error
 
 
@@ -221,9 +226,11 @@ def _find(place: str) -> Iterator[Source]:
     if not found.is_folder():
         yield Source(url, found.version())
         return
-    for name in found.files():
-        if not name.rpartition("/")[2].startswith((".", "_")):
-            yield Source(f"{url}/{name}", found.child(name).version())
+    names = [name for name in found.files() if not name.rpartition("/")[2].startswith((".", "_"))]
+    # What lies beside the Parquet of a log are notes: summaries, rejects, marks.
+    tables = [name for name in names if name.lower().endswith(_PARQUET)]
+    for name in tables or [name for name in names if plain_name(Path(name)).endswith(_TEXT)]:
+        yield Source(f"{url}/{name}", found.child(name).version())
 
 
 def _find_here(place: str) -> Iterator[Source]:

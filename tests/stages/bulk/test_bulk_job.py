@@ -96,11 +96,12 @@ def test_job_that_was_stopped_goes_on_to_the_same_bytes(journey, source, tmp_pat
 
 
 def test_file_that_changed_meanwhile_is_scored_again(journey, source, tmp_path, monkeypatch):
-    work = tmp_path / "work"
-    monkeypatch.setattr(bulk_job.shutil, "rmtree", lambda place: None)  # the parts stay
-    score(journey, tmp_path / "s.parquet", source, work_dir=work)
-    monkeypatch.undo()
-    monkeypatch.setattr(bulk_sources, "PART_ROWS", 40)
+    work, assemble = tmp_path / "work", bulk_job._assemble
+    monkeypatch.setattr(bulk_job, "_assemble", lambda *parts: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        score(journey, tmp_path / "s.parquet", source, work_dir=work)
+    assert len(list(work.glob("*.parquet"))) == 3
+    monkeypatch.setattr(bulk_job, "_assemble", assemble)
     os.utime(source, ns=(1, 1))
     done = score(journey, tmp_path / "s.parquet", source, work_dir=work, resume=True)
     assert (done.n_kept, done.n_parts) == (0, 3)
@@ -123,7 +124,7 @@ def test_row_group_that_is_damaged_is_named_and_can_be_passed_over(journey, sour
     )
     source.write_bytes(content)
     out = tmp_path / "s.parquet"
-    with pytest.raises(TrafficError, match=r"log.parquet: row group 3 \(of 6\).*1\) are kept in"):
+    with pytest.raises(TrafficError, match=r"log.parquet: row group 3 \(of 6\).*\(1\) are kept in"):
         score(journey, out, source)
     done = score(journey, out, source, resume=True, skip_damaged=True, keep=["team"])
     written = pq.read_table(out).to_pylist()
