@@ -89,6 +89,7 @@ its room.
 """
 MAY_NAME = {
     "onnx": [
+        "stages/bulk/unpacked_table.py",
         "tensors.py",
         "export/graph.py",
         "answer_check/answer_graph.py",

@@ -25,7 +25,7 @@ from difficulty.engine import Engine
 from difficulty.errors import DifficultyError, OutputExistsError, StorageError, TrafficError
 from difficulty.request import unreadable_row
 from difficulty.stages.bulk.block_scoring import BLOCK_SCHEMA, BlockScorer, refuse_reserved
-from difficulty.stages.bulk.bulk_sources import Part, Sources, kept_columns, windows_of
+from difficulty.stages.bulk.bulk_sources import BulkPart, BulkSources, kept_columns, windows_of
 from difficulty.storage import DEFAULT_CACHE, FULL, move_into_place, named, scratch_beside, url_of
 from difficulty.traffic.table import pa, pq
 
@@ -49,7 +49,7 @@ class Bulk(NamedTuple):
 
 
 class _Task(NamedTuple):
-    part: Part
+    part: BulkPart
     target: Path
     skip_damaged: bool
 
@@ -99,7 +99,7 @@ def score_files(
         If the disk is full; finished parts stay.
     """
     refuse_reserved(keep)
-    sources = Sources(places, keep=keep)
+    sources = BulkSources(places, keep=keep)
     digest = read_bundle(bundle).digest
     work = work_dir or default_work_dir(out)
     with _held(work, out, resume=resume):
@@ -131,7 +131,9 @@ def default_work_dir(out: Path) -> Path:
 class _Parts:
     """The parts of a job: those that are done, and those to do, as they are drawn."""
 
-    def __init__(self, sources: Sources, work: Path, digest: str, *, skip_damaged: bool) -> None:
+    def __init__(
+        self, sources: BulkSources, work: Path, digest: str, *, skip_damaged: bool
+    ) -> None:
         self._sources, self._work, self._digest = sources, work, digest
         self._skip = skip_damaged
         self.targets: list[Path] = []
@@ -155,7 +157,7 @@ class _Parts:
         done = sum(target.exists() for target in self.targets)
         return f"Finished parts ({done:,}) are kept in {str(work)!r}: go on with --resume."
 
-    def _name(self, part: Part) -> str:
+    def _name(self, part: BulkPart) -> str:
         source = part.source
         rows = [part.first_row, part.n_rows, *part.groups]
         content = [FORMAT, source.place, source.version, rows, self._digest, self._sources.keep]
@@ -260,7 +262,7 @@ def _without_scores(
         yield table
 
 
-def _scored_rows(scorer: BlockScorer, part: Part) -> Iterator[Any]:
+def _scored_rows(scorer: BlockScorer, part: BulkPart) -> Iterator[Any]:
     table = scorer.score_rows(part.requests())
     for name, values in zip(scorer.keep, kept_columns(part, scorer.keep), strict=True):
         table = table.append_column(pa.field(name, pa.string()), pa.array(values, pa.string()))

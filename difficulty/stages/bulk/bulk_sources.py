@@ -80,7 +80,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Part:
+class BulkPart:
     """Some rows of a source, one after the other."""
 
     source: Source
@@ -134,7 +134,7 @@ def _request_of(row: RawRow) -> RequestRow:
     return request_row(request_fields(row.fields), row.line, noun="row")
 
 
-class Sources:
+class BulkSources:
     """What is scored, in order: files, folders, patterns with ``*``, and URLs.
 
     Parameters
@@ -164,7 +164,7 @@ class Sources:
             return None
         return sum(part.n_rows for part in self.parts())
 
-    def parts(self) -> Iterator[Part]:
+    def parts(self) -> Iterator[BulkPart]:
         """Yield the parts, in order."""
         for source in self.all:
             yield from _parquet_parts(source) if source.is_parquet else _row_parts(source)
@@ -200,7 +200,7 @@ class Sources:
         return [pa.field(name, kind) for name, (kind, _) in fields.items()]
 
 
-def kept_columns(part: Part, keep: Sequence[str]) -> list[list[str | None]]:
+def kept_columns(part: BulkPart, keep: Sequence[str]) -> list[list[str | None]]:
     """Return the kept columns of a part that is no Parquet, as text."""
     return [[_as_text((row.fields or {}).get(name)) for row in part.rows] for name in keep]
 
@@ -245,7 +245,7 @@ def _find_here(place: str) -> Iterator[Source]:
             yield Source(str(file), f"{about.st_size}|{about.st_mtime_ns}")
 
 
-def _parquet_parts(source: Source) -> Iterator[Part]:
+def _parquet_parts(source: Source) -> Iterator[BulkPart]:
     with source.open() as file:
         about = file.metadata
         groups = [about.row_group(number) for number in range(about.num_row_groups)]
@@ -254,18 +254,18 @@ def _parquet_parts(source: Source) -> Iterator[Part]:
     taken: list[int] = []
     for number, (n, n_bytes) in enumerate(sizes):
         if taken and (rows + n > PART_ROWS or held + n_bytes > _PART_BYTES):
-            yield Part(source, first, rows, tuple(taken))
+            yield BulkPart(source, first, rows, tuple(taken))
             first, rows, held, taken = first + rows, 0, 0, []
         taken, rows, held = [*taken, number], rows + n, held + n_bytes
     if rows:
-        yield Part(source, first, rows, tuple(taken))
+        yield BulkPart(source, first, rows, tuple(taken))
 
 
-def _row_parts(source: Source) -> Iterator[Part]:
+def _row_parts(source: Source) -> Iterator[BulkPart]:
     with local_copy(source.place) as path:
         first = 0
         for rows in _blocks(row for file in readable_files(path) for row in read_rows(file)):
-            yield Part(source, first, len(rows), rows=tuple(rows))
+            yield BulkPart(source, first, len(rows), rows=tuple(rows))
             first += len(rows)
 
 
