@@ -6,8 +6,8 @@ With ``--accurate BUNDLE`` too, a bundle of that recipe scores some requests of 
 ``encode`` of sentence-transformers, which gives no more than the embeddings, on one thread each.
 
 Two kinds of rows: ``questions``, one user message of words as frequent as a language has them
-(Zipf) and of 43 words in the mean, which is about 60 tokens; and ``sample``, the project's sample
-over and over, with its systems prompts, passages and code, each with a number of its own. Every run
+(Zipf) and of 20 made-up words in the mean, which is about 60 tokens; and ``sample``, the sample
+over and over, with its system prompts, passages and code, each with a number of its own. Every run
 is the command as a user types it, in a process of its own. ``start`` is the same with one row: what
 is left is the speed. The processor's time is that of all processes; it moves less than the clock on
 a machine that others use too. Runs of one and of two processes alternate. ``loop`` is what one
@@ -48,7 +48,7 @@ KINDS = ("questions", "sample")
 _GROUP_ROWS = 16_384
 _LOOPED = 5_000
 _ACCURATE = 256
-_WORDS = (3.6, 0.55)  # of the logarithm of their number: 43 in the mean
+_WORDS = (2.85, 0.5)  # of the logarithm of their number: 20 in the mean, of three tokens each
 
 
 def question_rows(n: int, *, seed: int = 0) -> Iterator[dict[str, Any]]:

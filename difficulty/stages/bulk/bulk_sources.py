@@ -26,7 +26,7 @@ from difficulty.traffic.columnar import request_fields
 from difficulty.traffic.readers import RawRow, read_rows, readable_files
 from difficulty.traffic.table import pa, pq
 
-PART_ROWS = 65_536
+PART_ROWS = 16_384
 """Rows of a part at most, where its file is cut finely enough; a killed job loses as many."""
 _PARQUET = (".parquet", ".pq")
 _TEXT = (".jsonl", ".ndjson", ".csv")
