@@ -28,7 +28,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -51,7 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("bundle", type=Path, help="bundle folder")
     parser.add_argument("--clients", type=int, default=CLIENTS)
-    parser.add_argument("--each", type=int, default=20, help="decisions that a client asks for")
+    parser.add_argument("--each", type=int, default=10, help="decisions that a client asks for")
     parser.add_argument("--rounds", type=int, default=7, help="rounds of all clients")
     parser.add_argument("--chats", type=int, default=400, help="chat requests; 0: none")
     parser.add_argument(
@@ -76,9 +76,21 @@ def main() -> None:
     print(as_markdown(results), file=sys.stderr)
 
 
+class Served(NamedTuple):
+    """A service that answers."""
+
+    port: int
+    process: int
+
+    def cpu_s(self) -> float:
+        """Return the processor time that it has taken."""
+        fields = Path(f"/proc/{self.process}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @contextlib.contextmanager
-def served(bundle: Path, *options: str) -> Iterator[int]:
-    """Run the service in a process of its own; yield its port."""
+def served(bundle: Path, *options: str) -> Iterator[Served]:
+    """Run the service in a process of its own."""
     program = "from difficulty.cli import main; main()"
     command = [sys.executable, "-c", program, "serve", str(bundle), "--port", "0", "--json"]
     environment = os.environ | {"EXAMPLE_KEY": "not-a-secret", "OMP_NUM_THREADS": "1"}
@@ -87,10 +99,11 @@ def served(bundle: Path, *options: str) -> Iterator[int]:
     ) as process:
         assert process.stdout is not None
         said = ""
-        while not said.rstrip().endswith("}"):
-            said += process.stdout.readline()
+        while not said.rstrip().endswith("}") and (line := process.stdout.readline()):
+            said += line
         try:
-            yield int(json.loads(said)["address"].rsplit(":")[-1].split("/")[0])
+            port = int(json.loads(said)["address"].rsplit(":")[-1].split("/")[0])
+            yield Served(port, process.pid)
         finally:
             process.terminate()
 
@@ -101,16 +114,17 @@ def decisions(
     """Return what clients saw, asking on and on, and once each."""
     calls = [written_call("/decide", json.dumps(_asked(row)).encode()) for row in rows]
     results: dict[str, Any] = {}
-    with served(bundle) as port:
-        asyncio.run(ask_at_once(port, [calls[:WARM_UP]]))
+    with served(bundle) as service:
+        asyncio.run(ask_at_once(service.port, [calls[:WARM_UP]]))
         for name, each in (("steady", arguments.each), ("burst", 1)):
             rounds = []
             for number in range(arguments.rounds):
                 chosen = random.Random(number).choices(calls, k=arguments.clients * each)
                 own = [chosen[place :: arguments.clients] for place in range(arguments.clients)]
-                began = time.perf_counter()
-                tally = asyncio.run(ask_at_once(port, own))
-                rounds.append(_summary(tally, time.perf_counter() - began))
+                began, before = time.perf_counter(), service.cpu_s()
+                tally = asyncio.run(ask_at_once(service.port, own))
+                seconds, cpu_s = time.perf_counter() - began, service.cpu_s() - before
+                rounds.append(_summary(tally, seconds, cpu_s))
             results[name] = {"each": each, "rounds": rounds}
     return results
 
@@ -119,11 +133,12 @@ def _asked(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: row[name] for name in ("id", "messages", "task") if row.get(name) is not None}
 
 
-def _summary(tally: Tally, seconds: float) -> dict[str, float]:
+def _summary(tally: Tally, seconds: float, cpu_s: float) -> dict[str, float]:
     return {
         "answers": len(tally.ms),
         "refused": tally.refused + sum(status != 200 for status in tally.statuses),
         "a_second": len(tally.ms) / seconds,
+        "cpu_ms": cpu_s * 1000 / len(tally.ms),
         **{f"p{cut}": float(np.quantile(tally.ms, cut / 100)) for cut in (50, 99)},
         "slowest": max(tally.ms),
     }
@@ -140,8 +155,8 @@ async def chats(bundle: Path, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         for side in ("cheap", "frontier"):
             options += [f"--{side}", f"openai/{side}", f"--{side}-api-base"]
             options += [f"{upstream}/{side}/v1", f"--{side}-api-key", "os.environ/EXAMPLE_KEY"]
-        with served(bundle, *options, "--log", str(Path(scratch) / "log")) as port:
-            line = await asyncio.open_connection("127.0.0.1", port)
+        with served(bundle, *options, "--log", str(Path(scratch) / "log")) as service:
+            line = await asyncio.open_connection("127.0.0.1", service.port)
             for number, row in enumerate(rows):
                 body = {**body_of(row), "model": "auto"}
                 side = router.decide(body["messages"], row.get("task")).route
@@ -215,8 +230,11 @@ def as_markdown(results: Mapping[str, Any]) -> str:
         "",
         f"## {results['clients']:,} clients at once",
         "",
-        "| /decide | answers a round | a second | p50 ms | p99 ms | slowest ms | refused |",
-        "| --- " * 7 + "|",
+        (
+            "| /decide | answers a round | a second | p50 ms | p99 ms | slowest ms |"
+            " processor ms of the service an answer | refused |"
+        ),
+        "| --- " * 8 + "|",
         *(_row(name, results[name]) for name in ("steady", "burst")),
         "",
         (
@@ -261,12 +279,14 @@ def as_markdown(results: Mapping[str, Any]) -> str:
 def _row(name: str, asked: Mapping[str, Any]) -> str:
     cells = [f"{asked['rounds'][0]['answers']:,.0f}", _spread(asked, "a_second")]
     cells += [_spread(asked, part) for part in ("p50", "p99", "slowest")]
+    cells.append(_spread(asked, "cpu_ms", digits=2))
     return f"| {name} | {' | '.join(cells)} | {_total(asked, 'refused'):.0f} |"
 
 
-def _spread(asked: Mapping[str, Any], part: str) -> str:
+def _spread(asked: Mapping[str, Any], part: str, *, digits: int = 0) -> str:
     values = [each[part] for each in asked["rounds"]]
-    return f"{np.median(values):,.0f} ({min(values):,.0f} to {max(values):,.0f})"
+    told = [f"{value:,.{digits}f}" for value in (np.median(values), min(values), max(values))]
+    return f"{told[0]} ({told[1]} to {told[2]})"
 
 
 def _median(asked: Mapping[str, Any], part: str) -> float:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-_PATIENCE_S = 60.0
+_PATIENCE_S = 600.0
 
 
 @dataclass(slots=True)
