@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
@@ -23,6 +25,7 @@ from difficulty.text import one_line, visible
 
 if TYPE_CHECKING:
     from difficulty.engine import Engine
+    from difficulty.integrations.mlflow import MlflowTracker
     from difficulty.thresholds.ways import WayWanted
 
 
@@ -46,6 +49,8 @@ err = _PlainConsole(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 _EVERY_SECONDS = 60.0
 """Between lines of progress where there is no terminal."""
+_LOCAL_STORE_FILE = "mlflow.db"
+_LOCAL_STORE = f"sqlite:///{_LOCAL_STORE_FILE}"
 TABLE_WIDTH = 120
 """Of wide tables where no terminal says how wide it is: wrapped names cannot be copied, and wrapped
 intervals not compared.
@@ -146,6 +151,73 @@ def chosen_engine(
 
     with open_engine(name, address=address, workers=workers) as engine:
         yield engine
+
+
+TrackingFlag = Annotated[
+    bool | None,
+    typer.Option(
+        "--tracking/--no-tracking",
+        help="Record it in MLflow, or do not. Default: where MLflow is installed, and for evaluate"
+        " and ship where it has a store already.",
+    ),
+]
+TrackingUri = Annotated[
+    str | None,
+    typer.Option(
+        envvar="MLFLOW_TRACKING_URI",
+        help=f"Where MLflow records; default: {_LOCAL_STORE}, a file in this folder.",
+    ),
+]
+ExperimentName = Annotated[str, typer.Option(help="MLflow experiment.")]
+
+
+def open_tracker(
+    tracking: bool | None, uri: str | None, experiment: str, *, begins: bool = False
+) -> MlflowTracker | None:
+    """Return what records a step; ``None`` where nothing is to. Called before the work: a store
+    that cannot be used is said at once.
+
+    Parameters
+    ----------
+    tracking : bool or None
+        As asked; ``None``: where MLflow is there and has, or is given, a place.
+    begins : bool
+        Whether a store is made in this folder where none is given.
+    """
+    if tracking is None:
+        has_place = begins or uri is not None or Path(_LOCAL_STORE_FILE).is_file()
+        tracking = has_place and (uri is not None or find_spec("mlflow") is not None)
+    if not tracking:
+        return None
+    from difficulty.integrations.mlflow import MlflowTracker
+
+    # MLflow logs each table that it makes in a new store.
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    logging.getLogger("alembic").setLevel(logging.ERROR)
+    place = uri or _LOCAL_STORE
+    # A local store keeps artifacts in this folder, a server in a place of its own.
+    artifacts = Path("mlruns") if place.startswith("sqlite:") else None
+    return MlflowTracker(place, experiment=experiment, artifacts=artifacts)
+
+
+def say_tracked(tracker: MlflowTracker | None) -> None:
+    """Print where a step was recorded, and how to leave that out, in one line."""
+    recorded = tracker.recorded if tracker else None
+    if recorded is None:
+        return
+    is_local = recorded.uri.startswith("sqlite:")
+    files = ", files in mlruns" if is_local else ""
+    look = f"; look: mlflow ui --backend-store-uri {recorded.uri}" if is_local else ""
+    say(
+        f"recorded in MLflow as run {recorded.run_id}, '{recorded.name}' (experiment"
+        f" {recorded.experiment} at {recorded.uri}{files}); --no-tracking leaves it out{look}"
+    )
+
+
+def tracked_entry(tracker: MlflowTracker | None) -> dict[str, Any] | None:
+    """Return where a step was recorded, for machines."""
+    recorded = tracker.recorded if tracker else None
+    return dict(recorded._asdict()) if recorded else None
 
 
 def refuse_output(path: Path, *, source: Path | None, overwrite: bool) -> None:

@@ -10,17 +10,23 @@ import typer
 from difficulty.cli.console import (
     CachePath,
     Draws,
+    ExperimentName,
     JsonFlag,
     OutPath,
     OverwriteFlag,
     Seed,
+    TrackingFlag,
+    TrackingUri,
     TrafficPath,
+    open_tracker,
     out,
     print_json,
     refuse_report,
     say,
+    say_tracked,
     show_table,
     steps,
+    tracked_entry,
     warn,
 )
 from difficulty.errors import InvalidValueError
@@ -96,11 +102,9 @@ def evaluate(
         Path | None,
         typer.Option(help="Traffic to compare unlabelled requests with, such as training's."),
     ] = None,
-    tracking_uri: Annotated[
-        str | None,
-        typer.Option(help="Record verdict, figures and report in MLflow, at this address."),
-    ] = None,
-    experiment: Annotated[str, typer.Option(help="MLflow experiment.")] = "difficulty",
+    tracking: TrackingFlag = None,
+    tracking_uri: TrackingUri = None,
+    experiment: ExperimentName = "difficulty",
     overwrite: OverwriteFlag = False,
     json: JsonFlag = False,
 ) -> None:
@@ -113,6 +117,7 @@ def evaluate(
     from difficulty.economics.usage import parse_volume
     from difficulty.metrics import Resampling
     from difficulty.stages.evaluate import evaluate_scorer
+    from difficulty.stages.tracking.recorded_steps import record_evaluation
 
     if requests_per_month and prices is None:
         raise InvalidValueError(
@@ -139,6 +144,7 @@ def evaluate(
     weighed = price_list is not None and price_list.compares_hosting and not economics
     money = ("economics.json",) if weighed else ()
     refuse_report(out_path, "metrics.json", "report.html", "report.md", *money, overwrite=overwrite)
+    tracker = open_tracker(tracking, tracking_uri, experiment)
     with steps() as show:
         show("reading")
         result = evaluate_scorer(
@@ -154,13 +160,18 @@ def evaluate(
             perturbed=_PERTURBED if perturb else 0,
             progress=show,
         )
-    if tracking_uri:
-        _track(result, out_path, tracking_uri, experiment, texts=show_texts)
+        if tracker is not None:
+            show("tracking")
+            record_evaluation(
+                tracker, result, out_path, scorer=scorer, traffic=traffic, texts=show_texts
+            )
     if json:
         counts = {"judged": result.judged, "left_out": result.left_out, "note": result.note}
-        print_json(counts | result.evaluation.as_dict())
+        entries = {"tracking": tracked_entry(tracker)} if tracker else {}
+        print_json(counts | result.evaluation.as_dict() | entries)
     else:
         _print_judged(result, out_path)
+        say_tracked(tracker)
     # After everything is written: a failing check is no reason to lose the report.
     if strict and not _passes(result.evaluation):
         raise typer.Exit(1)
@@ -225,30 +236,6 @@ def _look_at_unlabelled(
     if report.expected is not None:
         say(report.expected.sentence)
     say(f"wrote {out_path / 'unlabelled.json'}")
-
-
-def _track(result: Judgement, folder: Path, uri: str, experiment: str, *, texts: bool) -> None:
-    """Record an evaluation in MLflow; a page that holds texts of requests stays here."""
-    from difficulty.integrations.mlflow import MlflowTracker
-
-    evaluation = result.evaluation
-    lineage = {
-        name: value for name, value in evaluation.lineage.items() if isinstance(value, str | int)
-    }
-    artifacts = Path("mlruns") if uri.startswith("sqlite:") else None
-    MlflowTracker(uri, experiment=experiment, artifacts=artifacts).log(
-        folder,
-        name=f"evaluate {lineage.get('name', '')}",
-        parameters=lineage,
-        metrics={
-            name: estimate.value
-            for name, estimate in evaluation.overall.items()
-            if estimate.value is not None
-        },
-        tags=evaluation.verdict.tags if evaluation.verdict else {},
-        files=[name for name in result.written if not (texts and name == "report.html")],
-        kept_in="evaluation",
-    )
 
 
 def _passes(evaluation: Evaluation) -> bool:

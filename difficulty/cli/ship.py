@@ -17,19 +17,25 @@ from difficulty.cli.console import (
     PER_TASK_HELP,
     WAIT_USD_HELP,
     CachePath,
+    ExperimentName,
     JsonFlag,
     KeyPath,
     OutPath,
     PricesPath,
+    TrackingFlag,
+    TrackingUri,
     bundle_name,
     command_text,
+    open_tracker,
     out,
     print_json,
     read_answer,
     say,
     say_next,
+    say_tracked,
     show_table,
     steps,
+    tracked_entry,
 )
 from difficulty.cli.signing import open_key
 from difficulty.errors import InvalidValueError, RunError
@@ -131,6 +137,9 @@ def ship(
     ] = False,
     sign_key: KeyPath = None,
     cache: CachePath = DEFAULT_CACHE,
+    tracking: TrackingFlag = None,
+    tracking_uri: TrackingUri = None,
+    experiment: ExperimentName = "difficulty",
     json: JsonFlag = False,
 ) -> None:
     """Export a run to ONNX, check it against the Python model, choose the threshold and write the
@@ -141,6 +150,7 @@ def ship(
     from difficulty.early_exit import exit_sentences
     from difficulty.economics import load_prices
     from difficulty.stages.ship import ship
+    from difficulty.stages.tracking.recorded_steps import record_shipping
     from difficulty.training.run import Run
 
     price_list = load_prices(prices) if prices else None
@@ -156,6 +166,7 @@ def ship(
         catch_rate=catch_rate,
     )
     key = open_key(sign_key)  # before minutes of export
+    tracker = open_tracker(tracking, tracking_uri, experiment)
     with steps() as show:
         shipped = ship(
             run,
@@ -174,10 +185,14 @@ def ship(
             sign_with=key,
             progress=show,
         )
+        if tracker is not None:
+            show("tracking")
+            record_shipping(tracker, shipped, run, out_path)
     advice = finished.record.familiarity
     if json:
         familiarity = advice.as_dict() if advice else None
         entries = {"familiarity": familiarity, "early": _early(shipped)}
+        entries |= {"tracking": tracked_entry(tracker)} if tracker else {}
         print_json(_entries(shipped, out_path) | entries)
         return
     print_shipped(shipped)
@@ -187,7 +202,13 @@ def ship(
     if advice and (advice.recommended or not shipped.bundle.policy.min_familiarity):
         say(advice.sentence)
     say(f"wrote {out_path}")
-    say_published(out_path, verdict=shipped.evaluation.verdict)
+    say_tracked(tracker)
+    recorded = tracker.recorded if tracker else None
+    say_published(
+        out_path,
+        verdict=shipped.evaluation.verdict,
+        training_run=recorded.training_run if recorded else None,
+    )
 
 
 def print_shipped(shipped: Shipped) -> None:
@@ -199,7 +220,9 @@ def print_shipped(shipped: Shipped) -> None:
     print_rule(shipped.rule)
 
 
-def say_published(bundle: Path, *, verdict: SwitchVerdict | None = None) -> None:
+def say_published(
+    bundle: Path, *, verdict: SwitchVerdict | None = None, training_run: str | None = None
+) -> None:
     """Print how a new bundle is published, or tried at once; where the verdict is not to switch it
     on, how it is judged on more traffic first.
     """
@@ -207,8 +230,9 @@ def say_published(bundle: Path, *, verdict: SwitchVerdict | None = None) -> None
         judge = command_text("evaluate", bundle, "LABELLED.parquet", "-o", f"{bundle}-judged")
         say_next(judge, f", on more labelled traffic; as it is: {verdict.word.lower()}")
         return
-    name = bundle_name(bundle)
-    publish = command_text("publish", bundle, "--name", name, "--registry", "REGISTRY")
+    lineage = ("--training-run", training_run) if training_run else ()
+    words = ("--name", bundle_name(bundle), "--registry", "REGISTRY", *lineage)
+    publish = command_text("publish", bundle, *words)
     say_next(publish, f"; to try it at once: {command_text('serve', bundle)}")
 
 

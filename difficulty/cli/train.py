@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -18,22 +17,27 @@ from difficulty.cli.console import (
     CachePath,
     EngineName,
     EngineWorkers,
+    ExperimentName,
     JsonFlag,
     OutPath,
     RayAddress,
+    TrackingFlag,
+    TrackingUri,
     TrafficPath,
     chosen_engine,
+    open_tracker,
     print_json,
     say,
+    say_tracked,
     show_table,
     steps,
+    tracked_entry,
     warn,
 )
 from difficulty.storage import DEFAULT_CACHE
 
 if TYPE_CHECKING:
     from difficulty.evaluation import Evaluation
-    from difficulty.stages.train import Tracker
     from difficulty.training.run import Run, SearchRecord
 
 
@@ -90,15 +94,9 @@ def train(
             " stopped.",
         ),
     ] = False,
-    tracking: Annotated[bool, typer.Option(help="Record the run in MLflow.")] = True,
-    tracking_uri: Annotated[
-        str,
-        typer.Option(
-            envvar="MLFLOW_TRACKING_URI",
-            help="Where MLflow records; by default a file in this folder.",
-        ),
-    ] = "sqlite:///mlflow.db",
-    experiment: Annotated[str, typer.Option(help="MLflow experiment.")] = "difficulty",
+    tracking: TrackingFlag = None,
+    tracking_uri: TrackingUri = None,
+    experiment: ExperimentName = "difficulty",
     json: JsonFlag = False,
 ) -> None:
     """Fit a difficulty model on ingested traffic and judge it on held-out requests.
@@ -120,7 +118,7 @@ def train(
         labels = replace(chosen.labels, accept_selection_bias=True)
         chosen = replace(chosen, labels=labels)
     # Before training takes its time: a store that cannot be used is said at once.
-    tracker = _build_tracker(tracking_uri, experiment) if tracking else None
+    tracker = open_tracker(tracking, tracking_uri, experiment, begins=True)
     # Large traffic is read by a process a core, whatever engine embeds it.
     with chosen_engine(engine, address, workers) as spread, open_engine() as local, steps() as show:
         show("finding the encoder")
@@ -157,10 +155,12 @@ def train(
                 "samples": record.samples.as_dict(),
                 "metrics": evaluation.as_dict(),
                 **{name: part.as_dict() if part else None for name, part in parts.items()},
+                "tracking": tracked_entry(tracker),
             }
         )
     else:
         _print_run(run, evaluation, start_from)
+        say_tracked(tracker)
 
 
 def _print_run(run: Run, evaluation: Evaluation, start_from: Path | None) -> None:
@@ -209,16 +209,6 @@ def _print_run(run: Run, evaluation: Evaluation, start_from: Path | None) -> Non
 
 def _show_embedding(show: Callable[[str], None]) -> Callable[[int, int], None]:
     return lambda done, total: show(f"embedding: {done:,} of {total:,} requests")
-
-
-def _build_tracker(uri: str, experiment: str) -> Tracker:
-    from difficulty.integrations.mlflow import MlflowTracker
-
-    # MLflow logs each table that it makes in a new store.
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
-    # A local store keeps artifacts in this folder, a server in a place of its own.
-    artifacts = Path("mlruns") if uri.startswith("sqlite:") else None
-    return MlflowTracker(uri, experiment=experiment, artifacts=artifacts)
 
 
 def search_table(search: SearchRecord, *, most: int = 8) -> RenderableType:

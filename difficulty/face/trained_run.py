@@ -26,8 +26,8 @@ from difficulty.training.run import Run
 
 if TYPE_CHECKING:
     from difficulty.encoders.base import Encoder
+    from difficulty.integrations.tracked_step import Tracker
     from difficulty.sklearn import DifficultyClassifier
-    from difficulty.stages.train import Tracker
 
 
 class TrainedRun:

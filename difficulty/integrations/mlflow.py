@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,21 +16,26 @@ from difficulty.bundle import Bundle
 from difficulty.bundle.store import copy_bundle
 from difficulty.errors import MissingExtraError, TrackingError
 from difficulty.integrations.layouts import Layout
+from difficulty.integrations.tracked_step import TrackedData, TrackedRun, TrackedStep
 from difficulty.request import request_row
 from difficulty.runtime import Router
 from difficulty.runtime.service import route_rows
 
 try:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 except ImportError as error:  # pragma: no cover - installed without the extra
     raise MissingExtraError("tracking", package="mlflow", extra="track") from error
 
 
-# Named one by one: suspicious.jsonl and the like hold the user's texts.
-_TRAINING_FILES = ("run.json", "model.json", "model.npz", "metrics.json")
 # The longest value of a parameter that MLflow takes.
 _LONGEST_VALUE = 6_000
+_LONGEST_TAG = 5_000
+_LONGEST_DIGEST = 36
+# Of the experiment: else MLflow opens the view of traces, of which there are none.
+_KIND = {"mlflow.experimentKind": "custom_model_development"}
+_MODEL_NAME = "bundle"
 
 
 class MlflowTracker:
@@ -53,7 +60,9 @@ class MlflowTracker:
     def __init__(
         self, uri: str, *, experiment: str = "difficulty", artifacts: Path | None = None
     ) -> None:
-        self.uri = uri
+        self.uri, self.experiment = uri, experiment
+        self.recorded: TrackedRun | None = None
+        """Where the last step was recorded."""
         try:
             self.client = MlflowClient(tracking_uri=uri)
             self._experiment = find_experiment(self.client, experiment, artifacts=artifacts)
@@ -63,47 +72,119 @@ class MlflowTracker:
                 " --no-tracking."
             ) from error
 
-    def log(
-        self,
-        folder: Path,
-        *,
-        name: str,
-        parameters: Mapping[str, Any],
-        metrics: Mapping[str, float],
-        tags: Mapping[str, str],
-        files: Sequence[str] = _TRAINING_FILES,
-        kept_in: str = "run",
-    ) -> None:
-        """Record a finished run with its metrics and lineage, and ``files`` of the folder as
-        artifacts in ``kept_in``.
+    def log(self, step: TrackedStep) -> TrackedRun:
+        """Record a finished step: its figures with their ends, files, pictures, what it read and,
+        where it has one, its bundle as a model.
 
         Raises
         ------
         TrackingError
-            If the store refuses; the run folder stays.
+            If the store refuses; what the step wrote stays.
         """
         try:
-            with recorded_run(self.client, self._experiment, name=name, tags=tags) as run:
-                for key, value in parameters.items():
-                    self.client.log_param(run, key, str(value)[:_LONGEST_VALUE])
-                for key, figure in metrics.items():
-                    self.client.log_metric(run, key, figure)
-                for file in files:
-                    self.client.log_artifact(run, str(folder / file), artifact_path=kept_in)
+            training = self._find_training(step)
+            tags = _written_tags(step, training)
+            with recorded_run(self.client, self._experiment, name=step.name, tags=tags) as run:
+                self._log_figures(run, step)
+                for path, kept_in in step.files:
+                    self.client.log_artifact(run, str(path), artifact_path=kept_in)
+                self._log_pictures(run, step)
+                if step.data is not None:
+                    self.client.log_inputs(run, datasets=[_dataset_input(step.data, step.step)])
+                if step.bundle is not None:
+                    self._log_model(run, step.bundle)
         except MlflowException as error:
+            written = (
+                step.bundle or step.run_folder or (step.files[0][0].parent if step.files else "")
+            )
             raise TrackingError(
-                f"{kept_in} {str(folder)!r} is written, but MLflow at {self.uri!r} did not record"
-                f" it: {error}."
+                f"{step.step} {str(written)!r} is written, but MLflow at {self.uri!r} did not"
+                f" record it: {error}."
             ) from error
+        self.recorded = TrackedRun(run, step.name, self.experiment, self.uri, training)
+        return self.recorded
+
+    def _log_figures(self, run: str, step: TrackedStep) -> None:
+        for key, value in step.parameters.items():
+            self.client.log_param(run, key, str(value)[:_LONGEST_VALUE])
+        for key, figure in step.metrics.items():
+            self.client.log_metric(run, key, figure)
+        if step.figures:
+            rows = [{"figure": name, **figure} for name, figure in step.figures.items()]
+            columns = {
+                name: [row.get(name) for row in rows]
+                for name in ("figure", "value", "low", "high", "n")
+            }
+            self.client.log_table(run, columns, "figures.json")
+
+    def _log_pictures(self, run: str, step: TrackedStep) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            for name, picture in step.pictures.items():
+                path = Path(scratch) / name
+                path.write_bytes(picture)
+                self.client.log_artifact(run, str(path), artifact_path="pictures")
+
+    def _log_model(self, run: str, folder: Path) -> None:
+        """Keep a bundle as a model that ``mlflow models serve`` can serve."""
+        import mlflow
+
+        # Models are logged by MLflow's module alone, whose address is the process's.
+        before = mlflow.get_tracking_uri()
+        mlflow.set_tracking_uri(self.uri)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # MLflow's own, of its type hints
+                with mlflow.start_run(run_id=run, log_system_metrics=False):
+                    mlflow.pyfunc.log_model(name=_MODEL_NAME, **_model_parts(folder))
+        finally:
+            mlflow.set_tracking_uri(before)
+
+    def _find_training(self, step: TrackedStep) -> str | None:
+        """Return the id of the run that recorded the training which a step goes on from."""
+        if step.step == "train" or step.run_folder is None:
+            return None
+        # A quote would end the filter's text.
+        folder = str(step.run_folder.resolve()).replace("'", "")
+        found = self.client.search_runs(
+            [self._experiment],
+            f"tags.step = 'train' and tags.run_folder = '{folder}'",
+            max_results=1,
+        )
+        return str(found[0].info.run_id) if found else None
+
+
+def _written_tags(step: TrackedStep, training: str | None) -> dict[str, str]:
+    folder = {"run_folder": str(step.run_folder.resolve())} if step.run_folder else {}
+    link = {"training_run": training} if training else {}
+    ours = {"step": step.step, "mlflow.note.content": step.note, "mlflow.source.type": "LOCAL"}
+    ours["mlflow.source.name"] = f"difficulty {step.step}"
+    tags = {**step.tags, **folder, **link, **ours}
+    return {name: value[:_LONGEST_TAG] for name, value in tags.items()}
+
+
+def _dataset_input(data: TrackedData, context: str) -> DatasetInput:
+    """Return what a step read, as MLflow lists it; no row of it is kept."""
+    kept = Dataset(
+        name=data.path.name,
+        digest=data.digest[:_LONGEST_DIGEST],
+        source_type="local",
+        source=json.dumps({"uri": str(data.path.resolve())}),
+        profile=json.dumps({"num_rows": data.rows}),
+    )
+    name = {"train": "training", "evaluate": "evaluation"}.get(context, context)
+    return DatasetInput(kept, tags=[InputTag("mlflow.data.context", name)])
 
 
 def find_experiment(client: MlflowClient, name: str, *, artifacts: Path | None = None) -> str:
     """Return the id of an experiment, made where there is none."""
     experiment = client.get_experiment_by_name(name)
     if experiment:
+        for tag, value in _KIND.items():
+            if tag not in experiment.tags:
+                client.set_experiment_tag(experiment.experiment_id, tag, value)
         return str(experiment.experiment_id)
     location = artifacts.resolve().as_uri() if artifacts else None
-    return str(client.create_experiment(name, artifact_location=location))
+    return str(client.create_experiment(name, artifact_location=location, tags=_KIND))
 
 
 @contextmanager
@@ -177,12 +258,38 @@ def _write(bundle: Bundle, folder: Path) -> None:
         raise MissingExtraError("an MLflow model", package="mlflow", extra="track") from error
     with tempfile.TemporaryDirectory() as scratch:
         copy_bundle(bundle, checked := Path(scratch) / bundle.label)
-        save_model(
-            str(folder),
-            loader_module=__name__,
-            data_path=str(checked),
-            pip_requirements=[f"difficulty=={__version__}"],
-        )
+        save_model(str(folder), **_model_parts(checked))
+
+
+def _model_parts(folder: Path) -> dict[str, Any]:
+    """Return what MLflow is told of a bundle as a model."""
+    return {
+        "loader_module": __name__,
+        "data_path": str(folder),
+        "pip_requirements": [f"difficulty=={__version__}"],
+        "signature": _signature(),
+        "input_example": _EXAMPLE,
+    }
+
+
+_EXAMPLE = [{"prompt": "Which label fits: invoice or complaint?", "task": "classify"}]
+
+
+def _signature() -> Any:
+    """Return the columns of requests, none of them required, and of decisions."""
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import AnyType, ColSpec, DataType, Schema
+
+    # Of any kind: a table holds NaN where a row has no such key, which is no count and no list.
+    loose = ("id", "messages", "prompt_tokens", "tools", "checked", "held")
+    anything: Any = AnyType
+    asked: list[Any] = [ColSpec(anything(), name, required=False) for name in loose]
+    asked += [ColSpec(DataType.string, name, required=False) for name in ("prompt", "task")]
+    texts = ("id", "route", "model", "reason", "bundle_version")
+    numbers = ("difficulty_score", "p_cheap_fails", "p_frontier_fails", "familiarity")
+    told: list[Any] = [ColSpec(DataType.string, name) for name in texts]
+    told += [ColSpec(DataType.double, name, required=False) for name in (*numbers, "threshold")]
+    return ModelSignature(inputs=Schema(asked), outputs=Schema(told))
 
 
 MLFLOW_MODEL = Layout(

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +30,7 @@ from difficulty.errors import TooFewSamplesError
 from difficulty.evaluation import Evaluation, evaluate, write_metrics
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.evaluation.slices import scripts, traffic_labels
+from difficulty.integrations.tracked_step import Tracker
 from difficulty.metrics import Resampling
 from difficulty.model.combination import Scores
 from difficulty.model.difficulty import DifficultyModel, OutOfFold, continued
@@ -82,21 +83,6 @@ from difficulty.training.run import (
     library_versions,
     notes_of,
 )
-
-
-class Tracker(Protocol):
-    """Where a run is recorded, for example MLflow."""
-
-    def log(
-        self,
-        folder: Path,
-        *,
-        name: str,
-        parameters: Mapping[str, Any],
-        metrics: Mapping[str, float],
-        tags: Mapping[str, str],
-    ) -> None:
-        """Record one finished run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,8 +207,11 @@ def train(
         parts.remove()
     run = Run.read(out)
     if tracker:
+        # Here, as most who train are told nothing.
+        from difficulty.stages.tracking.recorded_steps import record_training
+
         say("tracking")
-        _track(tracker, run, evaluation)
+        record_training(tracker, run, evaluation, traffic_path)
     return run, evaluation
 
 
@@ -522,32 +511,3 @@ def _write_samples(material: Material, folder: Path) -> None:
     )
     if kinds:
         (folder / KINDS).write_bytes(kinds_bytes(kinds))
-
-
-def _track(tracker: Tracker, run: Run, evaluation: Evaluation) -> None:
-    record = run.record
-    values = {
-        name: estimate.value
-        for name, estimate in evaluation.overall.items()
-        if estimate.value is not None
-    }
-    tags = {
-        "training_data": record.training_data,
-        "target": record.target,
-        "run_folder": str(run.folder),
-    }
-    tracker.log(
-        run.folder,
-        name=run.recipe.name,
-        parameters=_flat(record.recipe.as_dict()) | record.samples.as_dict(),
-        metrics=values,
-        tags=tags,
-    )
-
-
-def _flat(form: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in form.items():
-        name = f"{prefix}{key}"
-        flat |= _flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
-    return flat

@@ -288,28 +288,21 @@ def test_missing_mlflow_is_told_before_training(run, journey, tmp_path, monkeypa
     forget(monkeypatch, "mlflow")
     monkeypatch.delitem(sys.modules, "difficulty.integrations.mlflow", raising=False)
     monkeypatch.setattr(train_module, "train", lambda *_, **__: pytest.fail("trained"))
-    complaint = refused(
-        run, tmp_path, "train", journey.traffic, "-o", "run", "--recipe", journey.recipe_file
-    )
+    train = ("train", journey.traffic, "-o", "run", "--recipe", journey.recipe_file)
+    complaint = refused(run, tmp_path, *train, "--tracking")
     assert (
         complaint == "tracking needs the package 'mlflow', which is not installed. Run: pip install"
         f" -e '{REPOSITORY}[track]'."
     )
 
 
-def test_training_without_tracking_needs_no_mlflow(run, journey, monkeypatch):
+def test_training_needs_no_mlflow_unless_asked(run, journey, tmp_path, monkeypatch):
+    """Where it is not installed nothing is recorded, and no store is made."""
     forget(monkeypatch, "mlflow")
     monkeypatch.delitem(sys.modules, "difficulty.integrations.mlflow", raising=False)
-    run(
-        "train",
-        journey.traffic,
-        "-o",
-        "run",
-        "--recipe",
-        journey.recipe_file,
-        "--no-tracking",
-        code=0,
-    )
+    train = ("train", journey.traffic, "-o", "run", "--recipe", journey.recipe_file)
+    assert "MLflow" not in run(*train, code=0).out
+    assert not (tmp_path / "mlflow.db").exists()
 
 
 COMMANDS = [

@@ -249,9 +249,10 @@ def test_tracker_is_told_about_the_finished_run(journey, tmp_path, monkeypatch):
     told = []
 
     class Tracker:
-        def log(self, folder, **rest):
-            assert (folder / "metrics.json").is_file()
-            told.append(rest)
+        def log(self, step):
+            # While it is told: the report lies in a scratch folder.
+            assert all(path.is_file() for path, _ in step.files)
+            told.append(step)
 
     run = Run.read(journey.run)
     train_module.train(
@@ -264,15 +265,19 @@ def test_tracker_is_told_about_the_finished_run(journey, tmp_path, monkeypatch):
         progress=lambda _: None,
     )
     (told,) = told
-    assert told["name"] == "small"
-    assert (
-        told["parameters"]["features.ngrams.buckets"],
-        told["parameters"]["seed"],
-        told["parameters"]["test"],
-    ) == (1024, 0, 194)
-    assert 0.5 < told["metrics"]["apgr"] < 1
-    assert None not in told["metrics"].values()
-    assert told["tags"]["training_data"] == run.record.training_data
+    assert told.name == "train run (small)"
+    parameters = told.parameters
+    assert (parameters["features.ngrams.buckets"], parameters["seed"], parameters["test"]) == (
+        1024,
+        0,
+        194,
+    )
+    assert 0.5 < told.metrics["apgr_low"] < told.metrics["apgr"] < told.metrics["apgr_high"] < 1
+    assert None not in told.metrics.values()
+    assert told.tags["training_data"] == run.record.training_data == told.data.digest
+    assert {*told.pictures} >= {"calibration.png", "scores.png"}
+    assert all(picture.startswith(b"\x89PNG") for picture in told.pictures.values())
+    assert "464 fit, 141 calibration, 194 test samples" in told.note
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""What trackers such as MLflow are told of the steps."""
