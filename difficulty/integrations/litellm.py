@@ -32,15 +32,12 @@ from difficulty.gateway.settings import GatewaySettings, build_gateway, parse_se
 from difficulty.gateway.visits import Routed, Visit
 from difficulty.integrations.litellm_flow import AnswerFlow, Calling
 from difficulty.integrations.litellm_forms import CALL_FORMS
-from difficulty.integrations.litellm_reply import Reply
 from difficulty.integrations.litellm_request import (
     MARK,
     Mark,
     as_mapping,
     find_metadata,
     headers_of,
-    label_request,
-    note_spend,
     read_client,
     read_mark,
     read_sent_id,
@@ -168,18 +165,6 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             reason=visit.decision.reason,
             form=call_type,
         )
-        decision = visit.decision
-        label_request(
-            metadata,
-            {
-                "id": visit.id,
-                "bundle": decision.bundle_version,
-                "route": visit.route,
-                "reason": visit.reason,
-                "difficulty_score": decision.difficulty_score,
-                "threshold": decision.threshold,
-            },
-        )
         if self.settings.mode == "hook":
             data["model"] = self._groups[visit.route]
         # For this request: a bundle that is followed may say another thing than the configuration.
@@ -200,19 +185,6 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
     ) -> None:
         """Note that the cheap model failed and the frontier one after it."""
         self._note_failure(kwargs, original_exception)
-
-    async def async_logging_hook(
-        self, kwargs: dict[str, Any], result: Any, call_type: str
-    ) -> tuple[dict[str, Any], Any]:
-        """Note for LiteLLM's spend logs what a call of the cheap model saved, where prices are
-        known: what the same tokens cost at the frontier model, less its own cost.
-        """
-        with suppress(Exception):  # of a fault of ours no log may go without its row
-            metadata = find_metadata(as_mapping(kwargs.get("litellm_params")))
-            visit = self._find_visit(metadata)
-            if visit is not None and isinstance(metadata, dict):
-                note_spend(metadata, {"saving_usd": self._find_saving(visit, result)})
-        return kwargs, result
 
     @_harmless
     async def async_post_call_success_hook(
@@ -324,19 +296,6 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         if called is not None and called != visit.route and visit.fallback is None:
             visit.routed = Routed(called, 1.0, False)
             visit.reason = "gateway"
-
-    def _find_saving(self, visit: Visit, response: Any) -> float | None:
-        """Return the USD that a call saved; ``None`` where that is not known, or there was none."""
-        usage, prices = Reply.of(response).usage, self.gateway.prices
-        is_plain = visit.route == "cheap" and visit.fallback is None and not usage.hit
-        if prices is None or usage.prompt is None or usage.completion is None or not is_plain:
-            return None
-        cached = min(usage.cached or 0, usage.prompt)
-        frontier, cheap = (
-            float(prices.cost(side, usage.prompt, usage.completion, cached=cached))
-            for side in ("frontier", "cheap")
-        )
-        return frontier - cheap
 
     def _note_failure(self, kwargs: Mapping[str, Any], error: Exception) -> None:
         visit = self._find_visit(find_metadata(kwargs))

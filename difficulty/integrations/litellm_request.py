@@ -11,8 +11,6 @@ from typing import Any
 MARK = "difficulty"
 """Where a request's metadata has its mark."""
 _HEADERS = ("id", "bundle", "route", "reason", "fallback", "check")
-_SPEND = "spend_logs_metadata"
-"""Where LiteLLM's spend logs take labels of a request from."""
 _ID_HEADER = "x-litellm-call-id"
 _GENERATED = "litellm_session_id_generated"
 """LiteLLM's mark of a session id that it made up (``missing_session_id: generate``)."""
@@ -26,33 +24,6 @@ def read_mark(metadata: Any) -> dict[str, Any]:
     """Return the mark of a request, an empty one where nothing was decided."""
     mark = metadata.get(MARK) if isinstance(metadata, Mapping) else None
     return mark if isinstance(mark, Mark) else {}
-
-
-def label_request(metadata: dict[str, Any], labels: Mapping[str, object]) -> None:
-    """Put what was decided where LiteLLM's own logs and pages show it: among the tags, and in the
-    metadata of its spend logs. Tags of ours that a client sent are left out.
-
-    Parameters
-    ----------
-    metadata : dict
-        Of the request, which is changed.
-    labels : mapping
-        ``route``, ``reason`` and what else is known; ``None`` is left out.
-    """
-    sent = metadata.get("tags")
-    known = sent if isinstance(sent, list) else []
-    tags = [tag for tag in known if not str(tag).startswith(f"{MARK}:")]
-    ours = [f"{MARK}:{name}={labels[name]}" for name in ("route", "reason") if labels.get(name)]
-    metadata["tags"] = [*tags, *ours]
-    note_spend(metadata, labels)
-
-
-def note_spend(metadata: dict[str, Any], labels: Mapping[str, object]) -> None:
-    """Add labels to the metadata of LiteLLM's spend logs, those of ours that are there kept."""
-    known = {name: value for name, value in labels.items() if value is not None}
-    spend = as_mapping(metadata.get(_SPEND))
-    before = as_mapping(spend.get(MARK)) if read_mark(metadata) else {}
-    metadata[_SPEND] = {**spend, MARK: {**before, **known}}
 
 
 def find_metadata(data: Mapping[str, Any]) -> Mapping[str, Any]:
