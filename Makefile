@@ -30,7 +30,7 @@ coverage: .venv/.ready  ## Run the tests and print the share of lines that they 
 test-slow: .venv-slow/.ready  ## Run the slow tests, with torch and the encoders.
 	.venv-slow/bin/python -m pytest -q -m slow $(ARGS)
 
-test-scale: .venv-scale/.ready  ## Run the tests of the engines on a real Ray of this machine; a minute or two.
+test-scale: .venv-scale/.ready  ## Run the tests of the engines on a real Ray of this machine; some minutes.
 	OMP_NUM_THREADS=1 .venv-scale/bin/python -m pytest -q -n 0 -m "" tests/engine $(ARGS)
 
 attack: .venv/.ready  ## Attack requests, files, bundles, serve, a proxy and the log; an hour, or a share of it: DIFFICULTY_ATTACK=0.05.
