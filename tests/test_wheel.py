@@ -1,6 +1,7 @@
 """What is released: built from a copy of its files, and installed where nothing else is."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -38,6 +39,8 @@ class Environment:
     def __init__(self, python, folder):
         subprocess.run([python, "-m", "venv", folder], check=True)
         self.bin = folder / "bin"
+        # Else the checkout would be tried in place of the wheel.
+        self.variables = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
 
     def install(self, *wanted):
         """Install packages at the versions of the constraints."""
@@ -52,6 +55,7 @@ class Environment:
             capture_output=True,
             text=True,
             cwd=cwd or self.bin,
+            env=self.variables,
             check=False,
         )
         assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
