@@ -167,6 +167,32 @@ def saving(scored: ScoredTraffic) -> Columns:
     return Columns.of(known=kept + frontier, kept=(frontier - kept, frontier), sent=(0.0, frontier))
 
 
+def saved_cost(scored: ScoredTraffic) -> Columns:
+    """USD saved on 1,000 requests, against sending every one."""
+    kept, frontier = 1000.0 * scored.kept.cost, 1000.0 * scored.frontier_cost
+    return Columns.of(known=kept + frontier, kept=(frontier - kept, 1.0), sent=(0.0, 1.0))
+
+
+def answers_worse(scored: ScoredTraffic) -> Columns:
+    """Share of the requests whose user gets a worse answer than the frontier model's."""
+    gain, kept = scored.outcomes.gain, scored.kept
+    # By the gain, whatever the target: that the cheap model failed does not say who did better.
+    worse = np.where(np.isnan(gain), np.nan, (gain > 0.0).astype(np.float64))
+    caught = 0.0 if scored.catch_rate is None else kept.caught
+    reaches = worse * (1.0 - kept.escalated) * (1.0 - caught)
+    return Columns.of(known=reaches, kept=(reaches, 1.0), sent=(0.0, 1.0))
+
+
+def calls_avoided(scored: ScoredTraffic) -> Columns:
+    """Share of the requests for which the frontier model is never called: neither at once, nor
+    after a check, nor as a fallback.
+    """
+    requests, kept = scored.outcomes.per_request, scored.kept
+    caught = 0.0 if scored.catch_rate is None else kept.caught
+    avoided = requests * (1.0 - kept.escalated) * (1.0 - caught)
+    return Columns.of(known=avoided, kept=(avoided, requests), sent=(0.0, requests))
+
+
 FIGURES: Final = {
     name: f"{__name__}:{name}"
     for name in (
@@ -181,6 +207,9 @@ FIGURES: Final = {
         "gap_recovered",
         "cost",
         "saving",
+        "saved_cost",
+        "answers_worse",
+        "calls_avoided",
     )
 }
 OF_CHECKS: Final = {"escalated_share": f"{__name__}:escalated_share"}
@@ -275,6 +304,9 @@ _NOTHING_KNOWN = {
     "quality": _BOTH,
     "cost": _PRICES,
     "saving": _PRICES,
+    "saved_cost": _PRICES,
+    "answers_worse": _GAIN,
+    "calls_avoided": "of no request is it known what validation catches",
     "frontier_share": "there is no request",
     "apgr_difference": "one of the two APGR is unknown",
     "quality_difference": "one of the two qualities is unknown",

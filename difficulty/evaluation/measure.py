@@ -51,7 +51,7 @@ REPORTED = (
     "frontier_share", "quality", "cost",
     "gap_recovered", "risk", "cheap_route_precision", "brier_frontier", "ece_frontier",
     "cheap_route_recall", "fallback_share", "gap",
-    "saving",
+    "saving", "saved_cost", "answers_worse", "calls_avoided",
     *(
         f"{name}{suffix}"
         for suffix in ("", "_frontier")

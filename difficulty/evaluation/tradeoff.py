@@ -77,7 +77,8 @@ def known_or_none(values: Sequence[float] | FloatArray) -> tuple[float | None, .
 CURVE_FIGURES = (
     "frontier_share", "quality", "gap_recovered", "cost", "saving", "fallback_share", "risk",
     "routing_precision", "routing_recall",
-    "cheap_route_precision", "cheap_route_recall",
+    "cheap_route_precision", "cheap_route_recall", "saved_cost", "answers_worse",
+    "calls_avoided",
 )  # fmt: skip
 N_POINTS = 151
 

@@ -13,8 +13,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
+from difficulty.evaluation.decision.money_case import MoneyCase
+from difficulty.evaluation.decision.remedies import remedy_of
+from difficulty.evaluation.decision.stakes import Stakes
 from difficulty.evaluation.findings import CHANCE, Finding
-from difficulty.evaluation.words import as_percent, complement
+from difficulty.evaluation.words import as_percent, complement, usd
 from difficulty.form import Record
 from difficulty.records import Estimate
 
@@ -33,6 +36,7 @@ _LITTLE = 0.05
 _ABSENT = Estimate(value=None, note="it was not evaluated")
 # They tell what was put right, so figures hold; ``--strict`` stops at them all the same.
 _CAVEATS = ("training_overlap",)
+_WITHOUT_RULE = "Ship without the rule (--no-rule)"
 _OWN_GROUNDS = ("quality", "promise", "money", "objective")
 """Names of grounds that are no findings."""
 _LEVERS: Final[Mapping[str, str]] = {
@@ -62,48 +66,31 @@ class Ground(Record):
     """What was found, with its numbers."""
     lever: str = ""
     """What would change it; empty where nothing has to."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MoneyCase(Record):
-    """What the economics of the policy say (docs/economics.md)."""
-
-    answer: Literal["build", "wait", "unsure"]
-    text: str
-    requests_per_month: Estimate
-    net_saving: Estimate
-    """USD a month after the cost to keep it, with the best way to host."""
-    keep_cost: Estimate
-    """USD a month."""
-    break_even: Estimate
-    """Requests a month."""
+    brief: str = ""
+    """The same as ``text`` in a few words."""
+    command: str = ""
+    """What to type; empty where no command mends it. Names in capitals are the user's."""
 
     @classmethod
-    def of(cls, economics: Mapping[str, Any]) -> Self:
-        """Return what ``economics.json`` says of the plan that it is about."""
-        said, overall = economics["verdict"], economics["overall"]
-        hosted = economics[economics["plan"]]
-
-        def figure(part: Mapping[str, Any], name: str) -> Estimate:
-            return Estimate(**part[name]) if name in part else _ABSENT
-
+    def about(
+        cls,
+        name: str,
+        answer: Answer,
+        text: str,
+        lever: str = "",
+        *,
+        remedy: str = "",
+        brief: str = "",
+    ) -> Self:
+        """Return a ground with the short reason and the command of a remedy."""
+        known = remedy_of(remedy) if remedy else None
         return cls(
-            answer=said["answer"],
-            text=said["text"],
-            requests_per_month=figure(overall, "requests_per_month"),
-            net_saving=figure(hosted, f"{said['shape']}_net_saving"),
-            keep_cost=figure(overall, "keep_cost"),
-            break_even=figure(hosted, f"{said['shape']}_break_even"),
-        )
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Self:
-        """Return what :meth:`as_dict` wrote."""
-        figures = ("requests_per_month", "net_saving", "keep_cost", "break_even")
-        return cls(
-            answer=content["answer"],
-            text=content["text"],
-            **{name: Estimate(**content[name]) for name in figures},
+            name=name,
+            answer=answer,
+            text=text,
+            lever=lever,
+            brief=brief or (known.brief if known else ""),
+            command=known.command if known else "",
         )
 
 
@@ -120,6 +107,20 @@ class SwitchVerdict(Record):
     """All that was weighed, the gravest first."""
     money: MoneyCase | None = None
     """``None`` where the economics were not looked at."""
+    stakes: Stakes | None = None
+    """The three figures that it is about; ``None`` in files of earlier versions."""
+    brief: str = ""
+    """Why, in a few words; a longer reason is ``sentence``."""
+
+    @property
+    def against(self) -> tuple[Ground, ...]:
+        """What stands against switching on, the gravest first, each reason once."""
+        against = {
+            ground.brief or ground.text: ground
+            for ground in reversed(self.grounds)
+            if ground.answer != "switch_on"
+        }
+        return tuple(reversed(against.values()))
 
     @property
     def word(self) -> str:
@@ -141,16 +142,19 @@ class SwitchVerdict(Record):
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
         """Return the verdict that :meth:`as_dict` wrote."""
-        fields = ("name", "answer", "text", "lever")
+        fields = ("name", "answer", "text", "lever", "brief", "command")
+        stakes = content.get("stakes")
         return cls(
             answer=content["answer"],
             sentence=content["sentence"],
             lever=content["lever"],
             grounds=tuple(
-                Ground(**{field: ground[field] for field in fields})
+                Ground(**{field: ground[field] for field in fields if field in ground})
                 for ground in content["grounds"]
             ),
             money=MoneyCase.from_dict(content["money"]) if content.get("money") else None,
+            stakes=Stakes.from_dict(stakes) if stakes else None,
+            brief=content.get("brief", ""),
         )
 
 
@@ -213,6 +217,12 @@ def weigh(
         lever=next((ground.lever for ground in grounds if ground.lever), "") if on else first.lever,
         grounds=tuple(grounds),
         money=money,
+        stakes=Stakes.of(
+            evaluation,
+            net_saving=money.net_saving if money else None,
+            requests_per_month=money.requests_per_month if money else None,
+        ),
+        brief=_gains_briefly(case) if on else first.brief,
     )
 
 
@@ -239,7 +249,7 @@ def _doubts(case: _Weighing) -> Iterator[Ground]:
 
 def _ground_of(finding: Finding, answer: Answer) -> Ground:
     lever = _LEVERS.get(finding.name, "The finding says what to do.")
-    return Ground(name=finding.name, answer=answer, text=finding.message, lever=lever)
+    return Ground.about(finding.name, answer, finding.message, lever, remedy=finding.name)
 
 
 def _quality(case: _Weighing) -> Iterator[Ground]:
@@ -249,23 +259,27 @@ def _quality(case: _Weighing) -> Iterator[Ground]:
         case.of_baseline("random", "quality_difference"),
     )
 
-    def ground(answer: Answer, text: str, lever: str = "") -> Ground:
-        return Ground(name="quality", answer=answer, text=text, lever=lever)
+    def ground(answer: Answer, text: str, lever: str = "", *, remedy: str = "") -> Ground:
+        # The rule's own lever names its own command.
+        remedy = "rule_loses" if lever.startswith(_WITHOUT_RULE) else remedy
+        return Ground.about("quality", answer, text, lever, remedy=remedy)
 
     if case.evaluation.threshold is None:
         lever = "'difficulty ship' chooses a threshold."
         text = f"No threshold has been chosen. {order_text(case.evaluation)}"
-        yield ground("keep_testing", text, lever)
+        yield ground("keep_testing", text, lever, remedy="no_threshold")
     elif recovered.value is None:
         why = f"{recovered.note[:1].upper()}{recovered.note[1:]}"
         text = f"What routing does to quality is not known. {why}. {order_text(case.evaluation)}"
-        yield ground("keep_testing", text, "Label answers of both models.")
+        yield ground(
+            "keep_testing", text, "Label answers of both models.", remedy="quality_unknown"
+        )
     elif ahead.high is not None and ahead.high < 0.0:
         text = f"Routing is worse than chance. {_against_chance(ahead)}"
-        yield ground("do_not_switch_on", text, _other_rule(case))
+        yield ground("do_not_switch_on", text, _other_rule(case), remedy="worse_than_chance")
     elif ahead.value is not None and (ahead.low is None or ahead.low <= 0.0):
         text = f"Routing is not shown to beat chance. {_against_chance(ahead)}"
-        yield ground("keep_testing", text, _more_labels(ahead))
+        yield ground("keep_testing", text, _more_labels(ahead), remedy="lead_unsure")
     elif (at_random := _kept_at_random_for(case, case.figure("cost").value)) is not None and (
         recovered.low is None or recovered.low <= at_random
     ):
@@ -278,7 +292,12 @@ def _quality(case: _Weighing) -> Iterator[Ground]:
             f" {case.frontier} would add; spent on requests picked at random, the same money would"
             f" keep about {100.0 * at_random:.1f} %."
         )
-        yield ground("do_not_switch_on" if worse else "keep_testing", text, _other_rule(case))
+        yield ground(
+            "do_not_switch_on" if worse else "keep_testing",
+            text,
+            _other_rule(case),
+            remedy="poor_for_money" if worse else "money_unsure",
+        )
     else:
         yield ground("switch_on", _balance(case, ahead, at_random))
 
@@ -347,7 +366,7 @@ def _other_rule(case: _Weighing) -> str:
         at = min(range(len(shares)), key=lambda place: abs(shares[place] - share))
         if qualities[at] is not None and qualities[at] > quality:
             return (
-                f"Ship without the rule (--no-rule): the score alone has quality"
+                f"{_WITHOUT_RULE}: the score alone has quality"
                 f" {qualities[at]:.3f} at this share, with the rule it is {quality:.3f}."
             )
     return "Choose another threshold, or change which tasks the rule keeps and sends."
@@ -360,14 +379,16 @@ def _promise(case: _Weighing) -> Iterator[Ground]:
         return
     measured = case.figure("risk") if name == "risk" else _missed(case)
     if case.guarantee is None:
-        yield Ground(
+        yield Ground.about(
+            remedy="promise_missing",
             name="promise",
             answer="keep_testing",
             text=f"The objective {case.objective} asks for a promise, and none could be given.",
             lever="Label more requests for the threshold, or allow a higher level.",
         )
     elif missed := _tasks_above(case, name, _number(number)):
-        yield Ground(
+        yield Ground.about(
+            remedy="promise_broken",
             name="promise",
             answer="keep_testing",
             text=f"The promise does not hold here in {missed}: it is made of each task by itself.",
@@ -376,7 +397,8 @@ def _promise(case: _Weighing) -> Iterator[Ground]:
     elif measured.value is not None and measured.value > (level := _number(number)):
         broken = measured.low is not None and measured.low > level
         what = "does not hold here" if broken else "is not confirmed here"
-        yield Ground(
+        yield Ground.about(
+            remedy="promise_broken" if broken else "promise_unsure",
             name="promise",
             answer="do_not_switch_on" if broken else "keep_testing",
             text=(
@@ -424,7 +446,8 @@ def _objective(case: _Weighing) -> Iterator[Ground]:
     name, _, number = case.objective.partition(",")[0].partition("=")
     share = case.figure("frontier_share")
     if name == "share" and share.low is not None and share.low > (asked := _number(number)):
-        yield Ground(
+        yield Ground.about(
+            remedy="more_sent",
             name="objective",
             answer="switch_on",
             text=(
@@ -440,35 +463,20 @@ def _money(case: _Weighing) -> Iterator[Ground]:
     if case.money is None:
         yield _bill(case)
         return
-    text = f"{case.money.text[:1].upper()}{case.money.text[1:]}."
+    text = case.money.sentence
     if case.money.answer == "build":
         yield Ground(name="money", answer="switch_on", text=text)
         return
     answer: Answer = "do_not_switch_on" if case.money.answer == "wait" else "keep_testing"
-    yield Ground(name="money", answer=answer, text=text, lever=_more_money(case.money))
-
-
-def _more_money(money: MoneyCase) -> str:
-    if money.requests_per_month.value is None and money.break_even.value is not None:
-        return "Say how many requests a month come: --requests-per-month."
-    if money.net_saving.value is None and money.net_saving.note:
-        return (
-            f"The saving is {money.net_saving.note}: put it into the traffic or the price list"
-            " (docs/economics.md)."
-        )
-    if money.keep_cost.value is None:
-        return "Say what it costs to keep the router: [team] in the price list."
-    even, month = money.break_even.value, money.requests_per_month.value
-    if even is None or month is None or even <= month:
-        return "See the conditions of 'difficulty economics' for what stands against it."
-    return f"It pays from about {even:,.0f} requests a month on."
+    yield Ground.about("money", answer, text, case.money.lever, remedy=case.money.remedy)
 
 
 def _bill(case: _Weighing) -> Ground:
     """The bill of the models alone: nobody said what it costs to keep the router."""
     saving = case.figure("saving")
     if saving.value is None:
-        return Ground(
+        return Ground.about(
+            remedy="unpriced",
             name="money",
             answer="switch_on",
             text=f"What it saves is not known: {saving.note or 'no prices were given'}.",
@@ -482,7 +490,8 @@ def _bill(case: _Weighing) -> Ground:
     if saving.low is not None and saving.low > 0.0:
         return Ground(name="money", answer="switch_on", text=text)
     dearer = saving.high is not None and saving.high <= 0.0
-    return Ground(
+    return Ground.about(
+        remedy="bill_rises" if dearer else "bill_unsure",
         name="money",
         answer="do_not_switch_on" if dearer else "keep_testing",
         text=text,
@@ -506,15 +515,15 @@ def _gains(case: _Weighing) -> str:
         f" {as_percent(kept)} of the quality that {case.frontier} would add"
     )
     if case.money is not None and case.money.net_saving.value is not None:
-        net = case.money.net_saving
-        ends = (
-            "" if net.low is None or net.high is None else f" ({net.low:,.0f} to {net.high:,.0f})"
-        )
-        return f"{text}; that saves USD {net.value:,.0f}{ends} a month after the cost to keep it."
+        return f"{text}; that saves {usd(case.money.net_saving)} a month after the cost to keep it."
     saving = case.figure("saving")
     if saving.value is None:
         return f"{text}; what that saves is not known."
     return f"{text}; that saves {as_percent(saving)} of the bill, before the cost to keep it."
+
+
+def _gains_briefly(case: _Weighing) -> str:
+    return f"Keeps {as_percent(case.figure('gap_recovered'))} of what the frontier model adds."
 
 
 def order_text(evaluation: Evaluation) -> str:

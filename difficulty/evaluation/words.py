@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Final
 
@@ -22,6 +23,48 @@ def as_percent(estimate: Estimate | None) -> str:
 def _percent(share: float) -> str:
     # Rounded as a share first: a tie such as 0.6965 then falls as it does in the tables.
     return f"{100.0 * round(share, 3):.1f}"
+
+
+def usd(amount: Estimate | float | None) -> str:
+    """Return money as ``USD 0.48``, ``USD 1,255 (1,096 to 1,408)``; ``unknown`` without a value."""
+    figure = amount if isinstance(amount, Estimate) else Estimate(value=amount)
+    text = usd_number(figure)
+    return text if figure.value is None else f"USD {text}"
+
+
+def usd_number(amount: Estimate | None) -> str:
+    """Return USD without the word, for columns that say it."""
+    if amount is None or amount.value is None:
+        return UNKNOWN
+    value, low, high = amount.value, amount.low, amount.high
+    # Of exact amounts both ends are the value, and say nothing.
+    if low is None or high is None or low == high:
+        return _fixed(value, _decimals(value))
+    decimals = _decimals(value, low, high)
+    low_text, high_text = (_fixed(end, decimals) for end in (low, high))
+    return f"{_fixed(value, decimals)} ({low_text} to {high_text})"
+
+
+def _decimals(*amounts: float) -> int:
+    """Return none from 100 up, cents below, and two digits of what is less than ten cents."""
+    largest = max(map(abs, amounts))
+    if largest >= 100.0:
+        return 0
+    if largest >= 0.095 or largest < 5e-7:
+        return 2
+    return 1 - math.floor(math.log10(largest))
+
+
+def _fixed(amount: float, decimals: int) -> str:
+    # Adding 0.0 makes an amount of -0.0 one without a sign.
+    return f"{round(amount, decimals) + 0.0:,.{decimals}f}"
+
+
+def count_text(count: float) -> str:
+    """Return a large number as ``3.7 million``, others with their digits."""
+    if count < 1e6:
+        return f"{count:,.0f}"
+    return f"{count / 1e6:,.1f}".removesuffix(".0") + " million"
 
 
 def complement(estimate: Estimate) -> Estimate:

@@ -22,9 +22,10 @@ from difficulty.economics.analysis import POLICY
 from difficulty.economics.usage import Volume
 from difficulty.errors import RunError
 from difficulty.evaluation import Evaluation, Provenance, TaskMeans, evaluate, write_metrics
+from difficulty.evaluation.decision.money_case import MoneyCase
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.evaluation.slices import Mistake, Mistakes, traffic_labels, worst_mistakes
-from difficulty.evaluation.verdict import MoneyCase, weigh
+from difficulty.evaluation.verdict import weigh
 from difficulty.metrics.bootstrap import STANDARD, Resampling
 from difficulty.perturb import PERTURBATIONS, Stability, measure_stability, perturb
 from difficulty.records import Estimate, Prices

@@ -46,6 +46,22 @@ def test_risk_counts_what_both_models_fail():
     assert value_of("cheap_route_precision", scored) == pytest.approx(1 / 3)
 
 
+def test_what_is_at_stake_by_hand():
+    """Three of five are kept: the frontier model does better on two of them; each kept request
+    saves 3 of 4 USD.
+    """
+    costs = {"cheap_cost": np.full(5, 0.001), "frontier_cost": np.full(5, 0.004)}
+    scored = scored_of(SCORE, [0, 1, 0, 0.5, 1], [1, 1, 1, 1, 0], **costs)
+    assert value_of("answers_worse", scored) == pytest.approx(2 / 5)
+    assert value_of("calls_avoided", scored) == pytest.approx(3 / 5)
+    assert value_of("saved_cost", scored) == pytest.approx(3 * 3 / 5)
+    caught = scored_of(SCORE, [0, 1, 0, 1, 1], [1, 1, 1, 1, 1], catch_rate=0.5, **costs)
+    assert value_of("answers_worse", caught) == pytest.approx(0.5 / 5)
+    assert value_of("calls_avoided", caught) == pytest.approx(2.5 / 5)
+    by_votes = scored_of(SCORE, [0] * 5, [nan] * 5, target="failure")
+    assert np.isnan(value_of("answers_worse", by_votes))
+
+
 def test_weights_count_as_so_many_requests():
     scored = scored_of(
         [0.9, 0.8], [0, 1], [1, 1], outcomes=outcomes_of([0, 1], [1, 1], weight=[3, 1])
@@ -66,8 +82,8 @@ def test_an_empty_route_has_no_figure(name, threshold, fails):
     assert np.isnan(value_of(name, failing(fails), threshold))
 
 
-COUNTS_REQUESTS = {"frontier_share"}
-"""Figures that need no outcome."""
+COUNTS_REQUESTS = {"frontier_share": [0, 1, 1, 1], "calls_avoided": [1, 1, 0, 1]}
+"""Figures that need no outcome, and what they know of a request."""
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -75,7 +91,7 @@ def test_every_figure_leaves_out_what_is_not_known(name):
     """Of a request without outcomes and costs a figure knows at most that it is there."""
     columns = columns_of(scored_of([0.5], [nan], [nan]), [name])[name]
     numbers = [float(part[0]) for part in (*columns.kept, *columns.sent)]
-    assert numbers == ([0, 1, 1, 1] if name in COUNTS_REQUESTS else [0, 0, 0, 0])
+    assert numbers == COUNTS_REQUESTS.get(name, [0, 0, 0, 0])
 
 
 def test_an_unknown_figure_is_refused_with_the_known():

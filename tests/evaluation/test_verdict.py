@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from difficulty.evaluation import Evaluation, evaluate, metrics_text
-from difficulty.evaluation.findings import Finding
+from difficulty.evaluation.decision.money_case import MoneyCase
+from difficulty.evaluation.decision.remedies import REMEDIES, fill, remedy_of
+from difficulty.evaluation.findings import CHECKS, Finding
 from difficulty.evaluation.result import without_threshold
-from difficulty.evaluation.verdict import MoneyCase, weigh
+from difficulty.evaluation.verdict import weigh
 from difficulty.evaluation.words import as_percent, complement
 from difficulty.metrics import Resampling
 from difficulty.records import Estimate
@@ -87,7 +89,7 @@ def test_without_economics_the_bill_counts_and_says_what_is_not_in_it(evaluation
 @pytest.mark.parametrize(
     ("case", "answer", "lever"),
     [
-        (money("wait", net=-500.0, even=4e6), "do_not_switch_on", "It pays from about 4,000,000"),
+        (money("wait", net=-500.0, even=4e6), "do_not_switch_on", "It pays from about 4 million"),
         (money("wait"), "do_not_switch_on", "See the conditions of 'difficulty economics'"),
         (money("unsure", net=None, month=None), "keep_testing", "--requests-per-month"),
         (money("unsure", net=None, keep=None), "keep_testing", "[team] in the price list"),
@@ -97,7 +99,54 @@ def test_money_that_is_lost_or_unknown_decides(evaluation, case, answer, lever):
     said = weigh(evaluation, money=case)
     assert said.answer == answer
     assert lever in said.lever
-    assert said.sentence == "With the bundle's policy aggregator saves or loses."
+    assert said.sentence == case.sentence
+    assert said.brief
+
+
+def test_a_volume_that_is_too_low_is_told_in_what_it_saves_and_costs(evaluation):
+    """Saving 0.48 and costing 1,070 is a loss of 1,069.52 a month."""
+    said = weigh(evaluation, money=money("wait", net=-1069.52, month=1660, even=3.7e6))
+    assert said.sentence == (
+        "At 1,660 requests a month the router saves USD 0.48 and costs USD 1,070 to run."
+    )
+    assert said.lever == "It pays from about 3.7 million requests a month on."
+    assert money("wait").sentence == "With the bundle's policy aggregator saves or loses."
+
+
+def test_the_three_figures_are_those_of_the_evaluation_and_the_money(evaluation):
+    """Net of what it costs to keep where the economics say so, else the bill by the volume."""
+    figures = weigh(evaluation, money=money("build")).stakes
+    assert figures.usd_per_month == money("build").net_saving
+    assert figures.is_net
+    for name in ("answers_worse", "calls_avoided", "saved_cost"):
+        assert getattr(figures, name) == evaluation.overall[name]
+    bill = weigh(evaluation, money=money("unsure", net=None, month=2000)).stakes
+    saved = evaluation.overall["saved_cost"]
+    assert (bill.usd_per_month.value, bill.is_net) == (pytest.approx(2 * saved.value), False)
+    assert weigh(evaluation).stakes.usd_per_month.value is None
+    assert "--requests-per-month" in weigh(evaluation).stakes.usd_per_month.note
+
+
+def test_what_stands_against_it_has_a_short_reason_and_a_command(evaluation):
+    finding = Finding(name="few_samples", severity="warning", message="Few.")
+    judged = changed(evaluation, findings=(finding,), baselines=ahead(-0.01, 0.01, 0.03))
+    against = weigh(judged).against
+    assert [ground.name for ground in against] == ["quality", "few_samples"]
+    assert all(ground.brief and ground.command.startswith("difficulty ") for ground in against)
+    assert weigh(judged).brief == against[0].brief
+    assert weigh(changed(evaluation)).against == ()
+
+
+def test_every_finding_has_a_short_reason():
+    assert {*CHECKS} - {*REMEDIES} <= {"check_would_save", "overlap_unknown"}  # they are notes
+    assert all(len(remedy.brief.split()) <= 12 for remedy in REMEDIES.values())
+    assert remedy_of("their_own").brief == "Their own."
+
+
+def test_commands_name_what_the_user_has_quoted_for_a_shell():
+    names = {"BUNDLE": "my bundle", "TRAFFIC": ""}
+    command = "difficulty evaluate BUNDLE TRAFFIC --by RUNNER"
+    assert fill(command, names) == "difficulty evaluate 'my bundle' TRAFFIC --by RUNNER"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,90 @@
+"""Short reasons, and the command that mends each; for whoever has a screen, not an hour.
+
+Names in capitals stand for what the user has: ``BUNDLE``, ``TRAFFIC``, ``RUN``; who shows a command
+puts in what it knows with :func:`fill`. To give a new finding its reason, add its line.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+
+class Remedy(NamedTuple):
+    """What stands against a router in few words, and what to do."""
+
+    brief: str
+    command: str = ""
+
+
+_LABEL: Final = "difficulty label TRAFFIC --cheap MODEL --frontier MODEL --judge MODEL"
+_CHOOSE: Final = "difficulty thresholds BUNDLE NEWER --objective share=0.3"
+_NO_RULE: Final = "difficulty ship RUN --no-rule"
+_PRICED: Final = "difficulty evaluate BUNDLE TRAFFIC --prices prices.toml"
+_OTHERS: Final = "difficulty evaluate BUNDLE NEWER"
+_RETRAIN: Final = "difficulty retrain TRAFFIC NEWER --bundle BUNDLE"
+
+REMEDIES: Final[Mapping[str, Remedy]] = {
+    "no_threshold": Remedy("No threshold is chosen yet.", "difficulty ship RUN"),
+    "quality_unknown": Remedy("What routing does to quality is not known.", _LABEL),
+    "worse_than_chance": Remedy("Sending the same share at random does better.", _CHOOSE),
+    "lead_unsure": Remedy("Not shown to beat sending the same share at random.", _LABEL),
+    "poor_for_money": Remedy("Random routing for the same money does better.", _CHOOSE),
+    "money_unsure": Remedy(
+        "Not shown to beat random routing for the same money.", "difficulty thresholds BUNDLE NEWER"
+    ),
+    "rule_loses": Remedy("The score alone does better than with the rule.", _NO_RULE),
+    "promise_missing": Remedy("The promise asked for could not be given.", _LABEL),
+    "promise_broken": Remedy("The promise does not hold here.", _CHOOSE),
+    "promise_unsure": Remedy("The promise is not confirmed here.", _LABEL),
+    "more_sent": Remedy("More is sent here than was asked for.", _CHOOSE),
+    "unpriced": Remedy("What it saves is not known: no prices.", _PRICED),
+    "uncounted": Remedy("What it saves is not known: token counts are missing.", ""),
+    "bill_rises": Remedy("The bill rises.", _CHOOSE),
+    "bill_unsure": Remedy("Whether the bill falls is not sure.", _LABEL),
+    "volume_unknown": Remedy(
+        "The requests a month are not known.", f"{_PRICED} --requests-per-month N"
+    ),
+    "keeping_unknown": Remedy("The cost to run it is not known: fill in [team].", _PRICED),
+    "does_not_pay": Remedy("It does not pay at this volume.", "difficulty economics"),
+    "training_overlap": Remedy("Requests seen in training were left out.", _OTHERS),
+    "same_ids": Remedy("Some requests may be edited training samples.", _OTHERS),
+    "threshold_on_judged_data": Remedy("The threshold was chosen on these requests.", _OTHERS),
+    "selection_bias": Remedy("Outcomes are known only where a policy looked.", _LABEL),
+    "equal_scores": Remedy("All scores are equal.", "difficulty train NEWER"),
+    "no_signal": Remedy("The score tells requests apart no better than chance.", _LABEL),
+    "losing_rule": Remedy("A task of the rule costs quality.", _NO_RULE),
+    "check_loses_money": Remedy(
+        "Checking answers costs more than it saves.",
+        "difficulty thresholds BUNDLE NEWER --answer off",
+    ),
+    "answers_unchecked": Remedy("Some answers could not be checked: add cheap_answer."),
+    "stale_check": Remedy("Answers have changed since the check learnt them.", _RETRAIN),
+    "frontier_not_better": Remedy("The frontier model is not shown to be better.", _LABEL),
+    "form_checks": Remedy("Only the form of answers was checked.", _LABEL),
+    "suspicious_labels": Remedy("Some labels look wrong: see suspicious.jsonl in the run."),
+    "calibration_off": Remedy("Probabilities are off on this traffic.", _RETRAIN),
+    "few_samples": Remedy("Too few labelled requests to be sure.", _LABEL),
+}
+"""By the name of a finding, or of what :mod:`difficulty.evaluation.verdict` weighs."""
+_NAMES = re.compile(r"\b(BUNDLE|TRAFFIC|RUN)\b")
+
+
+def remedy_of(name: str) -> Remedy:
+    """Return reason and command; of a name that is not known, as of another package, the name."""
+    said = f"{name.replace('_', ' ')}."
+    return REMEDIES.get(name) or Remedy(said[:1].upper() + said[1:])
+
+
+def fill(command: str, names: Mapping[str, str]) -> str:
+    """Return a command with the names in capitals that are known, each quoted for a shell.
+
+    Parameters
+    ----------
+    command : str
+    names : mapping of str to str
+        ``BUNDLE``, ``TRAFFIC``, ``RUN``, and what to write for each; an empty name is not known.
+    """
+    return _NAMES.sub(lambda part: shlex.quote(names.get(part[0]) or part[0]), command)
