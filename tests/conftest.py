@@ -98,8 +98,8 @@ def visit(browser, address):
     """
     contexts, asked, said = [], [], []
 
-    def opened(*, width=1000, **options):
-        context = browser.new_context(viewport={"width": width, "height": 800}, **options)
+    def opened(*, width=1000, height=800, **options):
+        context = browser.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
         page = context.new_page()
         page.on("request", lambda request: asked.append(request.url))

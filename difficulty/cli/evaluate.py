@@ -170,19 +170,20 @@ def evaluate(
         entries = {"tracking": tracked_entry(tracker)} if tracker else {}
         print_json(counts | result.evaluation.as_dict() | entries)
     else:
-        _print_judged(result, out_path)
+        kind = "BUNDLE" if (scorer / "manifest.json").is_file() else "RUN"
+        _print_judged(result, out_path, {kind: str(scorer), "TRAFFIC": str(traffic)})
         say_tracked(tracker)
     # After everything is written: a failing check is no reason to lose the report.
     if strict and not _passes(result.evaluation):
         raise typer.Exit(1)
 
 
-def _print_judged(result: Judgement, out_path: Path) -> None:
-    """Print the verdict and the figures, and where they were written."""
+def _print_judged(result: Judgement, out_path: Path, names: dict[str, str]) -> None:
+    """Print the decision and the figures, and where they were written."""
     from difficulty.report.figures_table import evaluation_table, verdict_lines
 
     if result.evaluation.verdict:
-        out.print(verdict_lines(result.evaluation.verdict))
+        out.print(verdict_lines(result.evaluation.verdict, names))
     say(f"{result.judged:,} samples judged. {result.note}")
     show_table(evaluation_table(result.evaluation))
     say(f"wrote {', '.join(str(out_path / name) for name in result.written)}")

@@ -195,7 +195,7 @@ def frontier_not_better(evidence: Evidence) -> Finding | None:
         severity="error" if worse else "warning",
         message=(
             f"The frontier model {verb} better than the cheap one: the mean difference in quality"
-            f" is {gap.value:.3f} [{gap.low:.3f}, {gap.high:.3f}]. "
+            f" is {gap.value:.3f} ({gap.low:.3f} to {gap.high:.3f}). "
         )
         + (
             "Check that the two quality columns are not swapped, else keep everything on the cheap"

@@ -35,7 +35,7 @@ from difficulty.evaluation.parts import (
 from difficulty.evaluation.result import Evaluation
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.evaluation.slices import slice_rows, too_small
-from difficulty.evaluation.tradeoff import CurvePart
+from difficulty.evaluation.tradeoff import Curve, CurvePart, over_answers
 from difficulty.evaluation.views import (
     baseline_curves,
     calibration_parts,
@@ -122,6 +122,8 @@ def evaluate(
     # The same draws for the whole, every slice and every baseline, so that differences are paired.
     draws, weight = resampling.of(scored.groups), scored.outcomes.weight
     bins, curve = calibration_parts(scored), CurvePart.of(scored, columns)
+    answers = over_answers(scored)
+    answer_curve = CurvePart.of(*answers) if answers else None
     sets: dict[_Key, _Set] = {
         ("overall",): _score_set(scored, columns, np.arange(len(scored)), draws)
     }
@@ -138,9 +140,13 @@ def evaluate(
     with threadpool_limits(1, user_api="blas"):
         supports = _all_supports(sets, draws, weight)
         points, resampled = _resampled(scored, sets, draws)
-        along = curve.curve(
-            *drawn(curve, draws, weight),
-            curve.supports(weight[curve.rows], codes_at(draws, curve.rows)),
+        along, along_answers = (
+            part
+            and part.curve(
+                *drawn(part, draws, weight),
+                part.supports(weight[part.rows], codes_at(draws, part.rows)),
+            )
+            for part in (curve, answer_curve)
         )
     figures = {
         key: _estimates(wanted, points[key], resampled[key], supports[key])
@@ -164,7 +170,8 @@ def evaluate(
         counts=counts,
         notes=_notes(scored, len(draws)),
         n_draws=len(draws),
-        curve=along if scored.threshold is None else along.through(scored.threshold, overall),
+        curve=_through(along, scored.threshold, overall),
+        answer_curve=_through(along_answers, scored.answer_threshold, overall),
         baseline_curves=baseline_curves(scored, baselines, plain),
         calibration={
             name: part.bins(
@@ -178,6 +185,13 @@ def evaluate(
         measured_by=_measures(scored),
         answer=answer,
     )
+
+
+def _through(
+    curve: Curve | None, threshold: float | None, overall: Mapping[str, Estimate]
+) -> Curve | None:
+    """Return a curve with the operating point's own estimates."""
+    return curve if curve is None or threshold is None else curve.through(threshold, overall)
 
 
 def _measures(scored: ScoredTraffic) -> dict[str, int]:

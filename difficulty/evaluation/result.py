@@ -74,6 +74,10 @@ class Evaluation(Record):
     """
     curve: Curve | None = None
     """The routing figures at many thresholds, the operating one among them."""
+    answer_curve: Curve | None = None
+    """The same along the threshold of the answer check, what is sent at once staying; ``None``
+    where answers are not checked.
+    """
     baseline_curves: Mapping[str, AlongShare] = field(default_factory=dict)
     """``score`` or baseline, then columns along the share."""
     calibration: Mapping[str, CalibrationBins] = field(default_factory=dict)
@@ -151,10 +155,18 @@ class Evaluation(Record):
 
     def as_dict(self, *, without: Container[str] = ()) -> dict[str, Any]:
         """Return exactly what metrics.json holds, the verdict first; it, ``early``, ``robustness``,
-        ``sessions`` and ``answer`` only where there is one, and so is ``measured_by``.
+        ``sessions``, ``answer`` and ``answer_curve`` only where there is one, and so is
+        ``measured_by``.
         """
         written = super().as_dict(without=without)
-        for name in ("early", "measured_by", "robustness", "sessions", "answer"):
+        for name in (
+            "early",
+            "measured_by",
+            "robustness",
+            "sessions",
+            "answer",
+            "answer_curve",
+        ):
             if not written.get(name):
                 written.pop(name, None)
         verdict = written.pop("verdict")
@@ -216,6 +228,7 @@ def without_threshold(evaluation: Evaluation, note: str) -> Evaluation:
         },
         notes=(*evaluation.notes, f"Figures at the threshold are unknown: {note}."),
         curve=None,
+        answer_curve=None,
         # Cut-offs of early exit hold for one threshold, and so does the verdict.
         early={},
         robustness={},
@@ -272,9 +285,11 @@ def read_metrics(path: Path) -> Evaluation:
 def _optional(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parts that older files do not have."""
     curve, histogram = content.get("curve"), content.get("histogram")
+    answers = content.get("answer_curve")
     baselines = content.get("baseline_curves", {})
     return {
         "curve": Curve.from_dict(curve) if curve else None,
+        "answer_curve": Curve.from_dict(answers) if answers else None,
         # Tuples again, so that what was read equals what was written.
         "baseline_curves": {
             name: {key: tuple(part) for key, part in columns.items()}

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from difficulty.evaluation.figures import Columns
+from difficulty.evaluation.figures import Columns, columns_of
 from difficulty.evaluation.parts import ratio_support
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.form import Record
@@ -265,6 +265,37 @@ class CurvePart:
             for name, n in self.n.items()
         }
         return Curve(tuple(self.thresholds.tolist()), bands)
+
+
+def over_answers(scored: ScoredTraffic) -> tuple[ScoredTraffic, dict[str, Columns]] | None:
+    """Return traffic and figures for the curve along the threshold of the answer check: what the
+    request's score sends at once stays, and a lower threshold sends more answers on, each of which
+    has been paid for. ``None`` where answers are not checked.
+    """
+    sent, score = scored.sent, scored.answer_score
+    if sent is None or score is None or scored.escalated is None:
+        return None
+    at_once = sent == 1.0
+    # An answer that was not checked stays where the policy leaves it.
+    unknown = np.where(np.isnan(score), 1.0 if scored.on_unknown == "escalate" else 0.0, np.nan)
+    moving = replace(
+        scored.unchecked,
+        difficulty_score=np.nan_to_num(score),
+        fixed=np.where(at_once, 1.0, unknown),
+        threshold=scored.answer_threshold,
+        task_thresholds={},
+    )
+    plain, all_on = columns_of(scored.unchecked), columns_of(scored.all_escalated)
+    columns = {}
+    for name, on in all_on.items():
+        # Of a policy without a check nothing says what is sent on: 0 of what is kept.
+        kept = plain[name].kept if name in plain else (0.0 * on.kept[0], on.kept[1])
+        above, below = (
+            np.where(at_once, own, escalated)
+            for own, escalated in zip(on.sent, on.kept, strict=True)
+        )
+        columns[name] = Columns(kept, (above, below), on.counted)
+    return moving, columns
 
 
 def _counts(figure: Columns, order: IntArray, ends: IntArray) -> IntArray:

@@ -534,7 +534,7 @@ def order_text(evaluation: Evaluation) -> str:
             interval = (
                 ""
                 if figure.low is None or figure.high is None
-                else f" [{figure.low:.3f}, {figure.high:.3f}]"
+                else f" ({figure.low:.3f} to {figure.high:.3f})"
             )
             return (
                 f"The score orders requests {_above_half(figure)}: {label}"

@@ -7,7 +7,7 @@ without. A block holds plain text or numbers: who shows it escapes it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from difficulty.evaluation.slices import Mistakes
@@ -125,7 +125,141 @@ class Explorer:
     kind: ClassVar[str] = "explorer"
 
 
-Block = Paragraph | Points | Notice | Tiles | Facts | Table | Picture | Explorer
+@dataclass(frozen=True, slots=True)
+class LargeFigure:
+    """A figure that is shown large: its value, its range, and what it is of."""
+
+    value: str
+    range: str
+    """``2.0 to 4.3``; empty where there is none."""
+    meaning: str
+    is_known: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TypedVolume:
+    """What is saved a month at a volume that a reader types in."""
+
+    start: float
+    """Requests a month at first."""
+    is_example: bool
+    """Whether nobody has said the volume."""
+    points: tuple[tuple[float, float, float | None, float | None], ...]
+    """(requests a month, USD, low, high), ascending; between them lie straight lines."""
+    goes_on: bool = False
+    """Whether the last line goes on beyond the last point."""
+
+
+@dataclass(frozen=True, slots=True)
+class BeforeAfter:
+    """A row of a before-and-after strip: lengths are shares of the longest, ``None``: unknown."""
+
+    name: str
+    cost: str
+    cost_length: float | None
+    quality: str
+    quality_length: float | None
+    strong: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """What stands against a router, and what to type."""
+
+    text: str
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstScreen:
+    """The first screen: the decision, three figures, before and after, what stands against it."""
+
+    tone: Tone
+    word: str
+    why: str
+    command: str
+    """What mends it; empty where nothing has to be."""
+    money: LargeFigure
+    volume: TypedVolume | None
+    figures: tuple[LargeFigure, ...]
+    strip: tuple[BeforeAfter, ...]
+    remarks: tuple[Remark, ...]
+    more: int = 0
+    """How many more stand under the findings."""
+    kind: ClassVar[str] = "decision"
+
+
+@dataclass(frozen=True, slots=True)
+class CurveExplorer:
+    """A curve with a disc on it that a reader moves; the rows of the table are the points."""
+
+    picture: Picture
+    start: int
+    chosen: int | None
+    name: str
+    """What moving the disc changes."""
+    presets: tuple[tuple[str, int], ...]
+    """Buttons: what stands on them, and the row they go to."""
+    readings: tuple[int, ...]
+    """Columns of the table that are shown large."""
+    table: Table
+    kind: ClassVar[str] = "curve"
+
+
+@dataclass(frozen=True, slots=True)
+class HeatRow:
+    """A row of a heat strip: (text, level from 0 to 5) of each cell; ``None``: no colour."""
+
+    head: str
+    cells: tuple[tuple[str, int | None], ...]
+    mark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Heat:
+    """A table whose cells are the darker the more they matter, with all figures behind it."""
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[HeatRow, ...]
+    table: Table | None = None
+    more: str = ""
+    """What is left out."""
+    kind: ClassVar[str] = "heat"
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Blocks that are shown only when asked for."""
+
+    title: str
+    blocks: tuple[Any, ...]
+    kind: ClassVar[str] = "fold"
+
+
+@dataclass(frozen=True, slots=True)
+class Definitions:
+    """Words of the page, each in a line: (anchor, word, meaning)."""
+
+    items: tuple[tuple[str, str, str], ...]
+    kind: ClassVar[str] = "definitions"
+
+
+Block = (
+    Paragraph
+    | Points
+    | Notice
+    | Tiles
+    | Facts
+    | Table
+    | Picture
+    | Explorer
+    | FirstScreen
+    | CurveExplorer
+    | Heat
+    | Fold
+    | Definitions
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +269,18 @@ class Section:
     key: str
     title: str
     blocks: tuple[Block, ...] = ()
+    short: str = ""
+    """The title in the list of sections, where that is another."""
+    part: str = ""
+    """Name of the part of the page that begins with it."""
 
     @classmethod
-    def of(cls, key: str, title: str, *blocks: Block | str) -> Section:
+    def of(
+        cls, key: str, title: str, *blocks: Block | str, short: str = "", part: str = ""
+    ) -> Section:
         """Build a section; a string is a paragraph."""
         parts = (Paragraph(block) if isinstance(block, str) else block for block in blocks)
-        return cls(key, title, tuple(parts))
+        return cls(key, title, tuple(parts), short, part)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +324,8 @@ class Extras:
     """Whether that is a run or a bundle."""
     traffic: str = ""
     """Name of the traffic file."""
+    places: Mapping[str, str] = field(default_factory=dict)
+    """What to write for the names in capitals of a command, as ``BUNDLE``."""
     note: str = ""
     """Which of its requests were judged."""
     cheap_model: str | None = None

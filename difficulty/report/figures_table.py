@@ -11,14 +11,17 @@ from rich.text import Text
 
 from difficulty.economics.analysis import POLICY, Economics
 from difficulty.economics.prices import SHAPES
+from difficulty.evaluation.decision.remedies import fill
+from difficulty.evaluation.decision.stakes import Stakes
 from difficulty.evaluation.result import Estimates, Evaluation
 from difficulty.evaluation.slices import in_order, is_too_small
 from difficulty.evaluation.verdict import SwitchVerdict
-from difficulty.report.tables import size_of
+from difficulty.evaluation.words import as_percent, usd
+from difficulty.report.heat import size_of
 from difficulty.report.wording import (
     amount_text,
-    as_text,
     columns_with_values,
+    figure_text,
     label_of,
     shown_order,
 )
@@ -40,18 +43,40 @@ _BASELINE_NAMES = {"answer_check": "check of the answer"}
 # Few enough for a terminal of 80 columns; metrics.json and the report have all.
 _SLICE_COLUMNS = {
     "apgr": "APGR",
-    "frontier_share": "share",
-    "routing_precision": "routing\nprecision",
+    "frontier_share": "sent",
+    "answers_worse": "worse",
     "quality": "quality",
     "risk": "risk",
 }
 
 
-def verdict_lines(verdict: SwitchVerdict) -> RenderableType:
-    """Return the verdict, its reason, and what would change it."""
+def verdict_lines(verdict: SwitchVerdict, names: Mapping[str, str] | None = None) -> RenderableType:
+    """Return the decision, its reason and what would change it, the three figures, and the command
+    that mends what stands against it; ``names`` are those of :func:`fill`.
+    """
     said = f": {verdict.told}"
     # Text, not markup: it names models, which may hold what rich takes for markup.
-    return Text.assemble((verdict.word, _VERDICT_STYLES[verdict.answer]), said)
+    lines = [Text.assemble((verdict.word, _VERDICT_STYLES[verdict.answer]), said)]
+    if stakes := verdict.stakes:
+        lines.append(Text(f"  {_say_stakes(stakes)}"))
+    lines += [
+        Text(f"  mend: {fill(ground.command, names or {})}")
+        for ground in verdict.against[:1]
+        if ground.command
+    ]
+    return Group(*lines)
+
+
+def _say_stakes(stakes: Stakes) -> str:
+    """Return the three figures in a line."""
+    month, saved = stakes.usd_per_month, stakes.saved_cost
+    money = f"{usd(month)} saved a month"
+    if month.value is None:
+        money = f"{usd(saved)} saved per 1,000 requests"
+    return (
+        f"{money}; {as_percent(stakes.answers_worse)} of the answers get worse;"
+        f" {as_percent(stakes.calls_avoided)} of the frontier calls avoided"
+    )
 
 
 def evaluation_table(evaluation: Evaluation, *, most_slices: int = 8) -> RenderableType:
@@ -73,12 +98,12 @@ def _overall(evaluation: Evaluation) -> Table:
     )
     table = _start_table(
         f"difficulty_score for target {evaluation.target}, {at}",
-        ["figure", "value [95 % interval]", "requests"],
+        ["figure", "value (95 % range)", "requests"],
     )
     for name in shown_order(evaluation.overall):
         estimate = evaluation.overall[name]
         if estimate.value is not None:
-            table.add_row(label_of(name), as_text(estimate), f"{estimate.n:,}")
+            table.add_row(label_of(name), figure_text(name, estimate), f"{estimate.n:,}")
     return table
 
 
@@ -143,9 +168,9 @@ def _cells(estimates: Estimates, names: Sequence[str]) -> Iterator[str]:
         if estimate is None:
             yield ""
         elif name in _WITH_INTERVAL or estimate.value is None:
-            yield as_text(estimate)
+            yield figure_text(name, estimate)
         else:
-            yield f"{estimate.value:.3f}"
+            yield figure_text(name, estimate).partition(" (")[0]
 
 
 _OVERALL = {
@@ -184,7 +209,7 @@ _HOSTING = {
     "payback_months": "payback,\nmonths",
 }
 _WITH_ENDS = ("net_saving", "break_even")
-_LEAST_ENDS = len("[2,000,000,")  # so that a narrow terminal breaks between numbers alone
+_LEAST_ENDS = len("(2,000,000")  # so that a narrow terminal breaks between numbers alone
 
 
 def economics_table(economics: Economics) -> RenderableType:
@@ -202,7 +227,7 @@ def economics_table(economics: Economics) -> RenderableType:
 
 def _today(economics: Economics) -> Table:
     title = "Today: every request on the frontier model"
-    table = _start_table(title, ["", "value [95 % interval]"], wrap=True)
+    table = _start_table(title, ["", "value (95 % range)"], wrap=True)
     for name, label in _OVERALL.items():
         table.add_row(label, amount_text(economics.overall[name]))
     return table

@@ -43,10 +43,11 @@ def economics_section(evaluation: Evaluation, extras: Extras) -> Section | None:
         return None
     # A sentence, no notice: the verdict of the page is one, and has weighed it.
     text = economics["verdict"]["text"]
+    said = evaluation.verdict.money if evaluation.verdict else None
     return Section.of(
         "economics",
         "Does it pay?",
-        f"{text[:1].upper()}{text[1:]}.",
+        said.sentence if said else f"{text[:1].upper()}{text[1:]}.",
         f"By prices of {economics['prices_date']}.",
         _draw_break_even(economics["plot"]),
         _tabulate_hosting(economics),
@@ -54,6 +55,7 @@ def economics_section(evaluation: Evaluation, extras: Extras) -> Section | None:
         *(f"Assumed: {text}" for text in economics["assumed"].values()),
         *(f"Missing: {text}" for text in economics["missing"].values()),
         *economics["notes"],
+        short="Money",
     )
 
 

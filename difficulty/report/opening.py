@@ -1,24 +1,39 @@
-"""What a person who owns the budget has to know: what the threshold does, what it saves, what it
-costs, how sure that is, and what speaks against it.
+"""What a person who owns the budget has to know, on one screen: the decision, three figures, before
+and after, and what stands against it; then the same in sentences, and what was weighed.
 
-The verdict comes first, and is that of metrics.json. What is unknown is said to be unknown, with
-the reason.
+The decision is that of metrics.json. What is unknown is said to be unknown, with the reason.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
+from difficulty.evaluation.decision.remedies import fill
+from difficulty.evaluation.decision.stakes import Stakes
 from difficulty.evaluation.findings import failing
 from difficulty.evaluation.result import Evaluation
-from difficulty.evaluation.verdict import ANSWERS, Answer, order_text, weigh
-from difficulty.evaluation.words import as_percent, complement
+from difficulty.evaluation.verdict import ANSWERS, Answer, Ground, SwitchVerdict, order_text, weigh
+from difficulty.evaluation.words import UNKNOWN, as_percent, complement, usd
 from difficulty.records import Estimate
-from difficulty.report.blocks import Block, Extras, Facts, Notice, Row, Section, Table, Tiles, Tone
-from difficulty.report.wording import as_text, threshold_text
+from difficulty.report.blocks import (
+    BeforeAfter,
+    Extras,
+    Facts,
+    FirstScreen,
+    LargeFigure,
+    Notice,
+    Remark,
+    Row,
+    Section,
+    Table,
+    Tone,
+    TypedVolume,
+)
+from difficulty.report.wording import bare_percent, figure_text, threshold_short
 
 _ABSENT = Estimate(value=None, note="it was not evaluated")
-_TONE_OF: Final[dict[Answer, Tone]] = {
+TONE_OF: Final[dict[Answer, Tone]] = {
     "switch_on": "good",
     "keep_testing": "warning",
     "do_not_switch_on": "error",
@@ -28,82 +43,222 @@ _TONES: Final[dict[str, tuple[Tone, str]]] = {
     "warning": ("warning", "Warning"),
     "info": ("info", "Note"),
 }
+_EXAMPLE_VOLUME: Final = 1_000_000.0
+_MOST_REMARKS: Final = 1
+_LONGEST_REASON: Final = 90
+"""Characters of a reason that has no short form."""
+_WAYS: Final = {"always_cheap": "All cheap", "": "Routed", "always_frontier": "All frontier"}
 
 
-def summary_section(evaluation: Evaluation, extras: Extras) -> Section:
-    """Return the verdict, main figures, four sentences, and what was weighed; without a threshold
-    what can be said.
+def verdict_of(evaluation: Evaluation) -> SwitchVerdict:
+    """Return the decision as it stands in metrics.json; older files have none, so that it is
+    weighed here, without the money.
+    """
+    return evaluation.verdict or weigh(evaluation)
+
+
+def decision_section(evaluation: Evaluation, extras: Extras) -> Section:
+    """Return the first screen."""
+    said = verdict_of(evaluation)
+    stakes = said.stakes or Stakes.of(evaluation)
+    volume = _volume(stakes, extras.economics)
+    first, *others = _reasons(said)
+    screen = FirstScreen(
+        tone=TONE_OF[said.answer],
+        word=said.word,
+        why=first.text,
+        command=_filled(first.command, extras),
+        money=_money(stakes, volume),
+        volume=volume,
+        figures=tuple(_of_100(stakes)),
+        strip=tuple(_strip(evaluation)),
+        remarks=tuple(
+            Remark(remark.text, _filled(remark.command, extras))
+            for remark in others[:_MOST_REMARKS]
+        ),
+        more=max(0, len(others) - _MOST_REMARKS),
+    )
+    return Section.of("decision", "Decision", screen)
+
+
+def _reasons(said: SwitchVerdict) -> list[Remark]:
+    """Return the reason of the decision in few words, then what else there is to be said."""
+    against = [Remark(_brief(ground), ground.command) for ground in said.against]
+    if said.answer == "switch_on":
+        # Where all says yes, something may still be unknown.
+        open_points = [
+            Remark(_brief(ground), ground.command) for ground in said.grounds if ground.brief
+        ]
+        reason = Remark(said.brief or _shorten(said.sentence))
+        return [reason, *(open_points or [Remark("Nothing weighed stands against it.")])]
+    return against or [Remark(_shorten(said.sentence))]
+
+
+def _brief(ground: Ground) -> str:
+    return ground.brief or _shorten(ground.text)
+
+
+def _shorten(text: str) -> str:
+    """Return the first sentence of a reason, cut where it is long: the whole stands below."""
+    first = text.partition(". ")[0]
+    if len(first) <= _LONGEST_REASON:
+        return f"{first.rstrip('.')}."
+    return f"{first[:_LONGEST_REASON].rpartition(' ')[0]} \u2026"
+
+
+def _filled(command: str, extras: Extras) -> str:
+    return fill(command, extras.places)
+
+
+def _volume(stakes: Stakes, economics: Mapping[str, Any] | None) -> TypedVolume | None:
+    """Return what is saved by requests a month; nothing where no saving is known."""
+    month, known = stakes.usd_per_month, stakes.requests_per_month.value
+    start = _EXAMPLE_VOLUME if known is None else known
+    points = _hosted(economics) if stakes.is_net or known is None else []
+    saved = stakes.saved_cost
+    if not points and saved.value is not None:
+        ends = (saved.value, saved.low, saved.high)
+        at_a_million = tuple(None if end is None else 1000.0 * end for end in ends)
+        points = [(0.0, 0.0, 0.0, 0.0), (1e6, *at_a_million)]
+        goes_on = True
+    else:
+        goes_on = False
+    if not points:
+        return None
+    if month.value is not None and known is not None and not goes_on:
+        # The figure of the decision itself, to the last digit.
+        points = [point for point in points if point[0] != known]
+        points = sorted([*points, (known, month.value, month.low, month.high)])
+    if known is None and not goes_on:
+        start = min(start, points[-1][0])
+    return TypedVolume(start, known is None, tuple(points), goes_on)
+
+
+def _hosted(economics: Mapping[str, Any] | None) -> list[tuple[float, Any, Any, Any]]:
+    """Return the points of the way to host that the economics are about."""
+    if economics is None or economics["plot"]["measure"] != "net_saving":
+        return []
+    plotted, shape = economics["plot"], economics["verdict"]["shape"]
+    curve = plotted["curves"].get(shape)
+    if curve is None:
+        return []
+    columns = (plotted["volumes"], curve["value"], curve["low"], curve["high"])
+    return [point for point in zip(*columns, strict=True) if point[1] is not None]
+
+
+def _money(stakes: Stakes, volume: TypedVolume | None) -> LargeFigure:
+    figure = stakes.usd_per_month
+    if figure.value is None and volume is not None:
+        value, low, high = saved_at(volume, volume.start)
+        figure = Estimate(value=value, low=low, high=high)
+    if figure.value is None:
+        return LargeFigure(UNKNOWN, "", f"saved a month: {_why(figure, stakes)}", False)
+    lost = figure.value < 0.0
+    value, _, ends = usd(_turned(figure) if lost else figure).partition(" (")
+    kind = "after all costs" if stakes.is_net else "before upkeep"
+    return LargeFigure(value, ends.rstrip(")"), f"{'lost' if lost else 'saved'} a month {kind}")
+
+
+def _why(figure: Estimate, stakes: Stakes) -> str:
+    return "prices or token counts are missing" if stakes.saved_cost.value is None else figure.note
+
+
+def saved_at(
+    volume: TypedVolume, requests: float
+) -> tuple[float | None, float | None, float | None]:
+    """Return USD a month, low and high at a volume; the script of the page reckons the same."""
+    points = volume.points
+    after = next((n for n, point in enumerate(points) if point[0] >= requests), None)
+    if after is None:
+        if not volume.goes_on:
+            return None, None, None
+        after = len(points) - 1
+    left, right = points[max(0, after - 1)], points[after]
+    width = right[0] - left[0]
+    part = 0.0 if width == 0.0 else (requests - left[0]) / width
+
+    def between(place: int) -> float | None:
+        low, high = left[place], right[place]
+        return None if low is None or high is None else low + part * (high - low)
+
+    return between(1), between(2), between(3)
+
+
+def _turned(estimate: Estimate) -> Estimate:
+    low, high = (None if end is None else -end for end in (estimate.high, estimate.low))
+    return Estimate(value=-(estimate.value or 0.0), low=low, high=high, n=estimate.n)
+
+
+def _of_100(stakes: Stakes) -> Iterator[LargeFigure]:
+    """Yield the figures that are counted of 100 answers or calls."""
+    for estimate, meaning in (
+        (stakes.answers_worse, "of 100 answers get worse"),
+        (stakes.calls_avoided, "of 100 frontier calls avoided"),
+    ):
+        if estimate.value is None:
+            yield LargeFigure(UNKNOWN, "", f"{meaning}: {estimate.note}", False)
+            continue
+        value, _, ends = as_percent(estimate).partition(" % (")
+        yield LargeFigure(value.removesuffix(" %"), ends.rstrip(")"), meaning)
+
+
+def _strip(evaluation: Evaluation) -> Iterator[BeforeAfter]:
+    """Yield cost and quality with everything on one model, and routed; nothing where neither is
+    known of the routing.
+    """
+    of = {
+        name: evaluation.baselines.get(name, {}) if name else evaluation.overall for name in _WAYS
+    }
+    costs = [part.get("cost", _ABSENT).value for part in of.values()]
+    longest = max([cost for cost in costs if cost is not None], default=0.0)
+    for name, title in _WAYS.items():
+        cost, quality = of[name].get("cost", _ABSENT), of[name].get("quality", _ABSENT)
+        if cost.value is None and quality.value is None:
+            continue
+        yield BeforeAfter(
+            title,
+            figure_text("cost", cost).partition(" (")[0],
+            None if cost.value is None or longest <= 0.0 else cost.value / longest,
+            bare_percent(quality),
+            quality.value,
+            strong=not name,
+        )
+
+
+def words_section(evaluation: Evaluation, extras: Extras) -> Section:
+    """Return what the threshold does, saves and costs in sentences; without a threshold what can be
+    judged.
     """
     certainty = ("How sure that is", _certainty(evaluation, extras))
     if evaluation.threshold is None:
         ranking = (
             f"{order_text(evaluation)} Share, quality and cost depend on a threshold: 'difficulty"
-            " ship' chooses one, and the slider below shows them for any."
+            " ship' chooses one, and the curve shows them for any."
         )
-        blocks: list[Block] = [Facts((("What can be judged", ranking), certainty))]
+        facts = [("What can be judged", ranking), certainty]
     else:
-        facts = (
+        facts = [
             ("What the threshold does", _action(evaluation, extras)),
             ("What it saves", _saving(evaluation, extras)),
             ("What it costs in quality", _quality(evaluation, extras)),
             certainty,
-        )
-        blocks = [_tiles(evaluation), Facts(facts)]
-    return Section.of("summary", "Summary", verdict(evaluation), *blocks, _weighed(evaluation))
+        ]
+    return Section.of("words", "What it does", Facts(tuple(facts)), short="Behaviour")
 
 
-def verdict(evaluation: Evaluation) -> Notice:
-    """Return the verdict as it stands in metrics.json; older files have none, so that it is weighed
-    here, without the money.
-    """
-    said = evaluation.verdict or weigh(evaluation)
-    return Notice(_TONE_OF[said.answer], said.word, said.told, lead=True)
-
-
-def _weighed(evaluation: Evaluation) -> Table:
+def weighed(evaluation: Evaluation) -> Table:
     """Return what was weighed, ground by ground."""
-    said = evaluation.verdict or weigh(evaluation)
     rows = [
-        Row(ground.name.replace("_", " "), (ANSWERS[ground.answer].lower(), ground.text))
-        for ground in said.grounds
+        Row(ground.name.replace("_", " "), (ANSWERS[ground.answer].lower(), _whole(ground)))
+        for ground in verdict_of(evaluation).grounds
     ]
-    return Table.of(
-        "What was weighed; the gravest decides", ["ground", "says", "found"], rows, folded=True
-    )
+    return Table.of("What was weighed; the gravest decides", ["ground", "says", "found"], rows)
 
 
-def _tiles(evaluation: Evaluation) -> Tiles:
-    quality = _figure_text(_of(evaluation, "quality"))
-    shares = (
-        (
-            "of the requests stay cheap",
-            complement(_of(evaluation, "frontier_share")),
-            "the rest goes to the frontier model",
-        ),
-        (
-            "of the money saved",
-            _of(evaluation, "saving"),
-            "against the frontier model for everything",
-        ),
-        (
-            "of the quality gain kept",
-            _of(evaluation, "gap_recovered"),
-            "of what the frontier model adds",
-        ),
-    )
-    tiles = [_tile(name, as_percent(share), meaning) for name, share, meaning in shares]
-    return Tiles((*tiles, _tile("mean quality", quality, "from 0 to 1")))
-
-
-def _figure_text(estimate: Estimate) -> str:
-    """Return a figure as the shares are written, its interval in round brackets."""
-    return as_text(estimate).replace("[", "(").replace(", ", " to ").replace("]", ")")
-
-
-def _tile(name: str, text: str, meaning: str) -> tuple[str, str, str]:
-    """Return a tile: the value large, its interval with what it means."""
-    value, _, interval = text.partition(" (")
-    return name, value, f"{interval.rstrip(')')}: {meaning}" if interval else meaning
+def _whole(ground: Ground) -> str:
+    """Return what was found and what would change it; a finding says its own remedy."""
+    own = ground.name in ("quality", "promise", "money", "objective")
+    return f"{ground.text} {ground.lever}".strip() if own else ground.text
 
 
 def _action(evaluation: Evaluation, extras: Extras) -> str:
@@ -130,7 +285,7 @@ def _action(evaluation: Evaluation, extras: Extras) -> str:
 def _rule_text(evaluation: Evaluation, extras: Extras) -> str:
     """Return what is compared with which threshold."""
     assert evaluation.threshold is not None
-    score = threshold_text(evaluation.threshold)
+    score = threshold_short(evaluation.threshold)
     if _of(evaluation, "escalated_share").value is None:
         return (
             f"A request whose difficulty score is above {score} goes to {extras.frontier}, any"
@@ -138,7 +293,9 @@ def _rule_text(evaluation: Evaluation, extras: Extras) -> str:
         )
     answer = evaluation.answer
     cut = (
-        "" if answer is None or answer.threshold is None else f" {threshold_text(answer.threshold)}"
+        ""
+        if answer is None or answer.threshold is None
+        else f" {threshold_short(answer.threshold)}"
     )
     checked = (
         f"its answer is checked, and where the answer's score is above the threshold{cut}, the"
@@ -162,7 +319,7 @@ def _saving(evaluation: Evaluation, extras: Extras) -> str:
     everything = _of_baseline(evaluation, "always_frontier", "cost")
     less = "" if saving.value is None else f": {as_percent(saving)} less"
     return (
-        f"1,000 requests cost USD {_figure_text(cost)} instead of {_figure_text(everything)} with"
+        f"1,000 requests cost {usd(cost)} instead of {usd(everything)} with"
         f" {extras.frontier} for everything{less}. {calls}"
     )
 
@@ -172,11 +329,11 @@ def _quality(evaluation: Evaluation, extras: Extras) -> str:
     if quality.value is None:
         return f"Unknown: {quality.note}. {_risk(evaluation, extras)}"
     frontier, cheap = (
-        _figure_text(_of_baseline(evaluation, name, "quality"))
+        as_percent(_of_baseline(evaluation, name, "quality"))
         for name in ("always_frontier", "always_cheap")
     )
     return (
-        f"Mean quality is {_figure_text(quality)}. It would be {frontier} with {extras.frontier}"
+        f"Mean quality is {as_percent(quality)}. It would be {frontier} with {extras.frontier}"
         f" for everything and {cheap} with {extras.cheap} for everything."
         f" {_risk(evaluation, extras)}"
     )
@@ -221,14 +378,15 @@ def _of_baseline(evaluation: Evaluation, baseline: str, name: str) -> Estimate:
 
 
 def findings_section(evaluation: Evaluation, extras: Extras) -> Section:
-    """Return a notice for each finding, the gravest first."""
+    """Return what was weighed and a notice for each finding, the gravest first."""
     notices = [
         Notice(
             *_TONES[finding.severity], text=f"{finding.name.replace('_', ' ')}: {finding.message}"
         )
         for finding in evaluation.findings
     ]
-    # Not "good": whether to switch on is the verdict's to say.
-    clear = [] if failing(evaluation.findings) else ["No problems found."]
-    notes = (note for note in (extras.note, *evaluation.notes) if note)
-    return Section.of("findings", "Findings", *clear, *notices, *notes)
+    # Not "good": whether to switch on is the decision's to say.
+    clear: Sequence[str] = [] if failing(evaluation.findings) else ["No problems found."]
+    notes = (f"{note[:1].upper()}{note[1:]}" for note in (extras.note, *evaluation.notes) if note)
+    blocks = (*clear, *notices, weighed(evaluation), *notes)
+    return Section.of("findings", "Findings", *blocks, part="For builders")

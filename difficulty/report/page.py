@@ -19,6 +19,8 @@ from difficulty.report.blocks import (
     Block,
     Extras,
     Facts,
+    FirstScreen,
+    Fold,
     Notice,
     Paragraph,
     Points,
@@ -26,34 +28,30 @@ from difficulty.report.blocks import (
     Section,
     Table,
 )
-from difficulty.report.charts import calibration_section, scores_section, tradeoff_section
+from difficulty.report.charts import calibration_section, scores_section
+from difficulty.report.explore import explore_section, tabulate_baselines
+from difficulty.report.heat import slices_section
 from difficulty.report.money import economics_section
-from difficulty.report.opening import findings_section, summary_section
+from difficulty.report.opening import decision_section, findings_section, words_section
 from difficulty.report.perturbed import perturbed_section
-from difficulty.report.tables import (
-    lineage_section,
-    mistakes_section,
-    slices_section,
-    suspects_section,
-    thresholds_section,
-)
+from difficulty.report.tables import lineage_section, mistakes_section, suspects_section
 from difficulty.report.three_ways import answers_section
-from difficulty.report.wording import as_text, definitions_section, label_of, shown_order
+from difficulty.report.wording import TERMS, definitions_section, figure_text, label_of, shown_order
 from difficulty.text import visible
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 SECTIONS: Final[tuple[Callable[[Evaluation, Extras], Section | None], ...]] = (
-    summary_section,
-    findings_section,
-    tradeoff_section,
-    answers_section,
-    thresholds_section,
+    decision_section,
+    explore_section,
+    words_section,
     economics_section,
+    answers_section,
+    findings_section,
+    slices_section,
     calibration_section,
     scores_section,
-    slices_section,
     perturbed_section,
     mistakes_section,
     suspects_section,
@@ -79,6 +77,7 @@ def report_html(evaluation: Evaluation, extras: Extras | None = None) -> str:
         extras=extras,
         counts=evaluation.counts,
         sections=sections_of(evaluation, extras),
+        terms=TERMS,
     )
 
 
@@ -91,6 +90,7 @@ def monitor_html(title: str, about: str, sections: Sequence[Section]) -> str:
         title=title,
         about=about,
         sections=sections,
+        terms={},
     )
 
 
@@ -175,7 +175,7 @@ def _span(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Markdown:
-    """Writes blocks as Markdown; pictures, tiles and sliders only repeat what others say."""
+    """Writes blocks as Markdown; pictures, tiles and curves only repeat what others say."""
 
     escape: Callable[[str], str] = escape_markdown
     """:func:`escape_but_code` where the texts hold code spans of our own."""
@@ -207,6 +207,28 @@ class Markdown:
                     yield f"- **{self.escape(name)}:** {self.escape(value)}"
             case Table():
                 yield from self._table(block)
+            case Fold(blocks=blocks):
+                yield from self._lines(blocks)
+            case FirstScreen():
+                yield from self._first_screen(block)
+
+    def _first_screen(self, screen: FirstScreen) -> Iterator[str]:
+        yield f"**{self.escape(screen.word)}.** {self.escape(screen.why)}"
+        if screen.command:
+            yield from ("", _span(screen.command))
+        yield ""
+        at = f" at {screen.volume.start:,.0f} requests a month" if screen.volume else ""
+        for figure, more in ((screen.money, at), *((figure, "") for figure in screen.figures)):
+            ends = f" ({figure.range})" if figure.range else ""
+            yield f"- {self.escape(f'{figure.value}{ends} {figure.meaning}{more}')}"
+        for remark in screen.remarks:
+            mend = f" {_span(remark.command)}" if remark.command else ""
+            yield f"- {self.escape(remark.text)}{mend}"
+        if screen.strip:
+            yield from ("", _row(["", "USD per 1,000", "quality"]), _row(["---", "---:", "---:"]))
+            yield from (
+                _row(map(self.escape, (one.name, one.cost, one.quality))) for one in screen.strip
+            )
 
     def _table(self, table: Table) -> Iterator[str]:
         if table.caption:
@@ -223,15 +245,14 @@ def _row(cells: Iterable[str]) -> str:
 
 
 def report_markdown(evaluation: Evaluation, extras: Extras | None = None) -> str:
-    """Return the short form: verdict, findings, figures and baselines, and the money."""
+    """Return the short form: decision, findings, figures and baselines, and the money."""
     extras = extras or Extras()
-    # Of the section with the pictures the tables alone: its sentences tell how to read the former.
-    tradeoff = tradeoff_section(evaluation, extras).blocks
-    tables = [block for block in tradeoff if isinstance(block, Table)]
+    figures = (_figures(evaluation), tabulate_baselines(evaluation))
     sections = [
-        summary_section(evaluation, extras),
+        decision_section(evaluation, extras),
+        words_section(evaluation, extras),
         findings_section(evaluation, extras),
-        Section.of("figures", "Figures", _figures(evaluation), *tables),
+        Section.of("figures", "Figures", *figures),
         answers_section(evaluation, extras),
         economics_section(evaluation, extras),
         perturbed_section(evaluation, extras),
@@ -245,8 +266,8 @@ def report_markdown(evaluation: Evaluation, extras: Extras | None = None) -> str
 
 def _figures(evaluation: Evaluation) -> Table:
     rows = [
-        Row(label_of(name), (as_text(estimate), f"{estimate.n:,}", estimate.note))
+        Row(label_of(name), (figure_text(name, estimate), f"{estimate.n:,}", estimate.note))
         for name in shown_order(evaluation.overall)
         if (estimate := evaluation.overall[name])
     ]
-    return Table.of("", ["figure", "value [95 % interval]", "requests", "note"], rows)
+    return Table.of("", ["figure", "value (95 % range)", "requests", "note"], rows)

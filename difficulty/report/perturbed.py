@@ -37,7 +37,7 @@ def perturbed_section(evaluation: Evaluation, extras: Extras) -> Section | None:
         for name, part in evaluation.robustness.items()
     ]
     table = Table.of("", ["perturbation", "requests", *_COLUMNS.values()], rows)
-    return Section.of("robustness", "In other clothes", _HOW, table)
+    return Section.of("robustness", "In other clothes", _HOW, table, short="Robustness")
 
 
 def _shown(key: str, figure: Estimate | None) -> str:

@@ -64,6 +64,16 @@ class Shape:
     path: str
 
 
+@dataclass(frozen=True, slots=True)
+class PlotLabel:
+    """Words in a frame, at a place of the view box."""
+
+    x: float
+    y: float
+    text: str
+    anchor: str
+
+
 @dataclass(slots=True)
 class Plot:
     """A frame to draw in, in the coordinates of its axes. Unknown points break a line."""
@@ -73,6 +83,10 @@ class Plot:
     shapes: list[Shape] = field(default_factory=list)
     markers: list[str] = field(default_factory=list)
     """Names of marks that an explorer moves: upright lines over the whole height."""
+
+    labels: list[PlotLabel] = field(default_factory=list)
+    movable: bool = False
+    """Whether a disc lies on it that an explorer moves."""
 
     left, right, top, bottom = _LEFT, WIDTH - _RIGHT, _TOP, HEIGHT - _BOTTOM
     width, height = WIDTH, HEIGHT
@@ -110,6 +124,12 @@ class Plot:
             start = f"{self.at_x(x) - _RADIUS:.1f} {self.at_y(y):.1f}"
             across = f"{_RADIUS:g} {_RADIUS:g} 0 1 0"
             self._add(style, f"M{start}a{across} {2 * _RADIUS:g} 0a{across} {-2 * _RADIUS:g} 0")
+
+    def label(self, x: Number, y: Number, text: str, *, before: bool = False) -> None:
+        """Write beside a point: after it, or before it."""
+        if x is not None and y is not None:
+            across, down, anchor = (4.0, -12.0, "end") if before else (10.0, 5.0, "start")
+            self.labels.append(PlotLabel(self.at_x(x) + across, self.at_y(y) + down, text, anchor))
 
     def segment(
         self, start: tuple[Number, Number], end: tuple[Number, Number], *, style: str

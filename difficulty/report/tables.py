@@ -1,191 +1,26 @@
-"""Sections of tables: what any threshold would do, slices, the worst mistakes, labels to look at,
-and what was judged.
-"""
+"""Sections of tables: the worst mistakes, labels to look at, and what was judged."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from difficulty.evaluation.result import Estimates, Evaluation
-from difficulty.evaluation.slices import Mistake, in_order, is_too_small
-from difficulty.evaluation.tradeoff import Curve
+from difficulty.evaluation.result import Evaluation
+from difficulty.evaluation.slices import Mistake
 from difficulty.evaluation.words import UNKNOWN, measures_text
 from difficulty.report.blocks import (
     Block,
     ChosenThreshold,
-    Explorer,
     Extras,
     Facts,
+    Fold,
     Notice,
-    Picture,
     Row,
     Section,
     Suspects,
     Table,
 )
-from difficulty.report.plot import Axis, Plot
-from difficulty.report.wording import (
-    as_text,
-    cells_of,
-    columns_with_values,
-    label_of,
-    threshold_text,
-)
-
-SLIDER_FIGURES = (
-    "frontier_share", "quality", "gap_recovered", "cost", "saving", "fallback_share",
-    "routing_precision", "routing_recall", "risk",
-    "cheap_route_precision",
-)  # fmt: skip
-_DRAWN = ("routing_precision", "routing_recall", "risk", "frontier_share")
-# Lines with an interval; four bands would hide each other.
-_BANDS = ("routing_precision", "routing_recall")
-_MARK = "thresholds"
-
-
-def thresholds_section(evaluation: Evaluation, extras: Extras) -> Section:
-    """Return plot and slider, or why there are none."""
-    curve = evaluation.curve
-    if curve is None:
-        text = "Figures along the threshold are unknown: this evaluation holds no curve."
-        return Section.of("thresholds", "Any threshold", text)
-    picture = _draw_thresholds(evaluation, curve)
-    checked = evaluation.answer is not None and evaluation.answer.is_used
-    return Section.of(
-        "thresholds",
-        "Any threshold",
-        "Move the slider to see what another threshold would do. Every figure is one of"
-        " metrics.json, with its 95 % interval."
-        + (" The check's threshold stays as it is." if checked else ""),
-        picture,
-        _explorer(evaluation, curve, picture.plot),
-    )
-
-
-def _draw_thresholds(evaluation: Evaluation, curve: Curve) -> Picture:
-    inner = curve.threshold[1:-1] or curve.threshold  # the outermost lie far beyond the scores
-    plot = Plot(
-        Axis.over("threshold on difficulty_score", inner),
-        Axis.between("share", 0.0, 1.0),
-        markers=[_MARK],
-    )
-    for name in _BANDS:
-        band = curve.figures[name]
-        plot.band(curve.threshold, band.low, band.high, style=f"area {name}")
-    for name in _DRAWN:
-        plot.line(curve.threshold, curve.figures[name].value, style=f"line {name}")
-    legend = [
-        (f"line {name}", label_of(name))
-        for name in _DRAWN
-        if any(value is not None for value in curve.figures[name].value)
-    ]
-    if evaluation.threshold is not None:
-        plot.upright(evaluation.threshold, style="line chosen")
-        legend.append(("line chosen", "threshold in use"))
-    legend.append(("line mark", "where the slider stands"))
-    return Picture(
-        "precision-recall",
-        "Precision and recall against the threshold",
-        plot,
-        tuple(legend),
-        "Precision is the share of sent requests that needed the frontier model, recall the share"
-        " of those that needed it that are sent. A higher threshold sends fewer requests. Shaded:"
-        " 95 % intervals. The table below holds every point.",
-    )
-
-
-def _explorer(evaluation: Evaluation, curve: Curve, plot: Plot) -> Explorer:
-    """Return the slider, from the lowest threshold to the highest, as the plot has them."""
-    names = [name for name in SLIDER_FIGURES if name in curve.figures]
-    ascending = range(len(curve.threshold) - 1, -1, -1)  # the curve begins with nothing sent
-    thresholds = [curve.threshold[place] for place in ascending]
-    chosen = None if evaluation.threshold is None else thresholds.index(evaluation.threshold)
-    rows = [
-        Row(
-            threshold_text(curve.threshold[place]),
-            tuple(as_text(curve.figures[name].at(place)) for name in names),
-            mark="in use" if number == chosen else "",
-            strong=number == chosen,
-            # Reckoned here, so that the page's script needs no axis.
-            at=((_MARK, f"{plot.at_x(curve.threshold[place]):.1f}"),),
-        )
-        for number, place in enumerate(ascending)
-    ]
-    columns = ["threshold", *map(label_of, names)]
-    return Explorer(
-        len(rows) // 2 if chosen is None else chosen,
-        chosen,
-        "Threshold",
-        "low: more to the frontier model",
-        "high: more stays on the cheap model",
-        Table.of("What each threshold does", columns, rows, folded=True),
-    )
-
-
-_SLICE_FIGURES = (
-    "frontier_share", "quality", "routing_precision", "routing_recall", "cheap_route_precision",
-    "risk", "gap_recovered", "cost", "apgr",
-    "calibration_error",
-)  # fmt: skip
-_MOST_SHOWN = 10
-# Rows of a folded table; the smallest beyond them stand in metrics.json.
-_MOST_FOLDED = 60
-
-
-def slices_section(evaluation: Evaluation, extras: Extras) -> Section:
-    """Return a table for each kind of slice."""
-    if not evaluation.slices:
-        text = "Requests are not told apart by anything: no task, no length, no other label."
-        return Section.of("slices", "Slices", text)
-    return Section.of(
-        "slices",
-        "Slices",
-        "The same figures for parts of the requests. Many slices are compared here, and some stand"
-        " out by chance: look at the intervals, and conclude nothing from those marked too few to"
-        " judge.",
-        *(table for kind, parts in evaluation.slices.items() for table in _slices(kind, parts)),
-    )
-
-
-def _slices(kind: str, parts: Mapping[str, Estimates]) -> Iterator[Table]:
-    """Yield the largest slices of a kind and, where there are more, all of them folded."""
-    title, n = f"By {kind.replace('_', ' ')}", len(parts)
-    if n <= _MOST_SHOWN:
-        yield _tabulate_slices(title, kind, parts)
-        return
-    largest = list(parts.items())  # they come by size
-    caption = f"{title}: the {_MOST_SHOWN} largest of {n:,}"
-    yield _tabulate_slices(caption, kind, dict(largest[:_MOST_SHOWN]))
-    caption = (
-        f"{title}: the {_MOST_FOLDED} largest of {n:,}, {n - _MOST_FOLDED:,} smaller ones in"
-        " metrics.json"
-        if n > _MOST_FOLDED
-        else f"{title}: all of {n:,}"
-    )
-    yield _tabulate_slices(caption, kind, dict(largest[:_MOST_FOLDED]), folded=True)
-
-
-def _tabulate_slices(
-    caption: str, kind: str, parts: Mapping[str, Estimates], *, folded: bool = False
-) -> Table:
-    names = columns_with_values(_SLICE_FIGURES, parts.values())
-    rows = [
-        Row(
-            name,
-            (f"{size_of(estimates):,}", *cells_of(estimates, names)),
-            mark="too few to judge" if is_too_small(estimates) else "",
-        )
-        for name, estimates in in_order(list(parts.items()))
-    ]
-    columns = [kind.replace("_", " "), "requests", *map(label_of, names)]
-    return Table.of(caption, columns, rows, folded=folded)
-
-
-def size_of(estimates: Estimates) -> int:
-    """Return how many requests a slice holds: figures may rest on fewer."""
-    return max(estimate.n for estimate in estimates.values())
-
+from difficulty.report.wording import figure_text, label_of
 
 LONGEST_TEXT = 280
 """Characters of a text that are shown."""
@@ -205,7 +40,7 @@ def mistakes_section(evaluation: Evaluation, extras: Extras) -> Section:
     mistakes = extras.mistakes
     if mistakes is None:
         text = "Mistakes are unknown: there is no threshold, or the requests were not at hand."
-        return Section.of("mistakes", "Worst mistakes", text)
+        return Section.of("mistakes", "Worst mistakes", text, short="Mistakes")
     text = (
         "Requests on which the score was sure and wrong, the surest first. A wrong label looks the"
         " same as a wrong score."
@@ -219,7 +54,7 @@ def mistakes_section(evaluation: Evaluation, extras: Extras) -> Section:
             ("Sent, but not needed", mistakes.sent, mistakes.n_sent),
         )
     )
-    return Section.of("mistakes", "Worst mistakes", text, *tables)
+    return Section.of("mistakes", "Worst mistakes", text, *tables, short="Mistakes")
 
 
 def _tabulate_mistakes(
@@ -228,7 +63,7 @@ def _tabulate_mistakes(
     counted = f"{len(shown)} of {n:,}" if n > len(shown) else f"{n:,}"
     columns = (*_MISTAKE_COLUMNS, "text") if texts_shown else _MISTAKE_COLUMNS
     rows = [_mistake_row(mistake, texts_shown=texts_shown) for mistake in shown]
-    return Table.of(f"{caption}: {counted}", columns, rows)
+    return Table.of(f"{caption}: {counted}", columns, rows, folded=True)
 
 
 def _mistake_row(mistake: Mistake, *, texts_shown: bool) -> Row:
@@ -257,7 +92,9 @@ _MOST_SUSPECTS = 15
 
 def suspects_section(evaluation: Evaluation, extras: Extras) -> Section:
     """Return the counts, or why there are none."""
-    return Section.of("suspects", "Labels to look at", *_suspicions(extras.suspects))
+    return Section.of(
+        "suspects", "Labels to look at", *_suspicions(extras.suspects), short="Labels"
+    )
 
 
 def _suspicions(suspects: Suspects | None) -> Iterator[Block | str]:
@@ -286,6 +123,9 @@ def _suspicions(suspects: Suspects | None) -> Iterator[Block | str]:
     yield Table.of(f"Suspicious labels by task{more}", ["task", *_SCOPES.values()], rows)
 
 
+_MOST_FACTS = 6
+
+
 def lineage_section(evaluation: Evaluation, extras: Extras) -> Section:
     """Return what was judged by what."""
     counts = (f"{name.replace('_', ' ')} {count:,}" for name, count in evaluation.counts.items())
@@ -296,13 +136,19 @@ def lineage_section(evaluation: Evaluation, extras: Extras) -> Section:
         ("scorer", "unknown: this evaluation does not say")
     ]
     expected = [_expected(evaluation, extras.chosen)] if extras.chosen else []
-    return Section.of("lineage", "Data and model", Facts(tuple(facts)), *expected)
+    folded = Fold("Where it comes from", (Facts(tuple(facts[_MOST_FACTS:])),))
+    rest = [folded] if len(facts) > _MOST_FACTS else []
+    blocks = (Facts(tuple(facts[:_MOST_FACTS])), *expected, *rest)
+    return Section.of("lineage", "Data and model", *blocks, short="Data")
 
 
 def _expected(evaluation: Evaluation, chosen: ChosenThreshold) -> Table:
     """Return what was expected when the threshold was chosen beside what is found here."""
     rows = [
-        Row(label_of(name), (as_text(estimate), as_text(evaluation.overall[name])))
+        Row(
+            label_of(name),
+            (figure_text(name, estimate), figure_text(name, evaluation.overall[name])),
+        )
         for name, estimate in chosen.expected.items()
         if name in evaluation.overall
     ]

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from difficulty.evaluation.frontiers import CHECK_KINDS, CheckFigures
 from difficulty.evaluation.result import Evaluation
-from difficulty.evaluation.words import as_percent
+from difficulty.evaluation.words import as_percent, usd_number
 from difficulty.records import Estimate
 from difficulty.report.blocks import Block, Extras, Picture, Row, Section, Table
 from difficulty.report.plot import Axis, Plot
@@ -33,7 +33,7 @@ def answers_section(evaluation: Evaluation, extras: Extras) -> Section | None:
     if figures is None:
         return None
     blocks: list[Block | str] = [_taken(figures, extras), _draw(figures), _tabulate(figures)]
-    return Section.of("answers", "Judging the answer too", *blocks)
+    return Section.of("answers", "Judging the answer too", *blocks, short="Check")
 
 
 def _taken(figures: CheckFigures, extras: Extras) -> str:
@@ -83,9 +83,10 @@ def _against(saved: Estimate, *, s: str) -> str:
 def _draw(figures: CheckFigures) -> Picture:
     costs = [value for kind in CHECK_KINDS for value in figures.cost[kind]]
     unit = "USD per 1,000 requests" if figures.in_usd else "frontier calls per 1,000 requests"
-    plot = Plot(Axis.over(unit, costs), Axis.over("mean quality", figures.quality))
+    qualities = [100.0 * value for value in figures.quality]
+    plot = Plot(Axis.over(unit, costs), Axis.over("mean quality, %", qualities))
     for kind in reversed(CHECK_KINDS):
-        plot.line(figures.cost[kind], figures.quality, style=_STYLES[kind])
+        plot.line(figures.cost[kind], qualities, style=_STYLES[kind])
     return Picture(
         "ways",
         "Quality against cost, three ways",
@@ -120,4 +121,6 @@ def _tabulate(figures: CheckFigures) -> Table:
 
 
 def _number(cost: float | None) -> str:
-    return "not reached" if cost is None else f"{cost:.4g}"
+    if cost is None:
+        return "not reached"
+    return usd_number(Estimate(value=cost))

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from difficulty.evaluation.result import Estimates, Evaluation
-from difficulty.evaluation.words import UNKNOWN
+from difficulty.evaluation.words import UNKNOWN, as_percent, usd_number
 from difficulty.records import Estimate
-from difficulty.report.blocks import Extras, Facts, Section
+from difficulty.report.blocks import Definitions, Extras, Section
 
 SHOWN_AS: Final[Mapping[str, str]] = {
     "apgr": "APGR",
@@ -29,19 +29,22 @@ SHOWN_AS: Final[Mapping[str, str]] = {
     "calibration_slope_frontier": "calibration slope, p_frontier_fails",
     "calibration_intercept_frontier": "calibration intercept, p_frontier_fails",
     "calibration_p_frontier": "chance of as much error, p_frontier_fails",
-    "frontier_share": "frontier share",
+    "frontier_share": "sent to the frontier",
     "escalated_share": "sent on after the check",
-    "routing_precision": "routing precision",
-    "routing_recall": "routing recall",
-    "cheap_route_precision": "cheap route precision",
-    "cheap_route_recall": "cheap route recall",
-    "risk": "risk",
-    "fallback_share": "fallback share",
+    "calls_avoided": "frontier calls avoided",
     "quality": "quality",
+    "gap_recovered": "quality gain kept",
+    "answers_worse": "answers worse",
+    "cost": "USD per 1,000",
+    "saved_cost": "USD saved per 1,000",
+    "saving": "of the bill saved",
+    "routing_precision": "of those sent, needed it",
+    "routing_recall": "of those that needed it, sent",
+    "cheap_route_precision": "of those kept, rightly",
+    "cheap_route_recall": "of those easy, kept",
+    "risk": "risk",
+    "fallback_share": "answered twice",
     "gap": "quality gap of the models",
-    "gap_recovered": "gap recovered",
-    "cost": "cost, USD per 1,000",
-    "saving": "saving",
 }
 """Figures in the order in which they are shown, each with its name for people."""
 
@@ -54,74 +57,105 @@ _ROUTES: Final = {
     "answer_check": "check of the answer",
     "always_cheap": "everything to the cheap model",
     "always_frontier": "everything to the frontier model",
-    "oracle": "oracle: knows every outcome",
+    "oracle": "best possible",
 }
 # Baselines for whose lines the page has a style.
 _DRAWN: Final = {"score", "random", "length", "task_mean", "without_task", "oracle"}
 
-_DEFINITIONS: Final = (
+_PERCENT: Final = {
+    *("frontier_share", "escalated_share", "fallback_share", "ineligible_share", "calls_avoided"),
+    *("routing_precision", "routing_recall", "cheap_route_precision", "cheap_route_recall"),
+    *("quality", "gap", "gap_recovered", "risk", "saving", "answers_worse", "cpt_50", "cpt_80"),
+}
+"""Figures that people read in percent."""
+_USD: Final = {"cost", "saved_cost"}
+
+DEFINITIONS: Final = (
     (
-        "0.697 [0.678, 0.716]",
-        "A figure with its 95 % interval: on requests like these it would rarely lie outside the"
-        " brackets.",
+        "range",
+        "28.7 % (25.8 to 31.4)",
+        "A figure with its 95 % range: on requests like these it would rarely lie outside.",
     ),
-    ("unknown", "What the figure needs is not there. It is never counted as zero."),
+    ("unknown", "unknown", "What the figure needs is not there. It is never counted as zero."),
     (
+        "score",
         "difficulty_score",
-        "How much a request is worth the frontier model, from 0 to 1; for target benefit 0.5 means"
-        " no difference.",
+        "How much a request is worth the frontier model, from 0 to 1; 0.5 means no difference.",
     ),
     (
         "threshold",
-        "Requests with a score above it go to the frontier model; ties stay on the cheap one. A"
-        " check of answers has a threshold of its own.",
+        "threshold",
+        "Requests with a higher score go to the frontier model; ties stay on the cheap one.",
     ),
-    ("frontier share", "Share of the requests that go to the frontier model."),
+    ("sent", "sent to the frontier", "Share of the requests that the frontier model answers."),
     (
+        "escalated",
         "sent on after the check",
-        "Share of the requests that the cheap model answered and that go on to the frontier model,"
-        " because the score of that answer is above the check's threshold. Both calls are paid.",
+        "Share of the requests that go on after the cheap answer was checked: both calls are paid.",
+    ),
+    ("quality", "quality", "Mean quality of the answers that users get, in the labels' unit."),
+    (
+        "kept",
+        "quality gain kept",
+        "Of what the frontier model adds if it answers everything, the share that routing keeps.",
     ),
     (
-        "quality",
-        "Mean quality of the answers that users get, in the unit of the labels, from 0 to 1.",
+        "worse",
+        "answers worse",
+        "Share of all requests whose user gets a worse answer than the frontier model's.",
     ),
     (
-        "gap recovered",
-        "Share of the quality between all cheap (0) and all frontier (1) that routing keeps.",
+        "avoided",
+        "frontier calls avoided",
+        "Share of all requests for which the frontier model is never called.",
     ),
-    ("cost", "USD per 1,000 requests, from prices and token counts."),
+    ("cost", "USD per 1,000", "Cost of 1,000 requests, from prices and token counts."),
     (
-        "fallback share",
-        "Share of the requests that the cheap model answers first and the frontier model again,"
-        " after failed validation.",
+        "fallback",
+        "answered twice",
+        "Share of the requests that the frontier model answers again after failed validation.",
     ),
-    ("routing precision", "Of the requests sent to the frontier model, the share that needed it."),
-    ("routing recall", "Of the requests that needed the frontier model, the share that is sent."),
+    ("needed", "of those sent, needed it", "Share of the sent requests that needed to be sent."),
     (
-        "cheap route precision",
-        "Of the requests kept on the cheap model, the share that did not need the frontier model.",
+        "found",
+        "of those that needed it, sent",
+        "Share of the requests that needed the frontier model which are sent.",
+    ),
+    (
+        "rightly",
+        "of those kept, rightly",
+        "Share of the kept requests that did not need the frontier model.",
     ),
     (
         "risk",
-        "Of the requests kept on the cheap model, the share that it fails; the frontier model may"
-        " fail some of them too.",
+        "risk",
+        "Share of the kept requests that the cheap model fails; some the frontier fails too.",
     ),
-    ("APGR", "Share of the gap recovered, averaged over all frontier shares: 0.5 is chance."),
-    ("CPT(80 %)", "Smallest frontier share that recovers 80 % of the gap."),
+    ("apgr", "APGR", "Quality gain kept, averaged over all shares sent: 0.5 is chance."),
+    ("cpt", "CPT(80 %)", "Smallest share sent that keeps 80 % of the quality gain."),
     (
+        "auroc",
         "AUROC",
-        "Of two requests of which one needed the frontier model, how often its score is the higher"
-        " one: 0.5 is chance.",
+        "How often a request that needed the frontier model has a higher score than one that did"
+        " not: 0.5 is chance.",
     ),
-    ("Brier, ECE", "How far predicted probabilities are from what happens; 0 is perfect."),
-    ("oracle", "Routing that knows every outcome beforehand: no score can do better."),
+    ("brier", "Brier, ECE", "How far predicted probabilities are from what happens; 0 is best."),
+    ("oracle", "best possible", "Routing that knows every outcome beforehand."),
 )
+"""(anchor, word, meaning) of the terms, each in a line."""
+TERMS: Final[Mapping[str, str]] = {
+    **{word: anchor for anchor, word, _ in DEFINITIONS},
+    "mean quality": "quality",
+    "CPT(50 %)": "cpt",
+    "our lead in APGR": "apgr",
+    "our lead in quality": "quality",
+}
+"""Words of the page and the anchors of their definitions."""
 
 
 def definitions_section(evaluation: Evaluation, extras: Extras) -> Section:
     """Return what the words and figures of the page mean."""
-    return Section.of("definitions", "How to read this", Facts(_DEFINITIONS))
+    return Section.of("terms", "Terms", Definitions(DEFINITIONS))
 
 
 def shown_order(figures: Iterable[str]) -> list[str]:
@@ -146,18 +180,39 @@ def line_style(baseline: str) -> str:
 
 
 def as_text(estimate: Estimate | None, *, signed: bool = False) -> str:
-    """Return ``0.697 [0.678, 0.716]``, ``signed`` with a plus; ``unknown`` without a value."""
+    """Return ``0.697 (0.678 to 0.716)``, ``signed`` with a plus; ``unknown`` without a value."""
     if estimate is None or estimate.value is None:
         return UNKNOWN
     digits = "+.3f" if signed else ".3f"
     if estimate.low is None or estimate.high is None:
         return f"{estimate.value:{digits}}"
-    return f"{estimate.value:{digits}} [{estimate.low:{digits}}, {estimate.high:{digits}}]"
+    return f"{estimate.value:{digits}} ({estimate.low:{digits}} to {estimate.high:{digits}})"
+
+
+def figure_text(name: str, estimate: Estimate | None) -> str:
+    """Return a figure as people read it: shares in percent, money in USD, others with three
+    digits.
+    """
+    if name in _PERCENT:
+        return as_percent(estimate)
+    if name in _USD:
+        return usd_number(estimate)
+    return as_text(estimate, signed=name.endswith("_difference"))
+
+
+def bare_percent(estimate: Estimate | None) -> str:
+    """Return a share without its range."""
+    return as_percent(estimate).partition(" (")[0]
 
 
 def threshold_text(threshold: float) -> str:
     """Return a threshold with the digits that the command line shows."""
     return f"{threshold:.6g}"
+
+
+def threshold_short(threshold: float) -> str:
+    """Return a threshold for a page: three digits say where it lies, six promise too much."""
+    return f"{threshold:.3f}"
 
 
 def columns_with_values(names: Iterable[str], rows: Iterable[Estimates]) -> list[str]:
@@ -170,29 +225,16 @@ def columns_with_values(names: Iterable[str], rows: Iterable[Estimates]) -> list
 
 def cells_of(estimates: Estimates, names: Sequence[str]) -> tuple[str, ...]:
     """Return a cell for each figure; a dash where it does not apply."""
-    return tuple(as_text(estimates[name]) if name in estimates else "\u2013" for name in names)
+    return tuple(
+        figure_text(name, estimates[name]) if name in estimates else "\u2013" for name in names
+    )
 
 
 def amount_text(estimate: Estimate | None, *, ends: bool = True) -> str:
-    """Return ``1,234 [1,100, 1,400]``; ``unknown``, or ``never`` where none is reached."""
+    """Return ``1,234 (1,100 to 1,400)``; ``unknown``, or ``never`` where none is reached."""
     if estimate is None:
         return ""
     if estimate.value is None:
         # economics.basis gives an infinite figure no value, and a note of its own.
         return UNKNOWN if estimate.note.startswith(UNKNOWN) else "never"
-    low, high = estimate.low, estimate.high
-    if not ends or low == high:
-        return _amount(estimate.value)
-    return f"{_amount(estimate.value)} [{_amount(low)}, {_amount(high)}]"
-
-
-def _amount(value: float | None) -> str:
-    """Return a number with about three digits, whatever its size."""
-    if value is None:
-        return "none"
-    size = abs(value)
-    if size >= 1000.0 or value == 0.0:
-        return f"{value:,.0f}"
-    if size >= 1.0:
-        return f"{value:.1f}" if size >= 100.0 else f"{value:.2f}"
-    return f"{value:.4f}" if size >= 0.001 else f"{value:.1g}"
+    return usd_number(estimate if ends else Estimate(value=estimate.value))

@@ -166,6 +166,7 @@ def evaluate_scorer(
         material.extras,
         economics=money,
         traffic=traffic_path.name,
+        places={"BUNDLE" if is_bundle else "RUN": str(scorer_path), "TRAFFIC": str(traffic_path)},
         note=material.note,
         mistakes=mistakes,
         texts_shown=show_texts,

@@ -68,6 +68,7 @@ def extras(judged_requests):
         scorer=HOSTILE,
         kind="bundle",
         traffic=HOSTILE,
+        places={"TRAFFIC": HOSTILE, "BUNDLE": "bundles/small-1"},
         note="All of it is judged.",
         cheap_model=HOSTILE,
         frontier_model="frontier",

@@ -3,15 +3,19 @@ fits a phone, and can be read by all.
 """
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
 
+from difficulty.evaluation.words import usd
+from difficulty.records import Estimate
 from difficulty.report.page import report_html
-from difficulty.report.tables import SLIDER_FIGURES
-from difficulty.report.wording import as_text
+from difficulty.report.wording import figure_text
+from tests.report.conftest import HOSTILE
 
 pytestmark = pytest.mark.browser
+READ = ("frontier_share", "quality", "cost", "answers_worse")
 
 
 @pytest.fixture(scope="module")
@@ -29,41 +33,153 @@ def address(evaluation, extras, tmp_path_factory):
 
 
 def readings(page):
-    return [text.replace("\n", "") for text in page.locator(".readings dd").all_inner_texts()]
+    return [text.replace("\n", " ") for text in page.locator(".side dd").all_inner_texts()]
 
 
 def expected(curve, place):
-    return [as_text(curve.figures[name].at(place)) for name in SLIDER_FIGURES]
+    return [figure_text(name, curve.figures[name].at(place)) for name in READ]
 
 
-def test_slider_starts_on_the_threshold_in_use_and_moves_by_keyboard(visit, evaluation):
-    """Every key changes all figures to those of the metrics at that threshold, and says so; the
-    button goes back.
+def disc_of(page):
+    """Return where the centre of the disc is on the screen."""
+    box = page.locator(".core").bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def spot_of(page, place):
+    """Return where a point of the curve is on the screen, by the row of the table."""
+    return page.evaluate(
+        """(place) => {
+            const row = document.querySelectorAll("tbody.points tr")[place];
+            const plot = document.querySelector(".moving .plot");
+            const point = new DOMPoint(row.dataset.x, row.dataset.y);
+            const at = point.matrixTransform(plot.getScreenCTM());
+            return [at.x, at.y];
+        }""",
+        place,
+    )
+
+
+def test_the_disc_starts_on_the_threshold_in_use_and_moves_by_keyboard(visit, evaluation):
+    """Every key changes readings and disc to those of the metrics at that threshold, and says so;
+    the button goes back.
     """
     page, curve = visit(), evaluation.curve
     last, chosen = len(curve.threshold) - 1, curve.threshold.index(evaluation.threshold)
-    slider = page.get_by_role("slider", name="Threshold")
-    assert readings(page)[1:] == [as_text(evaluation.overall[name]) for name in SLIDER_FIGURES]
+    slider = page.get_by_role("slider", name="Share sent to the frontier model")
+    assert readings(page) == [figure_text(name, evaluation.overall[name]) for name in READ]
     assert "threshold in use" in page.locator("output").inner_text()
     slider.focus()
     for keys, place in (
-        (["ArrowRight"], chosen - 1),
-        (["ArrowLeft"] * 3, chosen + 2),
-        (["End"], 0),
-        (["Home"], last),
+        (["ArrowRight"], chosen + 1),
+        (["ArrowLeft"] * 3, chosen - 2),
+        (["End"], last),
+        (["Home"], 0),
         (["PageUp"], None),
     ):
-        before = page.locator(".mark").first.get_attribute("x1")
+        before = page.locator(".disc").get_attribute("transform")
         for key in keys:
             slider.press(key)
-        place = last - int(slider.input_value()) if place is None else place
-        assert readings(page)[1:] == expected(curve, place)
-        assert float(readings(page)[0]) == pytest.approx(curve.threshold[place], rel=1e-5)
+        place = int(slider.input_value()) if place is None else place
+        assert readings(page) == expected(curve, place)
         assert page.locator("output").inner_text() == slider.get_attribute("aria-valuetext")
         assert "in use" not in page.locator("output").inner_text()
-        assert page.locator(".mark").first.get_attribute("x1") != before
-    page.get_by_role("button", name="Back to the threshold in use").press("Enter")
-    assert readings(page)[1:] == expected(curve, chosen)
+        assert page.locator(".disc").get_attribute("transform") != before
+    page.get_by_role("button", name="as chosen").press("Enter")
+    assert readings(page) == expected(curve, chosen)
+
+
+def test_every_point_of_the_curve_shows_the_figures_of_the_metrics(visit, evaluation):
+    """All readings at all thresholds, and the disc on each point."""
+    page, curve = visit(), evaluation.curve
+    seen = page.evaluate(
+        """() => {
+            const slider = document.querySelector(".moving input");
+            const disc = document.querySelector(".disc");
+            return Array.from(document.querySelectorAll("tbody.points tr"), (row, place) => {
+                slider.value = place;
+                slider.dispatchEvent(new Event("input"));
+                return [
+                    Array.from(document.querySelectorAll(".side dd"), (one) => one.textContent),
+                    disc.getAttribute("transform"),
+                    `translate(${Number(row.dataset.x)} ${Number(row.dataset.y)})`,
+                ];
+            });
+        }"""
+    )
+    assert [texts for texts, *_ in seen] == [
+        expected(curve, place) for place in range(len(curve.threshold))
+    ]
+    assert all(at == wanted for _, at, wanted in seen)
+
+
+def test_the_disc_is_dragged_and_buttons_go_to_their_points(visit, evaluation):
+    page, curve = visit(), evaluation.curve
+    place = len(curve.threshold) // 3
+    start, end = disc_of(page), spot_of(page, place)
+    page.mouse.move(*start)
+    page.mouse.down()
+    page.mouse.move(*end, steps=3)
+    page.mouse.up()
+    # A pointer stands on whole pixels, points lie closer.
+    share = float(readings(page)[0].partition(" ")[0])
+    assert share == pytest.approx(100.0 * curve.figures["frontier_share"].value[place], abs=1.0)
+    page.get_by_role("button", name="cheapest within 1 % of quality").click()
+    frontier = evaluation.baselines["always_frontier"]["quality"].value
+    costs, qualities = (curve.figures[name].value for name in ("cost", "quality"))
+    cheapest = min(
+        (n for n, quality in enumerate(qualities) if quality >= 0.99 * frontier),
+        key=lambda n: (costs[n], -qualities[n]),
+    )
+    assert readings(page) == expected(curve, cheapest)
+    page.get_by_role("button", name="30 % sent").click()
+    assert readings(page)[0].startswith(("29.", "30."))
+
+
+def test_the_volume_that_is_typed_moves_the_money(visit, evaluation):
+    """As Python reckons it; what is no number is unknown, not zero."""
+    page, saved = visit(), evaluation.overall["saved_cost"]
+    box, value = page.get_by_label("requests a month"), page.locator(".money .value")
+    assert value.inner_text() == usd(1000.0 * saved.value)
+    for volume in (250.0, 40_000.0, 123_456_789.0):
+        box.fill(f"{volume:,.0f}")
+        month = Estimate(
+            **{end: getattr(saved, end) * volume / 1000.0 for end in ("value", "low", "high")}
+        )
+        shown = f"{value.inner_text()} {page.locator('.money .about').inner_text()}"
+        amount, _, ends = usd(month).partition(" (")
+        assert shown == f"{amount} saved a month before upkeep" + (f" ({ends}" if ends else "")
+    box.fill("many")
+    assert value.inner_text() == "unknown"
+    box.fill("1,000,000")
+    assert value.inner_text() == usd(1000.0 * saved.value)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
+def test_the_first_screen_holds_the_decision_in_few_words(visit, width, height, address):
+    """At most 90 words, navigation aside, and nothing of it below the fold."""
+    page = visit(width=width, height=height)
+    box = page.locator(".screen").bounding_box()
+    assert box["y"] + box["height"] <= height
+    words = page.locator(".screen").inner_text().replace(HOSTILE, "name").split()
+    assert len(words) <= 90, words
+    for part in (".answer", ".why", ".money .value", ".strip", ".volume input"):
+        assert page.locator(part).is_visible()
+
+
+def test_print_takes_few_pages_and_cuts_no_table(visit):
+    """Paper has no scroll bars: no table is wider than the page."""
+    page = visit(width=718)  # A4 within its margins, at 96 dots an inch
+    pages = len(re.findall(rb"/Type\s*/Page\b(?!s)", page.pdf(format="A4", print_background=True)))
+    page.emulate_media(media="print")
+    wide = page.evaluate(
+        """[...document.querySelectorAll("table, .plot, section > *")]
+            .map((one) => [one.outerHTML.slice(0, 80), one.getBoundingClientRect()])
+            .filter(([, box]) => box.width > 0 && box.right > innerWidth + 1)
+            .map(([text]) => text)"""
+    )
+    assert wide == []
+    assert pages <= 8
 
 
 @pytest.mark.parametrize(
@@ -91,7 +207,7 @@ def test_light_and_dark_are_two_pages(visit):
     ground = {}
     for scheme in ("light", "dark"):
         colours = visit(color_scheme=scheme).evaluate(
-            "[document.documentElement, document.querySelector('section')].flatMap((it) =>"
+            "[document.documentElement, document.querySelector('#volume')].flatMap((it) =>"
             " [getComputedStyle(it).backgroundColor, getComputedStyle(it).color]).map((colour) =>"
             " colour.match(/\\d+/g).slice(0, 3).reduce((sum, part) => sum + Number(part), 0))"
         )
@@ -135,16 +251,17 @@ def test_labels_of_a_plot_do_not_overlap_on_a_phone(visit):
 
 
 def test_keyboard_reaches_everything_and_focus_is_seen(visit):
-    """The first stop skips the navigation; the slider shows an outline."""
+    """The first stop skips the navigation; the disc shows a ring."""
     page = visit()
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Skip to the report"
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "main"
-    slider = page.get_by_role("slider", name="Threshold")
-    slider.focus()
+    ring = "getComputedStyle(document.querySelector('.halo')).strokeWidth"
+    before = page.evaluate(ring)
+    page.get_by_role("slider").focus()
     page.keyboard.press("ArrowRight")
-    assert slider.evaluate("(it) => getComputedStyle(it).outlineStyle") == "solid"
+    assert before != page.evaluate(ring) == "3px"
 
 
 def test_without_javascript_the_table_holds_every_threshold(visit, evaluation):

@@ -9,7 +9,7 @@ from difficulty.evaluation import evaluate
 from difficulty.metrics import Resampling
 from difficulty.records import Estimate
 from difficulty.report.figures_table import evaluation_table
-from difficulty.report.wording import as_text
+from difficulty.report.wording import as_text, figure_text
 from tests.evaluation.test_frontiers import many as many_answers
 
 
@@ -21,7 +21,7 @@ def shown(evaluation, width=200, **options):
 
 
 def test_an_estimate_shows_its_interval():
-    assert as_text(Estimate(value=0.697, low=0.678, high=0.716, n=3)) == "0.697 [0.678, 0.716]"
+    assert as_text(Estimate(value=0.697, low=0.678, high=0.716, n=3)) == "0.697 (0.678 to 0.716)"
     assert as_text(Estimate(value=0.5)) == "0.500"
     assert as_text(Estimate(value=None)) == "unknown"
 
@@ -31,8 +31,8 @@ def test_the_table_shows_the_figures_of_the_evaluation(many):
     evaluation = evaluate(many, Resampling(20))
     text = shown(evaluation)
     for name in ("apgr", "ece", "quality", "routing_precision"):
-        assert as_text(evaluation.overall[name]) in text
-    assert as_text(evaluation.baselines["length"]["apgr_difference"]) in text
+        assert figure_text(name, evaluation.overall[name]) in text
+    assert as_text(evaluation.baselines["length"]["apgr_difference"], signed=True) in text
     assert as_text(evaluation.slices["task"]["code"]["apgr"]) in text
     assert "always frontier" in text
 
@@ -50,7 +50,7 @@ def test_the_policy_stands_beside_the_request_score_where_answers_are_checked():
 def test_unknown_figures_say_why(four):
     text = shown(evaluate(dataclasses.replace(four, threshold=None), Resampling(5)))
     assert "No threshold was given: figures at a threshold are unknown." in text
-    assert "routing precision" not in text
+    assert "of those sent, needed it" not in text
     assert "(too few to judge)" in text
 
 
@@ -86,6 +86,6 @@ def test_bands_stand_in_their_order(many):
     labels["source"] += ["z"] * (len(many) - len(labels["source"]))
     text = shown(evaluate(dataclasses.replace(many, labels=labels), Resampling(5)))
     assert [
-        line.split()[0] for line in text.split("By familiarity")[1].splitlines()[3:7]
+        line.split()[0] for line in text.split("By familiarity")[1].splitlines()[2:6]
     ] == sorted(set(bands))
-    assert [line.split()[0] for line in text.split("By source")[1].splitlines()[3:5]] == ["z", "a"]
+    assert [line.split()[0] for line in text.split("By source")[1].splitlines()[2:4]] == ["z", "a"]

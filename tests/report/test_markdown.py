@@ -7,7 +7,7 @@ from jinja2 import Environment, PackageLoader
 
 from difficulty.report.blocks import Extras, Facts, Notice, Paragraph, Points, Row, Section, Table
 from difficulty.report.page import Markdown, report_markdown
-from difficulty.report.wording import as_text
+from difficulty.report.wording import figure_text
 from tests.report.conftest import HOSTILE, judge
 
 
@@ -16,7 +16,7 @@ def test_it_says_verdict_figures_and_baselines_with_the_numbers_of_the_metrics(e
     assert text.startswith("# Routing report: support-1\n")
     plain = text.replace("\\", "")
     for name, estimate in evaluation.overall.items():
-        assert as_text(estimate) in plain, name
+        assert figure_text(name, estimate) in plain, name
     assert "## Findings" in text
     assert "| everything to the frontier model |" in text
 
@@ -28,7 +28,7 @@ def test_every_table_row_has_the_columns_of_its_head(evaluation, extras):
         for part in report_markdown(evaluation, extras).split("\n\n")
         if part.lstrip().startswith("|")
     ]
-    assert len(tables) == 3
+    assert len(tables) == 4
     for table in tables:
         assert len({len(re.findall(r"(?<!\\)\|", row)) for row in table}) == 1
 
@@ -47,7 +47,7 @@ def test_texts_of_requests_are_never_in_it(evaluation, extras):
 def test_unknown_figures_say_why(judged_requests):
     text = report_markdown(judge(dataclasses.replace(judged_requests, threshold=None), n_draws=5))
     assert "| quality | unknown | 0 | no threshold was given |" in text
-    assert "**Keep testing.** No threshold has been chosen." in text
+    assert "**Keep testing.** No threshold is chosen yet." in text
 
 
 def test_blocks_are_written_in_their_order():

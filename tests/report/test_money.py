@@ -56,7 +56,7 @@ def test_verdict_plot_hosting_and_conditions_are_told(evaluation, form):
     assert section.blocks[0].text.startswith("It pays ")
     assert [name for _, name in picture.legend] == ["own GPUs"]
     assert [(row.head, row.mark, row.cells[3]) for row in hosting.rows] == [
-        ("own GPUs", "not allowed", "500.0 [499.0, 501.0]")
+        ("own GPUs", "not allowed", "500 (499 to 501)")
     ]
     assert [(row.head, row.cells) for row in conditions.rows] == [
         ("low volume", ("does not hold", "enough"))

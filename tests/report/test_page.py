@@ -15,10 +15,11 @@ from rich.console import Console
 
 from difficulty.evaluation.findings import Finding
 from difficulty.report.blocks import Extras
+from difficulty.report.explore import EXPLORED
 from difficulty.report.figures_table import evaluation_table
 from difficulty.report.page import SECTIONS, report_html, report_markdown, sections_of
-from difficulty.report.tables import LONGEST_TEXT, SLIDER_FIGURES
-from difficulty.report.wording import as_text
+from difficulty.report.tables import LONGEST_TEXT
+from difficulty.report.wording import figure_text
 from tests.evaluation.conftest import scored_of
 from tests.report.conftest import HOSTILE, judge, many_judged
 
@@ -84,9 +85,9 @@ def page(html):
 
 def test_sections_stand_in_their_order_under_headings_of_one_level(evaluation, extras, page):
     assert [section.key for section in sections_of(evaluation, extras)] == [
-        "summary", "findings", "tradeoff", "thresholds", "calibration", "scores", "slices",
+        "decision", "explore", "words", "findings", "slices", "calibration", "scores",
         "mistakes", "suspects", "lineage",
-        "definitions",
+        "terms",
     ]  # fmt: skip
     assert (
         len(SECTIONS) - 3 == len(page.all("section")) == len(page.all("h2"))
@@ -153,7 +154,7 @@ def test_texts_stand_in_the_page_only_when_asked_for_and_shortened(evaluation, e
 
 
 def test_the_slider_table_is_the_curve_of_the_metrics(evaluation, page):
-    """Every threshold of the curve from the lowest up, every figure with its interval, the
+    """Every threshold of the curve, the fewest sent first, every figure with its interval, the
     operating point marked.
     """
     curve = evaluation.curve
@@ -161,15 +162,14 @@ def test_the_slider_table_is_the_curve_of_the_metrics(evaluation, page):
         rows for caption, rows in page.tables.items() if caption == "What each threshold does"
     )
     rows = rows[1:]
+    shown = [name for name in EXPLORED if name != "fallback_share"]  # of which nothing is known
     assert len(rows) == len(curve.threshold) > 100
-    for place, row in enumerate(reversed(rows)):
-        assert float(row[0].removesuffix(" (in use)")) == pytest.approx(
-            curve.threshold[place], rel=1e-5
-        )
-        assert row[1:] == [as_text(curve.figures[name].at(place)) for name in SLIDER_FIGURES]
+    for place, row in enumerate(rows):
+        assert row[0].removesuffix(" (in use)") == f"{curve.threshold[place]:.3f}"
+        assert row[1:] == [figure_text(name, curve.figures[name].at(place)) for name in shown]
     in_use = [row for row in rows if row[0].endswith("(in use)")]
     assert [row[1:] for row in in_use] == [
-        [as_text(evaluation.overall[name]) for name in SLIDER_FIGURES]
+        [figure_text(name, evaluation.overall[name]) for name in shown]
     ]
 
 
@@ -178,14 +178,14 @@ def test_page_console_and_short_form_show_the_same_numbers(evaluation, extras, p
     console.print(evaluation_table(evaluation))
     shown, short = console.file.getvalue(), report_markdown(evaluation, extras).replace("\\", "")
     for name in ("apgr", "quality", "cost", "frontier_share", "risk", "routing_precision"):
-        text = as_text(evaluation.overall[name])
-        assert "[" in text
+        text = figure_text(name, evaluation.overall[name])
+        assert " to " in text
         assert text in shown
         assert text in short
         assert text in page.text
     for baseline in evaluation.baselines.values():
         if "apgr_difference" in baseline:
-            text = as_text(baseline["apgr_difference"])
+            text = figure_text("apgr_difference", baseline["apgr_difference"])
             assert text in shown
             assert text in short
             assert text in page.text
@@ -196,7 +196,7 @@ def test_pictures_have_a_name_a_description_and_their_numbers(page):
     slider's table.
     """
     plots = [attributes for attributes in page.all("svg") if attributes.get("role") == "img"]
-    assert len(plots) == 6
+    assert len(plots) == 4
     ids = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
     for plot in plots:
         assert set(plot["aria-labelledby"].split()) <= ids
@@ -219,8 +219,9 @@ def test_small_slices_are_marked_in_words():
     judged = many_judged(n=300)
     tasks = ["rare"] * 20 + ["common"] * 280
     page = Page(report_html(judge(dataclasses.replace(judged, tasks=tasks), n_draws=5)))
-    heads = [row[0] for row in page.tables["By task"][1:]]
-    assert heads == ["common", "rare (too few to judge)"]
+    for caption in ("By task", "By task, every figure"):
+        heads = [row[0] for row in page.tables[caption][1:]]
+        assert heads == ["common", "rare (too few to judge)"]
 
 
 def test_without_a_threshold_the_page_says_so_and_keeps_the_slider(judged_requests):
@@ -229,9 +230,8 @@ def test_without_a_threshold_the_page_says_so_and_keeps_the_slider(judged_reques
     assert "No threshold has been chosen" in page.text
     assert "Mistakes are unknown: there is no threshold" in page.text
     assert "in use" not in page.text
-    assert [attributes["max"] for attributes in page.all("input")] == [
-        str(len(found.curve.threshold) - 1)
-    ]
+    (slider,) = (each for each in page.all("input") if each["type"] == "range")
+    assert slider["max"] == str(len(found.curve.threshold) - 1)
 
 
 def test_without_gains_and_prices_the_page_says_what_is_unknown_and_why():
@@ -249,11 +249,8 @@ def test_without_gains_and_prices_the_page_says_what_is_unknown_and_why():
             )
         )
     )
-    assert "What routing does to quality is not known" in page.text
-    assert (
-        "What that is in money is unknown: no request has prices and token counts for both models"
-        in page.text
-    )
+    assert "What routing does to quality is not known." in page.text
+    assert "saved a month: prices or token counts are missing" in page.text
     assert (
         "The curve cannot be drawn: quality is unknown, because no request has the known quality of"
         " both models" in page.text
@@ -290,4 +287,4 @@ def test_findings_stand_with_their_severity_in_words(evaluation):
     text = Page(report_html(dataclasses.replace(evaluation, findings=found), Extras())).text
     assert "Error. no signal: None." in text
     assert "Warning. few samples: Few." in text
-    assert "Keep testing. None." in text
+    assert "Keep testing The score tells requests apart no better than chance." in text

@@ -8,7 +8,7 @@ from difficulty.bundle import read_bundle
 from difficulty.errors import RunError
 from difficulty.evaluation import read_metrics
 from difficulty.metrics import Resampling
-from difficulty.report.wording import as_text
+from difficulty.report.wording import figure_text
 from difficulty.stages.economics import read_economics
 from difficulty.stages.evaluate import choice_of, evaluate_scorer, suspects_of
 from difficulty.traffic.table import Traffic
@@ -40,9 +40,9 @@ def test_the_report_shows_the_figures_beside_it(folders):
     short = (folders / "bundle" / "report.md").read_text().replace("\\", "")
     page = (folders / "bundle" / "report.html").read_text()
     for name, estimate in evaluation.overall.items():
-        assert as_text(estimate) in short, name
+        assert figure_text(name, estimate) in short, name
     for name in ("frontier_share", "quality", "risk", "gap_recovered"):
-        assert as_text(evaluation.overall[name]) in page, name
+        assert figure_text(name, evaluation.overall[name]) in page, name
 
 
 def test_the_report_of_a_bundle_names_models_choice_and_rules(folders, journey):

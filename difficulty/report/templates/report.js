@@ -1,46 +1,120 @@
 "use strict";
-// The slider shows cells of the table below it: every number on the page is written once, by Python.
-for (const explorer of document.querySelectorAll(".explorer")) {
-  const slider = explorer.querySelector("input");
-  const rows = explorer.querySelectorAll("tbody.points tr");
-  const readings = explorer.querySelectorAll("[data-column]");
-  const output = explorer.querySelector("output");
-  const names = Array.from(explorer.querySelectorAll(".readings dt"), (name) => name.textContent);
-  const text = (cell) => (cell.querySelector("span") || cell).textContent;
+// The disc shows cells of the table below it: every figure of the curve is written once, by Python.
+for (const moving of document.querySelectorAll(".moving")) {
+  const slider = moving.querySelector("input");
+  const plot = moving.querySelector(".plot");
+  const disc = plot.querySelector(".disc");
+  const frame = plot.querySelector(".frame-area").getBBox();
+  const section = moving.parentElement;
+  const rows = Array.from(section.querySelectorAll("tbody.points tr"));
+  const spots = rows.map((row) => [Number(row.dataset.x), Number(row.dataset.y)]);
+  const readings = moving.querySelectorAll("[data-column]");
+  const buttons = moving.querySelectorAll("button");
+  const output = moving.querySelector("output");
+  const text = (cell) => cell.textContent;
 
   const show = () => {
-    const row = rows[Number(slider.value)];
+    const place = Number(slider.value);
+    const row = rows[place];
+    const said = [];
     readings.forEach((reading) => {
-      const [value, interval] = text(row.cells[Number(reading.dataset.column)]).split(" [");
-      reading.textContent = value;
-      if (interval) {
-        const range = document.createElement("small");
-        range.textContent = " [" + interval;
-        reading.append(range);
-      }
+      const [value, range] = text(row.cells[Number(reading.dataset.column)]).split(" (");
+      reading.querySelector(".now").textContent = value;
+      const small = reading.querySelector("small");
+      if (small) small.textContent = range ? "(" + range : "";
+      said.push(reading.parentElement.querySelector("dt").textContent.trim() + " " + value);
     });
-    const inUse = explorer.dataset.chosen !== "" && slider.value === explorer.dataset.chosen;
-    const said = names.slice(0, 4).map((name, place) => name + " " + text(row.cells[place]).split(" [")[0]);
+    const [x, y] = spots[place];
+    disc.setAttribute("transform", "translate(" + x + " " + y + ")");
+    disc.querySelector(".drop").setAttribute("d", "M0 0V" + (frame.y + frame.height - y) + "M0 0H" + (frame.x - x));
+    disc.setAttribute("visibility", "visible");
+    buttons.forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.row === slider.value)));
+    const inUse = moving.dataset.chosen !== "" && slider.value === moving.dataset.chosen;
     output.textContent = said.join(", ") + (inUse ? ". This is the threshold in use." : ".");
     slider.setAttribute("aria-valuetext", output.textContent);
-    for (const mark of document.querySelectorAll("[data-mark]")) {
-      const place = row.getAttribute("data-" + mark.dataset.mark);
-      if (place !== null) {
-        mark.setAttribute("x1", place);
-        mark.setAttribute("x2", place);
-        mark.classList.add("shown");
-      }
-    }
   };
-
-  const button = explorer.querySelector("button");
-  if (button) {
-    button.addEventListener("click", () => {
-      slider.value = explorer.dataset.chosen;
-      show();
-    });
-  }
+  const go = (place) => { slider.value = String(place); show(); };
+  // The nearest point of the curve to where the pointer is.
+  const follow = (event) => {
+    const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(plot.getScreenCTM().inverse());
+    // Mostly by x: who drags seldom stays on the line.
+    const far = ([x, y]) => Math.abs(x - at.x) + 0.05 * Math.abs(y - at.y);
+    let best = 0;
+    spots.forEach((spot, place) => { if (far(spot) < far(spots[best])) best = place; });
+    go(best);
+  };
+  plot.addEventListener("pointerdown", (event) => {
+    plot.setPointerCapture(event.pointerId);
+    slider.focus({ preventScroll: true });
+    follow(event);
+    event.preventDefault();
+  });
+  plot.addEventListener("pointermove", (event) => { if (plot.hasPointerCapture(event.pointerId)) follow(event); });
   slider.addEventListener("input", show);
-  explorer.querySelector(".controls").hidden = false;
+  slider.hidden = false;
+  moving.querySelector(".controls").hidden = false;
+  moving.classList.add("live");
+  buttons.forEach((button) => button.addEventListener("click", () => go(button.dataset.row)));
   show();
+}
+
+// What is saved at the volume that is typed in; the words are those that Python writes.
+for (const volume of document.querySelectorAll(".volume")) {
+  const tile = volume.parentElement;
+  const input = volume.querySelector("input");
+  const typed = volume.querySelector(".typed");
+  const value = tile.querySelector(".value");
+  const meaning = tile.querySelector(".meaning");
+  const about = tile.querySelector(".about");
+  const first = { value: value.textContent, about: Array.from(about.childNodes), typed: input.value };
+  const costs = meaning.textContent.replace(/^(saved|lost) a month/, "");
+  const points = volume.dataset.points.split(";").filter(Boolean)
+    .map((point) => point.split(",").map((number) => (number === "" ? null : Number(number))));
+
+  const savedAt = (requests) => {
+    let after = points.findIndex((point) => point[0] >= requests);
+    if (after < 0) {
+      if (!volume.dataset.goesOn) return null;
+      after = points.length - 1;
+    }
+    const left = points[Math.max(0, after - 1)];
+    const right = points[after];
+    const width = right[0] - left[0];
+    const part = width === 0 ? 0 : (requests - left[0]) / width;
+    return [1, 2, 3].map((place) => (left[place] === null || right[place] === null
+      ? null : left[place] + part * (right[place] - left[place])));
+  };
+  const decimals = (amounts) => {
+    const largest = Math.max(...amounts.map(Math.abs));
+    if (largest >= 100) return 0;
+    return largest >= 0.095 || largest < 5e-7 ? 2 : 1 - Math.floor(Math.log10(largest));
+  };
+  const digits = (amount, places) => amount.toLocaleString("en-US", { minimumFractionDigits: places, maximumFractionDigits: places });
+
+  input.addEventListener("input", () => {
+    const requests = Number(input.value.replace(/[\s,_']/g, ""));
+    const bad = input.value.trim() === "" || !(requests >= 0) || !Number.isFinite(requests);
+    input.setAttribute("aria-invalid", String(bad));
+    if (bad || input.value === first.typed) {
+      value.textContent = bad ? "unknown" : first.value;
+      if (bad) about.textContent = "type requests a month";
+      else about.replaceChildren(...first.about);
+      return;
+    }
+    const saved = savedAt(requests);
+    if (saved === null || saved[0] === null) {
+      value.textContent = "unknown";
+      about.textContent = "reckoned up to " + digits(points[points.length - 1][0], 0) + " requests";
+      return;
+    }
+    const lost = saved[0] < 0;
+    const [middle, low, high] = lost ? [-saved[0], saved[2] === null ? null : -saved[2], saved[1] === null ? null : -saved[1]] : saved;
+    const known = low !== null && high !== null && low !== high;
+    const places = decimals(known ? [middle, low, high] : [middle]);
+    value.textContent = "USD " + digits(middle, places);
+    about.textContent = (lost ? "lost" : "saved") + " a month" + costs
+      + (known ? " (" + digits(low, places) + " to " + digits(high, places) + ")" : "");
+  });
+  typed.hidden = true;
+  input.hidden = false;
 }
