@@ -47,6 +47,7 @@ SECTIONS = {
         "layout": "serving",
     },
     "versions of a bundle": {
+        "compare": "evaluate",
         "policy": "deploying",
         "sign": "signing",
         "verify": "signing",

@@ -1,4 +1,6 @@
-"""Whether it is any good and whether it pays: ``difficulty evaluate``, ``difficulty economics``."""
+"""Whether it is any good, whether it pays, and which of two is better: ``difficulty evaluate``,
+``difficulty economics``, ``difficulty compare``.
+"""
 
 from __future__ import annotations
 
@@ -183,7 +185,11 @@ def _print_judged(result: Judgement, out_path: Path, names: dict[str, str]) -> N
     from difficulty.report.figures_table import evaluation_table, verdict_lines
 
     if result.evaluation.verdict:
-        out.print(verdict_lines(result.evaluation.verdict, names))
+        lineage = result.evaluation.lineage
+        models = {
+            name: lineage.get(f"{name.lower()}_model") or "" for name in ("CHEAP", "FRONTIER")
+        }
+        out.print(verdict_lines(result.evaluation.verdict, {**models, **names}))
     say(f"{result.judged:,} samples judged. {result.note}")
     show_table(evaluation_table(result.evaluation))
     say(f"wrote {', '.join(str(out_path / name) for name in result.written)}")
@@ -237,6 +243,50 @@ def _look_at_unlabelled(
     if report.expected is not None:
         say(report.expected.sentence)
     say(f"wrote {out_path / 'unlabelled.json'}")
+
+
+def compare(
+    a: Annotated[Path, typer.Argument(help="Bundle folder: what the other is held against.")],
+    b: Annotated[Path, typer.Argument(help="The other bundle folder.")],
+    traffic: TrafficPath,
+    out_path: OutPath,
+    prices: Annotated[
+        Path | None, typer.Option(help="Price list (TOML), for cost; default: calls are compared.")
+    ] = None,
+    draws: Draws = 1000,
+    seed: Seed = 0,
+    overwrite: OverwriteFlag = False,
+    json: JsonFlag = False,
+) -> None:
+    """Set two bundles side by side on labelled traffic: which is better, by how much, and for which
+    requests; no winner is named inside the noise.
+
+    Example: difficulty compare bundles/support-1 bundles/support-2 traffic.parquet -o compared
+    """
+    from difficulty.economics import load_price_list
+    from difficulty.metrics import Resampling
+    from difficulty.report.figures_table import pair_table
+    from difficulty.stages.deploying.comparing import FILES, compare_bundles
+
+    refuse_report(out_path, *FILES, overwrite=overwrite)
+    price_list = load_price_list(prices, both_models=True) if prices else None
+    with steps() as show:
+        result = compare_bundles(
+            a,
+            b,
+            traffic,
+            out_path,
+            prices=price_list.per_token if price_list else None,
+            resampling=Resampling(draws, seed),
+            progress=show,
+        )
+    if json:
+        print_json(result.as_dict())
+        return
+    for text in result.warnings:
+        warn(text)
+    show_table(pair_table(result))
+    say(f"wrote {', '.join(str(out_path / name) for name in FILES)}")
 
 
 def _passes(evaluation: Evaluation) -> bool:

@@ -4,9 +4,11 @@ draws.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from difficulty.errors import InvalidValueError
 from difficulty.evaluation.figures import columns_of, ratios_at
@@ -46,11 +48,15 @@ class Contender:
     scored: ScoredTraffic
     sent: FloatArray
 
-    def parts(self) -> list[Part]:
+    def at(self, rows: NDArray[np.intp]) -> Contender:
+        """Return what it did with some of the requests."""
+        return Contender(scored=self.scored.at(rows), sent=self.sent[rows])
+
+    def parts(self, names: Sequence[str] = PAIRED) -> list[Part]:
         """Return what its figures are computed from."""
         scored, rows = self.scored, np.arange(len(self.scored))
         # APGR reads the ranking and not the routes: ranked_figures adds it.
-        columns = columns_of(scored, [name for name in PAIRED if name != "apgr"])
+        columns = columns_of(scored, [name for name in names if name != "apgr"])
         return [
             Ratios.of(rows, ratios_at(columns, self.sent, rows)),
             *ranked_figures(scored.difficulty_score, rows, gain=scored.outcomes.gain),
@@ -70,9 +76,13 @@ class Paired(Record):
 
 
 def compare_pair(
-    challenger: Contender, champion: Contender, resampling: Resampling
+    challenger: Contender,
+    champion: Contender,
+    resampling: Resampling,
+    *,
+    names: Sequence[str] = PAIRED,
 ) -> dict[str, Paired]:
-    """Return every figure of ``PAIRED`` for two routers and their difference, with 95 % intervals;
+    """Return every figure of ``names`` for two routers and their difference, with 95 % intervals;
     a figure that is unknown on this traffic has estimates without a value.
 
     Parameters
@@ -81,6 +91,8 @@ def compare_pair(
         On the same requests, in the same order, with the same outcomes.
     resampling : Resampling
         Draws are lowered for very many requests.
+    names : sequence of str
+        Names of ``figures.FIGURES``, and ``apgr``.
 
     References
     ----------
@@ -95,14 +107,14 @@ def compare_pair(
         )
     # Both see the same draws: what is hard for both does not blur the difference.
     draws, weight = resampling.affordable(n).of(scored.groups), scored.outcomes.weight
-    parts, others = challenger.parts(), champion.parts()
+    parts, others = challenger.parts(names), champion.parts(names)
     counts = {name: count for part in parts for name, count in part.n.items()}
     ours, theirs = (values_of(each, draws, weight) for each in (parts, others))
     supports = (
         *(supports_of(each, draws, weight) for each in (parts, others)),
         difference_supports(parts, others, draws, weight),
     )
-    return {name: _paired(name, ours, theirs, supports, counts.get(name, 0)) for name in PAIRED}
+    return {name: _paired(name, ours, theirs, supports, counts.get(name, 0)) for name in names}
 
 
 def _paired(

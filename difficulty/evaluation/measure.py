@@ -140,14 +140,8 @@ def evaluate(
     with threadpool_limits(1, user_api="blas"):
         supports = _all_supports(sets, draws, weight)
         points, resampled = _resampled(scored, sets, draws)
-        along, along_answers = (
-            part
-            and part.curve(
-                *drawn(part, draws, weight),
-                part.supports(weight[part.rows], codes_at(draws, part.rows)),
-            )
-            for part in (curve, answer_curve)
-        )
+        along = _drawn_curve(curve, draws, weight)
+        along_answers = _drawn_curve(answer_curve, draws, weight) if answer_curve else None
     figures = {
         key: _estimates(wanted, points[key], resampled[key], supports[key])
         for key, wanted in sets.items()
@@ -185,6 +179,11 @@ def evaluate(
         measured_by=_measures(scored),
         answer=answer,
     )
+
+
+def _drawn_curve(part: CurvePart, draws: GroupDraws, weight: FloatArray) -> Curve:
+    supports = part.supports(weight[part.rows], codes_at(draws, part.rows))
+    return part.curve(*drawn(part, draws, weight), supports)
 
 
 def _through(

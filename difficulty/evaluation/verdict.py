@@ -468,7 +468,9 @@ def _money(case: _Weighing) -> Iterator[Ground]:
         yield Ground(name="money", answer="switch_on", text=text)
         return
     answer: Answer = "do_not_switch_on" if case.money.answer == "wait" else "keep_testing"
-    yield Ground.about("money", answer, text, case.money.lever, remedy=case.money.remedy)
+    yield Ground.about(
+        "money", answer, text, case.money.lever, remedy=case.money.remedy, brief=case.money.brief
+    )
 
 
 def _bill(case: _Weighing) -> Ground:

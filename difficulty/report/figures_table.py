@@ -12,6 +12,7 @@ from rich.text import Text
 from difficulty.economics.analysis import POLICY, Economics
 from difficulty.economics.prices import SHAPES
 from difficulty.evaluation.decision.remedies import fill
+from difficulty.evaluation.decision.side_by_side import SideBySide
 from difficulty.evaluation.decision.stakes import Stakes
 from difficulty.evaluation.result import Estimates, Evaluation
 from difficulty.evaluation.slices import in_order, is_too_small
@@ -21,6 +22,7 @@ from difficulty.report.heat import size_of
 from difficulty.report.wording import (
     amount_text,
     columns_with_values,
+    difference_text,
     figure_text,
     label_of,
     shown_order,
@@ -77,6 +79,22 @@ def _say_stakes(stakes: Stakes) -> str:
         f"{money}; {as_percent(stakes.answers_worse)} of the answers get worse;"
         f" {as_percent(stakes.calls_avoided)} of the frontier calls avoided"
     )
+
+
+def pair_table(result: SideBySide) -> RenderableType:
+    """Return which of two bundles is better, and every figure of both."""
+    word = Text.assemble((result.verdict.word, "bold"), f": {result.verdict.sentence}")
+    table = _start_table(
+        f"A {result.a}, B {result.b}: {result.requests:,} requests",
+        ["figure", "A", "B", "B minus A (95 % range)"],
+    )
+    for name, pair in result.figures.items():
+        if pair.difference.value is not None:
+            sides = (figure_text(name, side) for side in (pair.champion, pair.challenger))
+            cells = (side.partition(" (")[0] for side in sides)
+            table.add_row(label_of(name), *cells, difference_text(name, pair.difference))
+    notes = (Text(f"- {note}") for note in result.notes)
+    return Group(word, Text(""), table, Text(""), *notes)
 
 
 def evaluation_table(evaluation: Evaluation, *, most_slices: int = 8) -> RenderableType:

@@ -18,6 +18,7 @@ from difficulty.evaluation.words import UNKNOWN, as_percent, complement, usd
 from difficulty.records import Estimate
 from difficulty.report.blocks import (
     BeforeAfter,
+    Block,
     Extras,
     Facts,
     FirstScreen,
@@ -72,8 +73,9 @@ def decision_section(evaluation: Evaluation, extras: Extras) -> Section:
         volume=volume,
         figures=tuple(_of_100(stakes)),
         strip=tuple(_strip(evaluation)),
+        # One command is enough for a screen: the others stand under the findings.
         remarks=tuple(
-            Remark(remark.text, _filled(remark.command, extras))
+            Remark(remark.text, "" if first.command else _filled(remark.command, extras))
             for remark in others[:_MOST_REMARKS]
         ),
         more=max(0, len(others) - _MOST_REMARKS),
@@ -107,7 +109,8 @@ def _shorten(text: str) -> str:
 
 
 def _filled(command: str, extras: Extras) -> str:
-    return fill(command, extras.places)
+    models = {"CHEAP": extras.cheap_model or "", "FRONTIER": extras.frontier_model or ""}
+    return fill(command, {**models, **extras.places})
 
 
 def _volume(stakes: Stakes, economics: Mapping[str, Any] | None) -> TypedVolume | None:
@@ -117,9 +120,8 @@ def _volume(stakes: Stakes, economics: Mapping[str, Any] | None) -> TypedVolume 
     points = _hosted(economics) if stakes.is_net or known is None else []
     saved = stakes.saved_cost
     if not points and saved.value is not None:
-        ends = (saved.value, saved.low, saved.high)
-        at_a_million = tuple(None if end is None else 1000.0 * end for end in ends)
-        points = [(0.0, 0.0, 0.0, 0.0), (1e6, *at_a_million)]
+        low, high = (None if end is None else 1000.0 * end for end in (saved.low, saved.high))
+        points = [(0.0, 0.0, 0.0, 0.0), (1e6, 1000.0 * saved.value, low, high)]
         goes_on = True
     else:
         goes_on = False
@@ -154,9 +156,9 @@ def _money(stakes: Stakes, volume: TypedVolume | None) -> LargeFigure:
     if figure.value is None:
         return LargeFigure(UNKNOWN, "", f"saved a month: {_why(figure, stakes)}", False)
     lost = figure.value < 0.0
-    value, _, ends = usd(_turned(figure) if lost else figure).partition(" (")
-    kind = "after all costs" if stakes.is_net else "before upkeep"
-    return LargeFigure(value, ends.rstrip(")"), f"{'lost' if lost else 'saved'} a month {kind}")
+    amount, _, ends = usd(_turned(figure) if lost else figure).partition(" (")
+    kind = "net" if stakes.is_net else "before upkeep"
+    return LargeFigure(amount, ends.rstrip(")"), f"{'lost' if lost else 'saved'} a month, {kind}")
 
 
 def _why(figure: Estimate, stakes: Stakes) -> str:
@@ -246,13 +248,18 @@ def words_section(evaluation: Evaluation, extras: Extras) -> Section:
     return Section.of("words", "What it does", Facts(tuple(facts)), short="Behaviour")
 
 
-def weighed(evaluation: Evaluation) -> Table:
-    """Return what was weighed, ground by ground."""
-    rows = [
-        Row(ground.name.replace("_", " "), (ANSWERS[ground.answer].lower(), _whole(ground)))
-        for ground in verdict_of(evaluation).grounds
-    ]
-    return Table.of("What was weighed; the gravest decides", ["ground", "says", "found"], rows)
+def weighed(evaluation: Evaluation, extras: Extras) -> Table:
+    """Return what was weighed, ground by ground, and the commands that mend it."""
+    grounds = verdict_of(evaluation).grounds
+    mending = any(ground.command for ground in grounds)
+
+    def cells(ground: Ground) -> tuple[str, ...]:
+        told = (ANSWERS[ground.answer].lower(), _whole(ground))
+        return (*told, _filled(ground.command, extras)) if mending else told
+
+    rows = [Row(ground.name.replace("_", " "), cells(ground)) for ground in grounds]
+    columns = ["ground", "says", "found", *(["what mends it"] if mending else [])]
+    return Table.of("What was weighed; the gravest decides", columns, rows)
 
 
 def _whole(ground: Ground) -> str:
@@ -388,5 +395,5 @@ def findings_section(evaluation: Evaluation, extras: Extras) -> Section:
     # Not "good": whether to switch on is the decision's to say.
     clear: Sequence[str] = [] if failing(evaluation.findings) else ["No problems found."]
     notes = (f"{note[:1].upper()}{note[1:]}" for note in (extras.note, *evaluation.notes) if note)
-    blocks = (*clear, *notices, weighed(evaluation), *notes)
+    blocks: list[Block | str] = [*clear, *notices, weighed(evaluation, extras), *notes]
     return Section.of("findings", "Findings", *blocks, part="For builders")

@@ -81,6 +81,19 @@ def report_html(evaluation: Evaluation, extras: Extras | None = None) -> str:
     )
 
 
+def pair_page_html(title: str, about: str, sections: Sequence[Section]) -> str:
+    """Return the page of two bundles side by side."""
+    return _render(
+        "pair.html",
+        ("report.css",),
+        "report.js",
+        title=title,
+        about=about,
+        sections=sections,
+        terms=TERMS,
+    )
+
+
 def monitor_html(title: str, about: str, sections: Sequence[Section]) -> str:
     """Return the page of a router in service, its figures week by week."""
     return _render(

@@ -138,7 +138,7 @@ def lineage_section(evaluation: Evaluation, extras: Extras) -> Section:
     expected = [_expected(evaluation, extras.chosen)] if extras.chosen else []
     folded = Fold("Where it comes from", (Facts(tuple(facts[_MOST_FACTS:])),))
     rest = [folded] if len(facts) > _MOST_FACTS else []
-    blocks = (Facts(tuple(facts[:_MOST_FACTS])), *expected, *rest)
+    blocks: list[Block | str] = [Facts(tuple(facts[:_MOST_FACTS])), *expected, *rest]
     return Section.of("lineage", "Data and model", *blocks, short="Data")
 
 

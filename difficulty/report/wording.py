@@ -200,6 +200,20 @@ def figure_text(name: str, estimate: Estimate | None) -> str:
     return as_text(estimate, signed=name.endswith("_difference"))
 
 
+def difference_text(name: str, difference: Estimate | None) -> str:
+    """Return a difference of two figures with its sign: ``+1.2 % (-0.4 to +2.8)``."""
+    if difference is None or difference.value is None:
+        return UNKNOWN
+    if name not in _PERCENT and name not in _USD:
+        return as_text(difference, signed=True)
+    unit, digits, sign = (100.0, 1, " %") if name in _PERCENT else (1.0, 2, "")
+    value, low, high = (
+        None if part is None else f"{round(unit * part, digits) + 0.0:+,.{digits}f}"
+        for part in (difference.value, difference.low, difference.high)
+    )
+    return f"{value}{sign}" if low is None or high is None else f"{value}{sign} ({low} to {high})"
+
+
 def bare_percent(estimate: Estimate | None) -> str:
     """Return a share without its range."""
     return as_percent(estimate).partition(" (")[0]

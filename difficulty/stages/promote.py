@@ -249,7 +249,7 @@ def compare(
         If fewer samples are left than the gate asks for.
     """
     settings = settings or promotion_settings(challenger)
-    rows, notes, warnings = _unseen(traffic, challenger=challenger, champion=champion)
+    rows, notes, warnings = unseen_rows(traffic, challenger=challenger, champion=champion)
     if len(rows) < settings.least_samples:
         raise TooFewSamplesError(
             f"comparing needs {settings.least_samples:,} samples that neither bundle was made from:"
@@ -260,7 +260,7 @@ def compare(
     picked, logged = weighed(graded, label_settings(challenger))
     # A bundle that claims a better validator must not win by the claim.
     caught = catch_rate(champion.policy.fallback)
-    new, old = (_contender(bundle, picked, prices, caught) for bundle in (challenger, champion))
+    new, old = (contend(bundle, picked, prices, caught) for bundle in (challenger, champion))
     figures, notes = compare_pair(new, old, resampling), [*notes, *ungraded, *notes_of(logged)]
     return Comparison(figures, len(rows), gate(figures, settings), notes, warnings)
 
@@ -363,7 +363,9 @@ def _fetched(registry: Registry, version: Version, folder: Path, trust: Trust | 
     return read_trusted(registry.fetch(version, folder), trust)
 
 
-def _unseen(traffic: Traffic, **bundles: Bundle) -> tuple[NDArray[np.intp], list[str], list[str]]:
+def unseen_rows(
+    traffic: Traffic, **bundles: Bundle
+) -> tuple[NDArray[np.intp], list[str], list[str]]:
     """Return the rows that neither bundle is known to be made from, what to say of it, and what to
     warn of.
     """
@@ -385,14 +387,27 @@ def _unseen(traffic: Traffic, **bundles: Bundle) -> tuple[NDArray[np.intp], list
     return np.flatnonzero(wanted), notes, warnings
 
 
-def _contender(
-    bundle: Bundle, traffic: Traffic, prices: Prices | None, caught: float | None
+def contend(
+    bundle: Bundle,
+    traffic: Traffic,
+    prices: Prices | None,
+    caught: float | None,
+    *,
+    sliced: bool = False,
 ) -> Contender:
-    """Decide every request as the bundle's router would."""
+    """Decide every request as the bundle's router would; ``sliced`` for the kinds of slices that an
+    evaluation tells apart.
+    """
     router = checked_router(bundle)
     target = bundle.manifest.target
     served = serve(
-        router.scorer, traffic, prices, target=target, early=router.early, checker=router.answers
+        router.scorer,
+        traffic,
+        prices,
+        target=target,
+        early=router.early,
+        checker=router.answers,
+        sliced=sliced,
     )
     return Contender(
         scored=replace(served.scored.under(bundle.policy), catch_rate=caught),

@@ -148,7 +148,7 @@ def test_the_volume_that_is_typed_moves_the_money(visit, evaluation):
         )
         shown = f"{value.inner_text()} {page.locator('.money .about').inner_text()}"
         amount, _, ends = usd(month).partition(" (")
-        assert shown == f"{amount} saved a month before upkeep" + (f" ({ends}" if ends else "")
+        assert shown == f"{amount} saved a month, before upkeep" + (f" ({ends}" if ends else "")
     box.fill("many")
     assert value.inner_text() == "unknown"
     box.fill("1,000,000")

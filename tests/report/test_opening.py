@@ -106,8 +106,8 @@ def test_a_volume_moves_the_money_along_the_lines_of_the_economics(evaluation):
     }
     screen = screen_of(judged, Extras(economics=economics))
     assert (screen.money.value, screen.money.range) == ("USD 20.00", "10.00 to 30.00")
-    assert screen.money.meaning == "lost a month after all costs"
-    assert screen.why == "It does not pay at this volume."
+    assert screen.money.meaning == "lost a month, net"
+    assert screen.why == "Saves USD 80.00 and costs USD 100 a month: it pays from 1,000 requests."
     assert saved_at(screen.volume, 500.0) == (-20.0, -30.0, -10.0)
     assert saved_at(screen.volume, 750.0) == (40.0, None, 55.0)
     assert saved_at(screen.volume, 2000.0) == (None, None, None)

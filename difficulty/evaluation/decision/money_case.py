@@ -68,6 +68,16 @@ class MoneyCase(Record):
         return f"{self.text[:1].upper()}{self.text[1:]}."
 
     @property
+    def brief(self) -> str:
+        """The same in few words; empty where the volume is not what stands against it."""
+        if (gross := self._too_little) is None:
+            return ""
+        verb, amount = ("Saves", gross) if gross >= 0.0 else ("Loses", -gross)
+        even = self.break_even.value
+        pays = "" if even is None else f": it pays from {count_text(even)} requests"
+        return f"{verb} {usd(amount)} and costs {usd(self.keep_cost)} a month{pays}."
+
+    @property
     def _too_little(self) -> float | None:
         """USD a month before the cost to keep it, where a larger volume would pay."""
         known = (self.net_saving.value, self.keep_cost.value, self.requests_per_month.value)

@@ -1,7 +1,8 @@
 """Short reasons, and the command that mends each; for whoever has a screen, not an hour.
 
-Names in capitals stand for what the user has: ``BUNDLE``, ``TRAFFIC``, ``RUN``; who shows a command
-puts in what it knows with :func:`fill`. To give a new finding its reason, add its line.
+Names in capitals stand for what the user has or chooses: ``BUNDLE``, ``TRAFFIC``, ``NEWER`` (newer
+traffic), ``NEXT`` (what is written); who shows a command puts in what it knows with :func:`fill`.
+To give a new finding its reason, add its line.
 """
 
 from __future__ import annotations
@@ -19,22 +20,24 @@ class Remedy(NamedTuple):
     command: str = ""
 
 
-_LABEL: Final = "difficulty label TRAFFIC --cheap MODEL --frontier MODEL --judge MODEL"
-_CHOOSE: Final = "difficulty thresholds BUNDLE NEWER --objective share=0.3"
-_NO_RULE: Final = "difficulty ship RUN --no-rule"
-_PRICED: Final = "difficulty evaluate BUNDLE TRAFFIC --prices prices.toml"
-_OTHERS: Final = "difficulty evaluate BUNDLE NEWER"
-_RETRAIN: Final = "difficulty retrain TRAFFIC NEWER --bundle BUNDLE"
+_LABEL: Final = (
+    "difficulty label TRAFFIC --cheap CHEAP --frontier FRONTIER --judge MODEL --budget-usd 20"
+    " -o labelled.parquet"
+)
+_CHOOSE: Final = "difficulty thresholds BUNDLE NEWER --objective share=0.3 -o NEXT"
+_NO_RULE: Final = "difficulty ship RUN --no-rule -o NEXT"
+_PRICED: Final = "difficulty evaluate BUNDLE TRAFFIC --prices prices.toml -o priced"
+_OTHERS: Final = "difficulty evaluate BUNDLE NEWER -o judged"
+_WEIGH: Final = "difficulty economics --traffic TRAFFIC --prices prices.toml --bundle BUNDLE"
+_RETRAIN: Final = "difficulty retrain TRAFFIC NEWER --bundle BUNDLE -o NEXT"
 
 REMEDIES: Final[Mapping[str, Remedy]] = {
-    "no_threshold": Remedy("No threshold is chosen yet.", "difficulty ship RUN"),
+    "no_threshold": Remedy("No threshold is chosen yet.", "difficulty ship RUN -o NEXT"),
     "quality_unknown": Remedy("What routing does to quality is not known.", _LABEL),
     "worse_than_chance": Remedy("Sending the same share at random does better.", _CHOOSE),
     "lead_unsure": Remedy("Not shown to beat sending the same share at random.", _LABEL),
     "poor_for_money": Remedy("Random routing for the same money does better.", _CHOOSE),
-    "money_unsure": Remedy(
-        "Not shown to beat random routing for the same money.", "difficulty thresholds BUNDLE NEWER"
-    ),
+    "money_unsure": Remedy("Not shown to beat random routing for the same money.", _CHOOSE),
     "rule_loses": Remedy("The score alone does better than with the rule.", _NO_RULE),
     "promise_missing": Remedy("The promise asked for could not be given.", _LABEL),
     "promise_broken": Remedy("The promise does not hold here.", _CHOOSE),
@@ -48,17 +51,17 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
         "The requests a month are not known.", f"{_PRICED} --requests-per-month N"
     ),
     "keeping_unknown": Remedy("The cost to run it is not known: fill in [team].", _PRICED),
-    "does_not_pay": Remedy("It does not pay at this volume.", "difficulty economics"),
+    "does_not_pay": Remedy("It does not pay at this volume.", _WEIGH),
     "training_overlap": Remedy("Requests seen in training were left out.", _OTHERS),
     "same_ids": Remedy("Some requests may be edited training samples.", _OTHERS),
     "threshold_on_judged_data": Remedy("The threshold was chosen on these requests.", _OTHERS),
     "selection_bias": Remedy("Outcomes are known only where a policy looked.", _LABEL),
-    "equal_scores": Remedy("All scores are equal.", "difficulty train NEWER"),
+    "equal_scores": Remedy("All scores are equal.", "difficulty train NEWER -o NEXT"),
     "no_signal": Remedy("The score tells requests apart no better than chance.", _LABEL),
     "losing_rule": Remedy("A task of the rule costs quality.", _NO_RULE),
     "check_loses_money": Remedy(
         "Checking answers costs more than it saves.",
-        "difficulty thresholds BUNDLE NEWER --answer off",
+        "difficulty thresholds BUNDLE NEWER --objective share=0.3 --answer off -o NEXT",
     ),
     "answers_unchecked": Remedy("Some answers could not be checked: add cheap_answer."),
     "stale_check": Remedy("Answers have changed since the check learnt them.", _RETRAIN),
@@ -69,7 +72,7 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
     "few_samples": Remedy("Too few labelled requests to be sure.", _LABEL),
 }
 """By the name of a finding, or of what :mod:`difficulty.evaluation.verdict` weighs."""
-_NAMES = re.compile(r"\b(BUNDLE|TRAFFIC|RUN)\b")
+_NAMES = re.compile(r"\b(BUNDLE|TRAFFIC|RUN|CHEAP|FRONTIER)\b")
 
 
 def remedy_of(name: str) -> Remedy:
@@ -85,6 +88,7 @@ def fill(command: str, names: Mapping[str, str]) -> str:
     ----------
     command : str
     names : mapping of str to str
-        ``BUNDLE``, ``TRAFFIC``, ``RUN``, and what to write for each; an empty name is not known.
+        ``BUNDLE``, ``TRAFFIC``, ``RUN``, ``CHEAP``, ``FRONTIER`` and what to write for each; an
+        empty name is not known.
     """
     return _NAMES.sub(lambda part: shlex.quote(names.get(part[0]) or part[0]), command)
