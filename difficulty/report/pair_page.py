@@ -25,7 +25,7 @@ from difficulty.report.blocks import (
     Table,
     Tone,
 )
-from difficulty.report.page import Markdown, pair_page_html
+from difficulty.report.page import Markdown, escape_markdown, pair_page_html
 from difficulty.report.plot import Axis, Plot
 from difficulty.report.wording import (
     DEFINITIONS,
@@ -58,7 +58,8 @@ def pair_html(result: SideBySide) -> str:
 
 def pair_markdown(result: SideBySide) -> str:
     """Return the short form."""
-    return Markdown().page(_title(result), _sections(result)) + f"\n{_about(result)}.\n"
+    about = escape_markdown(_about(result))
+    return Markdown().page(_title(result), _sections(result)) + f"\n{about}.\n"
 
 
 def _title(result: SideBySide) -> str:

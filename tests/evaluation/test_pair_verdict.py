@@ -67,7 +67,7 @@ def test_many_differences_at_once_have_wider_ranges():
 def sides(n=240):
     """A sends the right half of the requests, B the wrong half; two tasks, one of them small."""
     needed = np.arange(n) % 2 == 0
-    outcomes = {"cheap": np.where(needed, 0.0, 1.0), "frontier": np.ones(n), "cost": 0.001}
+    outcomes = {"cheap": np.where(needed, 0.0, 1.0), "frontier": np.ones(n)}
     a, b = contender(needed, **outcomes), contender(~needed, **outcomes)
     tasks = ["big"] * (n - 20) + ["small"] * 20
     for side in (a, b):

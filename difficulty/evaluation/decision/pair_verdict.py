@@ -39,7 +39,7 @@ _PRICE: Final = (("cost", -1.0), ("frontier_share", -1.0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PairVerdict(Record):
+class ComparisonVerdict(Record):
     """Which of two bundles is better, B against A."""
 
     answer: PairAnswer
@@ -56,7 +56,7 @@ class PairVerdict(Record):
         return PAIR_ANSWERS[self.answer]
 
 
-def judge_pair(figures: Mapping[str, Paired]) -> PairVerdict:
+def judge_pair(figures: Mapping[str, Paired]) -> ComparisonVerdict:
     """Return the verdict on B, the challenger of ``figures``, against A, the champion."""
     worth, price = _first_known(figures, _WORTH), _first_known(figures, _PRICE)
     gains = {
@@ -64,7 +64,7 @@ def judge_pair(figures: Mapping[str, Paired]) -> PairVerdict:
     }
     if not worth[0]:
         sentence = "Which answers are better is not known: add outcomes of both models."
-        return PairVerdict(answer="unsure", sentence=sentence, worth="", price=price[0])
+        return ComparisonVerdict(answer="unsure", sentence=sentence, worth="", price=price[0])
     better = [name for name, gain in gains.items() if is_clear(gain) and _value(gain) > 0.0]
     worse = [name for name, gain in gains.items() if is_clear(gain) and _value(gain) < 0.0]
     answer: PairAnswer = "no_difference"
@@ -81,7 +81,7 @@ def judge_pair(figures: Mapping[str, Paired]) -> PairVerdict:
         answer = "unsure"
     told = [_say(name, figures[name].difference) for name in gains]
     sentence = f"{'; '.join(told)}."
-    return PairVerdict(
+    return ComparisonVerdict(
         answer=answer,
         sentence=f"{sentence[:1].upper()}{sentence[1:]}",
         worth=worth[0],

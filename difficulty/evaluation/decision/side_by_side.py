@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from difficulty.evaluation.comparison import Contender, Paired, compare_pair
-from difficulty.evaluation.decision.pair_verdict import COMPARED, PairVerdict, judge_pair
+from difficulty.evaluation.decision.pair_verdict import COMPARED, ComparisonVerdict, judge_pair
 from difficulty.evaluation.figures import columns_of
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.evaluation.slices import slice_rows, too_small
@@ -44,7 +44,7 @@ class SideBySide(Record):
     """Name of the traffic file."""
     requests: int
     """Requests that neither bundle was made from."""
-    verdict: PairVerdict
+    verdict: ComparisonVerdict
     figures: PairedFigures
     slices: Mapping[str, Mapping[str, PairedFigures]]
     """Kind of slice, then slice, then figure."""
