@@ -159,14 +159,7 @@ class Evaluation(Record):
         ``measured_by``.
         """
         written = super().as_dict(without=without)
-        for name in (
-            "early",
-            "measured_by",
-            "robustness",
-            "sessions",
-            "answer",
-            "answer_curve",
-        ):
+        for name in ("early", "measured_by", "robustness", "sessions", "answer", "answer_curve"):
             if not written.get(name):
                 written.pop(name, None)
         verdict = written.pop("verdict")
