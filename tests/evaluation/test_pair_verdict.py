@@ -78,7 +78,8 @@ def sides(n=240):
 def test_slices_are_paired_too_and_small_ones_are_named():
     a, b = sides()
     result = set_side_by_side(a, b, Resampling(50), names=("one", "two"), traffic="t.parquet")
-    assert result.verdict.answer == "prefer_a"
+    assert result.verdict.worth == "quality"
+    assert result.verdict.sentence.startswith("B has worse answers by 50.0 %")
     assert result.figures["quality"].difference.value == pytest.approx(-0.5)
     assert result.slices["task"]["big"]["quality"].difference.value == pytest.approx(-0.5)
     assert list(result.small) == ["task: small"]
