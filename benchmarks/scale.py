@@ -23,6 +23,7 @@ import json
 import os
 import platform
 import resource
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -192,11 +193,10 @@ def main() -> None:
         return
     if arguments.out is None:
         parser.error("-o OUT must be given")
-    sizes = " ".join(map(str, arguments.rows))
     load = f"load average {os.getloadavg()[0]:.0f}" if hasattr(os, "getloadavg") else ""
     results = {
         "date": datetime.now(UTC).date().isoformat(),
-        "command": f"python -m benchmarks.scale --rows {sizes} -o {arguments.out}",
+        "command": shlex.join(["python", "-m", "benchmarks.scale", *sys.argv[1:]]),
         "recipe": arguments.recipe,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python"
         f" {platform.python_version()}, {load} at the start",
