@@ -212,10 +212,14 @@ def test_refusal_names_the_file_and_says_what_to_do():
     assert caught.value.where == ("price",)
 
 
-@pytest.mark.parametrize("content", [None, b"a = ", b"\xff"])
+def test_file_that_is_not_there_is_refused_as_that(tmp_path):
+    with pytest.raises(InvalidValueError, match=r"tickets must exist: got '.*a\.toml'. Check the"):
+        read_toml(tmp_path / "a.toml", "tickets")
+
+
+@pytest.mark.parametrize("content", [b"a = ", b"\xff"])
 def test_file_that_is_no_toml_is_refused(tmp_path, content):
-    if content is not None:
-        (tmp_path / "a.toml").write_bytes(content)
+    (tmp_path / "a.toml").write_bytes(content)
     with pytest.raises(
         InvalidValueError, match=r"tickets must be a readable TOML file: got '.*a\.toml'"
     ):

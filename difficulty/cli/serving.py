@@ -369,9 +369,8 @@ def _routing(
 
 def _stated(value: Any, option: str) -> Any:
     if not value:
-        raise typer.BadParameter(
-            "name the model; --observe needs no bundle and one model", param_hint=option
-        )
+        hint = "--observe needs no bundle and one model."
+        raise InvalidValueError(option, "nothing", rule="be given", hint=hint)
     return value
 
 

@@ -109,6 +109,9 @@ def test_champion_that_changed_meanwhile_is_not_replaced(registry, bundles):
 
 
 def test_names_and_aliases_that_are_not_there_are_told_apart(registry, bundles, tmp_path):
+    with pytest.raises(RegistryError, match=r"no registry at .*the first 'difficulty publish'"):
+        registry.find("words", "champion")
+    registry.folder.mkdir()
     with pytest.raises(RegistryError, match=r"no bundle 'words' in registry .*Known: none"):
         registry.find("words", "champion")
     publish(registry, bundles[1])

@@ -27,7 +27,7 @@ def test_trust_file_counts_paths_from_its_own_folder(tmp_path):
             "trust.toml: public_key is not a field that this version knows: got 'a.pem'",
         ),
         ("public_keys = [", "trust file must be a readable TOML file"),
-        (None, "trust file must be a readable TOML file: got .*No such file"),
+        (None, "trust file must exist: got .*Check the path"),
     ],
 )
 def test_trust_file_that_trusts_nobody_is_refused(tmp_path, content, complaint):

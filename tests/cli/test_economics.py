@@ -98,7 +98,7 @@ def test_price_list_of_two_sections_is_enough_to_begin(ask, tmp_path):
         ([], "requests per month must be given, as a saving depends on it"),
         (["--catch-rate", "70"], "catch rate must be in [0, 1]: got 70.0"),
         (["--traffic", "none.parquet"], "traffic file must exist"),
-        (["--prices", "none.toml"], "price list must be a readable TOML file"),
+        (["--prices", "none.toml"], "price list must exist"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(ask, options, complaint):

@@ -55,4 +55,5 @@ def test_tables_are_explained_as_lines_are(run, journey, tmp_path):
 def test_json_of_one_text(run, journey):
     row = json.loads(run("route", journey.bundle, TEXT, "--why", "--json", code=0).out)
     parts = [part for part in row["why"]["parts"] if part["finest"]]
-    assert "".join(TEXT[part["start"] : part["end"]] for part in parts) == TEXT
+    read = TEXT.removeprefix("Thanks. ")  # thanks are not read
+    assert "".join(read[part["start"] : part["end"]] for part in parts) == read

@@ -76,18 +76,18 @@ def test_bundles_go_the_whole_way(run, journey, made, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["promote", "none", "--registry", "registry"], "no bundle 'none' in registry 'registry'"),
-        (["versions", "none", "--registry", "registry"], "no bundle 'none' in registry 'registry'"),
-        (["rollback", "none", "--registry", "registry"], "no bundle 'none' in registry 'registry'"),
+        (["promote", "none", "--registry", "registry"], "no registry at 'registry'"),
+        (["versions", "none", "--registry", "registry"], "no registry at 'registry'"),
+        (["rollback", "none", "--registry", "registry"], "no registry at 'registry'"),
         (
             ["fetch", "none@7", "-o", "got", "--registry", "registry"],
-            "no bundle 'none' in registry 'registry'",
+            "no registry at 'registry'",
         ),
         (
             ["promote", "none", "--registry", "http://127.0.0.1:1"],
             "no MLflow server answers at 'http://127.0.0.1:1'",
         ),
-        (["fetch", "none", "-o", "got", "--registry", "s3://a/b"], "unknown registry 's3'"),
+        (["fetch", "none", "-o", "got", "--registry", "ftp://a/b"], "unknown registry 'ftp'"),
         (
             ["fetch", "../none", "-o", "got", "--registry", "registry"],
             "name must be at most 128 letters",

@@ -145,7 +145,7 @@ def test_table_holds_what_the_gateway_logged(tmp_path):
             assert columns[name].tolist() == values, name
         else:
             np.testing.assert_array_equal(columns[name], values, name)
-    assert columns.keys() - expected.keys() == {"day", "time"}
+    assert columns.keys() - expected.keys() == {"day", "ineligible", "time"}
     assert columns["day"].dtype == "datetime64[D]"
     assert columns["time"][1] - columns["time"][0] == np.timedelta64(1, "s")
 

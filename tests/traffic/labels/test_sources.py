@@ -53,7 +53,11 @@ def test_source_takes_no_rows_at_all(name):
             "unknown label source 'jury'. Known: annotators, gap, halves, judge, preference,"
             " validation",
         ),
-        ("judge:skale=1,10", UnknownNameError, "unknown judge option 'skale'. Known: scale"),
+        (
+            "judge:skale=1,10",
+            UnknownNameError,
+            "unknown judge option 'skale', perhaps 'scale' is meant. Known: scale",
+        ),
         (
             "judge:1,10",
             InvalidValueError,
