@@ -26,7 +26,10 @@ def test_resolve_gives_what_the_table_names():
 
 
 def test_resolve_refuses_an_unknown_name_and_lists_the_known():
-    with pytest.raises(UnknownNameError, match=r"unknown test shape 'roots', perhaps 'root' is meant\. Known: gone, root\."):
+    with pytest.raises(
+        UnknownNameError,
+        match=r"unknown test shape 'roots', perhaps 'root' is meant\. Known: gone, root\.",
+    ):
         resolve("roots", TABLE, kind="test shape")
 
 

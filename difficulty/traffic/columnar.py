@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from difficulty.errors import MissingExtraError, TrafficError, TrafficNotFoundError
+from difficulty.kinds import PathKind, kind_of
 from difficulty.request import (
     RequestRow,
     names_requests,
@@ -28,6 +29,7 @@ from difficulty.views.marks import with_marks
 _BATCH_ROWS = 64
 _MOST_ENTRIES = 10_000_000  # of a column of a row group, however few bytes they take
 _HARMLESS = 2**30  # bytes that a row group may take, however well it is packed
+_MAY_HOLD_REQUESTS = (PathKind.ROWS, PathKind.TRAFFIC, PathKind.LOG, PathKind.FOLDER, PathKind.FILE)
 _AS_JSON = ("messages", "tools", "held", "response_format", "metadata", "languages", "residency")
 _AS_COUNT = ("prompt_tokens", "max_tokens", "max_completion_tokens", "max_output_tokens")
 _MOST_DIGITS = 19
@@ -68,6 +70,10 @@ def read_request_rows(path: Path) -> Iterator[RequestRow]:
         return
     if not path.exists():
         raise TrafficNotFoundError(f"no request file at {str(path)!r}. Check the path.")
+    if (kind := kind_of(path)) not in _MAY_HOLD_REQUESTS:
+        raise TrafficError(
+            f"{str(path)!r} must hold requests: it is {kind}. Name the file that they stand in."
+        )
     rows = chain.from_iterable(map(read_rows, readable_files(path)))
     for number, row in enumerate(rows, start=1):
         if row.fields is None:

@@ -128,12 +128,19 @@ class LearnedView:
 
     @classmethod
     def _of(cls, form: dict[str, Any]) -> LearnedView:
-        if form["format"] != FORMAT or set(form) != _FIELDS:
+        if form["format"] != FORMAT:
             raise InvalidValueError(
                 "the format of view.json",
                 form["format"],
                 rule=f"be {FORMAT}",
                 hint="Upgrade difficulty.",
+            )
+        if set(form) != _FIELDS:
+            raise InvalidValueError(
+                "view.json",
+                sorted(form),
+                rule=f"hold {', '.join(sorted(_FIELDS))}",
+                hint="States before the first release knew less of a text: train and ship again.",
             )
         joined = b64decode(form["sentences"], validate=True)
         salt, kinds, lengths = bytes.fromhex(form["salt"]), form["kinds"], form["lengths"]

@@ -79,10 +79,7 @@ def test_bundles_go_the_whole_way(run, journey, made, tmp_path, monkeypatch):
         (["promote", "none", "--registry", "registry"], "no registry at 'registry'"),
         (["versions", "none", "--registry", "registry"], "no registry at 'registry'"),
         (["rollback", "none", "--registry", "registry"], "no registry at 'registry'"),
-        (
-            ["fetch", "none@7", "-o", "got", "--registry", "registry"],
-            "no registry at 'registry'",
-        ),
+        (["fetch", "none@7", "-o", "got", "--registry", "registry"], "no registry at 'registry'"),
         (
             ["promote", "none", "--registry", "http://127.0.0.1:1"],
             "no MLflow server answers at 'http://127.0.0.1:1'",
