@@ -159,7 +159,7 @@ MAY_NAME = {
     "sentence_transformers": ["encoders/sentence.py"],
     "transformers": ["encoders/sentence.py", "encoders/trainer.py"],
     "accelerate": ["encoders/trainer.py"],
-    "huggingface_hub": ["encoders/sentence.py"],
+    "huggingface_hub": ["encoders/sentence.py", "integrations/hub.py"],
     "model2vec": ["encoders/"],
     "ray": ["engine/ray_engine.py"],
     "matplotlib": ["evaluation/displays/", "stages/tracking/"],
