@@ -19,6 +19,7 @@ import atexit
 import json
 import logging
 import os
+import sys
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -32,12 +33,15 @@ from difficulty.gateway.settings import GatewaySettings, build_gateway, parse_se
 from difficulty.gateway.visits import Routed, Visit
 from difficulty.integrations.litellm_flow import AnswerFlow, Calling
 from difficulty.integrations.litellm_forms import CALL_FORMS
+from difficulty.integrations.litellm_reply import Reply
 from difficulty.integrations.litellm_request import (
     MARK,
     Mark,
     as_mapping,
     find_metadata,
     headers_of,
+    label_request,
+    label_row,
     read_client,
     read_mark,
     read_sent_id,
@@ -165,6 +169,18 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             reason=visit.decision.reason,
             form=call_type,
         )
+        decision = visit.decision
+        label_request(
+            metadata,
+            {
+                "id": visit.id,
+                "bundle": decision.bundle_version,
+                "route": visit.route,
+                "reason": visit.reason,
+                "difficulty_score": decision.difficulty_score,
+                "threshold": decision.threshold,
+            },
+        )
         if self.settings.mode == "hook":
             data["model"] = self._groups[visit.route]
         # For this request: a bundle that is followed may say another thing than the configuration.
@@ -185,6 +201,15 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
     ) -> None:
         """Note that the cheap model failed and the frontier one after it."""
         self._note_failure(kwargs, original_exception)
+
+    async def async_logging_hook(
+        self, kwargs: dict[str, Any], result: Any, call_type: str
+    ) -> tuple[dict[str, Any], Any]:
+        """Label the row of LiteLLM's logs: its tags, and what a call of the cheap model saved."""
+        # The request may be over, its visit with it: what is known stands in the mark.
+        with suppress(Exception):  # of a fault of ours no log may go without its row
+            label_row(kwargs, self._find_saving(kwargs, result))
+        return kwargs, result
 
     @_harmless
     async def async_post_call_success_hook(
@@ -297,6 +322,26 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             visit.routed = Routed(called, 1.0, False)
             visit.reason = "gateway"
 
+    def _find_saving(self, row: Mapping[str, Any], result: Any) -> float | None:
+        """Return what the tokens of a cheap model's call cost at the frontier model, less their own
+        cost, in USD; ``None`` where that is not known, or it was another call.
+        """
+        response = row.get("async_complete_streaming_response") or result
+        group = _find_group(response)
+        mark = read_mark(find_metadata(as_mapping(row.get("litellm_params"))))
+        is_cheap = mark.get("route") == "cheap" if group is None else group == self._groups["cheap"]
+        usage, prices = Reply.of(response).usage, self.gateway.prices
+        if not is_cheap or usage.hit or prices is None:
+            return None
+        if usage.prompt is None or usage.completion is None:
+            return None
+        cached = min(usage.cached or 0, usage.prompt)
+        frontier, cheap = (
+            float(prices.cost(side, usage.prompt, usage.completion, cached=cached))
+            for side in ("frontier", "cheap")
+        )
+        return frontier - cheap
+
     def _note_failure(self, kwargs: Mapping[str, Any], error: Exception) -> None:
         visit = self._find_visit(find_metadata(kwargs))
         if visit is not None:
@@ -362,9 +407,9 @@ def _from_environment(name: str, value: Any) -> Any:
 
 
 def _find_group(response: Any) -> str | None:
-    """Return the name of the model that answered."""
-    from litellm.proxy.proxy_server import llm_router
-
+    """Return the name of the model that answered; ``None`` outside of a proxy."""
+    proxy = sys.modules.get("litellm.proxy.proxy_server")  # not worth its import elsewhere
+    llm_router = getattr(proxy, "llm_router", None)
     # By the deployment: in the mode ``auto_router`` the headers keep the routed name.
     hidden = getattr(response, "_hidden_params", None) or {}
     deployment = (

@@ -11,6 +11,8 @@ from typing import Any
 MARK = "difficulty"
 """Where a request's metadata has its mark."""
 _HEADERS = ("id", "bundle", "route", "reason", "fallback", "check")
+_SPEND = "spend_logs_metadata"
+"""Where LiteLLM's spend logs take labels of a request from."""
 _ID_HEADER = "x-litellm-call-id"
 _GENERATED = "litellm_session_id_generated"
 """LiteLLM's mark of a session id that it made up (``missing_session_id: generate``)."""
@@ -24,6 +26,55 @@ def read_mark(metadata: Any) -> dict[str, Any]:
     """Return the mark of a request, an empty one where nothing was decided."""
     mark = metadata.get(MARK) if isinstance(metadata, Mapping) else None
     return mark if isinstance(mark, Mark) else {}
+
+
+def label_request(metadata: dict[str, Any], labels: Mapping[str, object]) -> None:
+    """Put what was decided into the metadata of LiteLLM's spend logs, in place of what a client
+    sent there in our name.
+
+    Parameters
+    ----------
+    metadata : dict
+        Of the request, which is changed.
+    labels : mapping
+        What is ``None`` is left out.
+    """
+    known = {name: value for name, value in labels.items() if value is not None}
+    metadata[_SPEND] = {**as_mapping(metadata.get(_SPEND)), MARK: known}
+
+
+def label_row(row: Mapping[str, Any], saving_usd: float | None) -> None:
+    """Put route and reason among the tags of a row of LiteLLM's logs, and what the call saved
+    into the metadata of its spend logs. A row of a request without a mark stays as it is.
+
+    The request itself gets no tags: LiteLLM may choose deployments by them.
+
+    Parameters
+    ----------
+    row : mapping
+        LiteLLM's details of the call, of which ``standard_logging_object`` and ``litellm_params``
+        are changed.
+    saving_usd : float, optional
+        USD; ``None`` where it is not known.
+    """
+    params, written = row.get("litellm_params"), row.get("standard_logging_object")
+    metadata = find_metadata(as_mapping(params))
+    mark = read_mark(metadata)
+    if not mark:
+        return
+    if isinstance(written, dict):
+        sent = written.get("request_tags") or []
+        tags = [tag for tag in sent if not str(tag).startswith(f"{MARK}:")]
+        ours = [f"{MARK}:{name}={mark[name]}" for name in ("route", "reason") if mark.get(name)]
+        written["request_tags"] = [*tags, *ours]
+    if saving_usd is None or not isinstance(params, dict):
+        return
+    spend = as_mapping(metadata.get(_SPEND))
+    noted = {**as_mapping(spend.get(MARK)), "saving_usd": saving_usd}
+    for name in ("metadata", "litellm_metadata"):
+        if params.get(name) is metadata:
+            # A copy: the request's own go on to the call of a fallback, which did not save that.
+            params[name] = {**metadata, _SPEND: {**spend, MARK: noted}}
 
 
 def find_metadata(data: Mapping[str, Any]) -> Mapping[str, Any]:
