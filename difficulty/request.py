@@ -124,21 +124,15 @@ def request_row(form: object, number: int, *, noun: str = "line") -> RequestRow:
     task = form.get("task")
     task = task if isinstance(task, str) and task else None
     tokens, checked = read_count(form.get("prompt_tokens")), form.get("checked") is not False
-    says_more = any(name in form for name in BODY_FIELDS)
     body = {**form, "messages": messages}
+    chat = messages_of(body)
+    # What is brought into another form is read as it came: a document that is text is a file too.
+    says_more = chat is not messages or any(name in form for name in BODY_FIELDS)
     needs = Needs.of(body) if says_more else None
     return RequestRow(
         name,
         # As training reads logs: calls and results of any API, instructions that stand beside.
-        Request(
-            messages_of(body),
-            task,
-            tokens,
-            checked,
-            tools_of(body),
-            read_held(form.get("held")),
-            needs,
-        ),
+        Request(chat, task, tokens, checked, tools_of(body), read_held(form.get("held")), needs),
         answer=form.get("answer"),
         cheap_answer=form.get("cheap_answer"),
     )
@@ -146,7 +140,7 @@ def request_row(form: object, number: int, *, noun: str = "line") -> RequestRow:
 
 def _misspelt(form: Mapping[str, Any]) -> str:
     """Return which key may have been meant; a key that is near none is the user's, and not told."""
-    for key in form:
+    for key in form.keys() - {*_ASKED}:
         near = get_close_matches(key, _ASKED, n=1, cutoff=0.7) if isinstance(key, str) else ()
         if near and form.get(near[0]) is None:
             return f" (there is {key!r}: did you mean {near[0]!r}?)"

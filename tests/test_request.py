@@ -167,3 +167,26 @@ def test_row_in_the_form_of_another_api_is_read_as_training_reads_it():
     assert [each["name"] for each in request.tools] == ["weather"]
     plain = [{"role": "user", "content": "Hi"}]
     assert request_row({"messages": plain}, 1).request.messages is plain
+
+
+@pytest.mark.parametrize(
+    ("form", "modality"),
+    [
+        ({"messages": [{"role": "user", "content": [{"type": "document", "source": {}}]}]}, "file"),
+        (
+            {"input": [{"type": "item_reference", "id": "x"}, {"role": "user", "content": "Hi"}]},
+            "unknown",
+        ),
+    ],
+)
+def test_needs_of_a_row_are_the_same_whatever_else_it_says(form, modality):
+    """A room for the answer makes no document and no unknown item come or go."""
+    for more in ({}, {"max_tokens": 9}):
+        needs = request_row({**form, **more}, 1).request.needs
+        assert needs.modalities == (modality,)
+
+
+def test_null_is_no_misspelt_key():
+    assert request_row({"messages": None}, 1).problem == (
+        "line 1 must have messages or prompt: got neither"
+    )

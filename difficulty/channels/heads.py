@@ -91,12 +91,13 @@ def fit_head(
     vectors, failure, weight = vectors[with_outcome], failure[with_outcome], weight[with_outcome]
     rows, labels, weights = hard_labels(failure, weight)
     dim = int(vectors.shape[1])
-    if len(np.unique(labels)) < 2:
-        rate = (np.dot(failure, weight) + 0.5) / (weight.sum() + 1.0)
-        return LinearHead(np.zeros(dim), float(logit(rate)))
     mean, deviation = _scaling(vectors)
     scaled = vectors if sp.issparse(vectors) else (vectors - mean) / deviation
     used = _occurring(scaled)
+    # Answers of one word each, all the same word, have no column that tells them apart.
+    if len(np.unique(labels)) < 2 or (start is None and not len(used)):
+        rate = (np.dot(failure, weight) + 0.5) / (weight.sum() + 1.0)
+        return LinearHead(np.zeros(dim), float(logit(rate)))
     design = scaled[:, used]
     if start is None:
         model = LogisticRegression(C=strength, max_iter=2_000).fit(

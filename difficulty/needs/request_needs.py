@@ -241,9 +241,13 @@ class _Reading:
 
     def _read_message(self, message: Mapping[str, Any]) -> bool:
         """Read one message, or item of a Responses input; return whether it holds media."""
-        kind = type_of(_type_of(message))
+        name = _type_of(message)
+        kind = type_of(name)
         if kind in ("call", *_RESULTS, *MEDIA):  # an item of its own
             return self.read_part(message)
+        if kind is None and name and message.get("role") is None:
+            self._note_unknown(message)
+            return False
         is_media = self.read_content(message.get("content"))
         if message.get("role") in ("tool", "function"):
             self.calls = True

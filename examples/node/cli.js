@@ -3,10 +3,10 @@
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
-import { BundleError, Router, verify } from './src/index.js';
+import { BundleError, Router, messagesOf, needsOf, toolsOf, verify } from './src/index.js';
 
 const USAGE = `usage: node cli.js BUNDLE TEXT [--task TASK]     decide one request
-       node cli.js BUNDLE --input FILE           decide each line of JSON lines: messages or prompt, perhaps id, task, prompt_tokens, tools, checked
+       node cli.js BUNDLE --input FILE           decide each line of JSON lines: a request's body, or prompt; perhaps id, task, prompt_tokens, checked, held
        node cli.js BUNDLE --check FILE           judge the answer of each line of JSON lines: as above, and answer
        node cli.js BUNDLE --verify               check every hash and replay the golden vectors`;
 const SHOWN = 10;
@@ -30,13 +30,24 @@ async function eachLine(path, told) {
     number += 1;
     if (line.trim() === '') continue;
     const row = parsed(line);
-    say(JSON.stringify({ id: row.id ?? String(number), ...(await told(row)) }));
+    say(JSON.stringify({ id: String(isName(row.id) ? row.id : number), ...(await told(row)) }));
   }
 }
 
+const isName = (id) => typeof id === 'number' || (typeof id === 'string' && id !== '');
+
+/** A body of any of the three APIs; a task or a count that is none is left out, as it is in Python. */
 function decide(router, row) {
-  const known = { task: row.task, tokens: row.prompt_tokens, tools: row.tools, checked: row.checked !== false };
-  return router.decide(row.messages ?? row.prompt ?? null, known);
+  const body = { ...row, messages: row.messages ?? row.prompt ?? row.input ?? null };
+  const known = {
+    task: typeof row.task === 'string' && row.task !== '' ? row.task : null,
+    tokens: Number.isInteger(row.prompt_tokens) && row.prompt_tokens >= 0 && row.prompt_tokens < 2 ** 63 ? row.prompt_tokens : null,
+    tools: toolsOf(body),
+    checked: row.checked !== false,
+    held: row.held,
+    needs: needsOf(body),
+  };
+  return router.decide(messagesOf(body), known);
 }
 
 function check(router, row) {

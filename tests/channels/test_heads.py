@@ -146,3 +146,10 @@ def test_head_gives_no_weight_to_a_column_that_does_not_occur():
         LinearHead(head.coefficients[:-1], head.intercept),
         fit_head(vectors[:, :-1], FAILURE, ONES, strength=1.0),
     )
+
+
+def test_head_of_columns_that_never_occur_is_constant():
+    """As words have none where every answer is the same word."""
+    head = fit_head(sp.csr_matrix((200, 4)), FAILURE, ONES, strength=1.0)
+    assert head.coefficients.tolist() == [0.0] * 4
+    assert expit(head.intercept) == pytest.approx((FAILURE.sum() + 0.5) / 201)

@@ -32,13 +32,27 @@ const listOf = (value) => (Array.isArray(value) ? value : []);
 
 /** Return the tokens of a text, in sixtieths. */
 export function countUnits(text) {
-  let inRuns = 0;
-  const rest = text.replace(/[!-~]{33,}/g, (run) => ((inRuns += run.length), ''));
+  const rest = withoutRuns(text);
+  const inRuns = text.length - rest.length;
   const letters = rest.length - rest.replace(/[A-Za-z \t\n\r]/g, '').length;
   const digits = rest.length - rest.replace(/[0-9]/g, '').length;
   const other = rest.replace(/[\x00-\x7f]/g, '');
   const marks = rest.length - other.length - letters - digits;
   return inRuns * PER.run + letters * PER.letter + digits * PER.digit + marks * PER.mark + Buffer.byteLength(other) * PER.byte;
+}
+
+/** Leave out runs of more than 32 characters of ASCII without a blank; a pattern without an end would overflow the stack on ten million of them. */
+function withoutRuns(text) {
+  const start = /[!-~]{33}/g;
+  const kept = [];
+  let at = 0;
+  for (let run = start.exec(text); run !== null; run = start.exec(text)) {
+    let end = start.lastIndex;
+    while (end < text.length && text.charCodeAt(end) > 0x20 && text.charCodeAt(end) < 0x7f) end += 1;
+    kept.push(text.slice(at, run.index));
+    at = start.lastIndex = end;
+  }
+  return [...kept, text.slice(at)].join('');
 }
 
 /**
@@ -107,8 +121,10 @@ class Reading {
   }
 
   #message(message) {
-    const kind = partType(typeOf(message));
+    const name = typeOf(message);
+    const kind = partType(name);
     if (['call', ...RESULTS, ...MEDIA].includes(kind)) return this.#part(message, 0);
+    if (kind === null && name !== '' && (message.role ?? null) === null) return this.#unknown(message);
     const isMedia = this.content(message.content, 0);
     if (['tool', 'function'].includes(message.role)) this.calls = true;
     for (const called of [message.tool_calls, message.function_call]) {

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { Router, verify } from '../src/index.js';
+import { Router, needsOf, verify } from '../src/index.js';
 import { Copy, SAVED } from './copy.js';
 
 const CLI = fileURLToPath(new URL('../cli.js', import.meta.url));
@@ -110,6 +110,23 @@ test('the command line verifies, decides one text and decides a file', () => {
   const rows = cli(SAVED, '--input', file).stdout.trim().split('\n').map((line) => JSON.parse(line));
   assert.deepEqual(rows.map(({ id, reason }) => [id, reason]), [['a', rows[0].reason], ['3', 'scorer_error'], ['4', 'easy_task']]);
   rmSync(folder, { recursive: true });
+});
+
+test('the command line reads what a body needs, and leaves out a task or a count that is none', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'requests-'));
+  const file = join(folder, 'requests.jsonl');
+  const asked = { prompt: 'w3 w17 w3', task: 5, prompt_tokens: 'many' };
+  const rows = [asked, { ...asked, metadata: { residency: ['eu'] } }, { ...asked, max_tokens: 1e9 }, { input: [{ type: 'item_reference', id: 'x' }, { role: 'user', content: 'w1' }] }];
+  writeFileSync(file, rows.map((row) => JSON.stringify(row)).join('\n'));
+  const decided = cli(SAVED, '--input', file).stdout.trim().split('\n').map((line) => JSON.parse(line));
+  assert.deepEqual(decided.map(({ ineligible }) => ineligible), [[], ['cheap.residency', 'frontier.residency'], ['cheap.context_window'], ['cheap.unknown_part']]);
+  assert.notEqual(decided[0].reason, 'scorer_error');
+  rmSync(folder, { recursive: true });
+});
+
+test('ten million characters without a blank are too long, and overflow nothing', () => {
+  const tools = [{ function: { name: 'f', description: 'x'.repeat(10_000_000) } }];
+  assert.equal(needsOf({ messages: 'w1', tools }).prompt_tokens > 7_000_000, true);
 });
 
 test('the command line says what is wrong, with exit code 2', () => {
