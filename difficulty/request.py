@@ -140,7 +140,7 @@ def request_row(form: object, number: int, *, noun: str = "line") -> RequestRow:
 
 def _misspelt(form: Mapping[str, Any]) -> str:
     """Return which key may have been meant; a key that is near none is the user's, and not told."""
-    for key in form.keys() - {*_ASKED}:
+    for key in (each for each in form if each not in _ASKED):
         near = get_close_matches(key, _ASKED, n=1, cutoff=0.7) if isinstance(key, str) else ()
         if near and form.get(near[0]) is None:
             return f" (there is {key!r}: did you mean {near[0]!r}?)"
