@@ -164,7 +164,8 @@ def main() -> None:
     # Rows that cannot be scored are in the output, with their errors.
     logging.getLogger("difficulty.runtime").setLevel(logging.ERROR)
     try:
-        build_app()()  # usage errors and typer.Exit become exit codes in here
+        # Named, so that completion is written for `difficulty`, also by `python -m difficulty`.
+        build_app()(prog_name="difficulty")  # usage errors and typer.Exit become exit codes here
     except DifficultyError as error:
         _stop(str(error), code=error.exit_code)
     except ModuleNotFoundError as error:

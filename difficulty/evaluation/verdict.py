@@ -279,7 +279,9 @@ def _quality(case: _Weighing) -> Iterator[Ground]:
         yield ground("do_not_switch_on", text, _other_rule(case), remedy="worse_than_chance")
     elif ahead.value is not None and (ahead.low is None or ahead.low <= 0.0):
         text = f"Routing is not shown to beat chance. {_against_chance(ahead)}"
-        yield ground("keep_testing", text, _more_labels(ahead), remedy="lead_unsure")
+        lever, labels_help = _more_labels(ahead)
+        remedy = "lead_unsure" if labels_help else "lead_small"
+        yield ground("keep_testing", text, lever, remedy=remedy)
     elif (at_random := _kept_at_random_for(case, case.figure("cost").value)) is not None and (
         recovered.low is None or recovered.low <= at_random
     ):
@@ -345,16 +347,19 @@ def _size(estimate: Estimate) -> str:
     return f"{abs(value):.3f} ({low:.3f} to {high:.3f})"
 
 
-def _more_labels(lead: Estimate) -> str:
-    """Say how many requests would show a lead, if it is as large as it looks."""
+def _more_labels(lead: Estimate) -> tuple[str, bool]:
+    """Say how many requests would show a lead, if it is as large as it looks, and whether labels
+    help at all.
+    """
     value, low = lead.value or 0.0, lead.low or 0.0
     if value <= 0.0:
-        return "Choose another threshold or rule: more labels alone promise little."
+        return "Choose another threshold or rule: more labels alone promise little.", False
     # The interval narrows with the root of their number.
     needed = lead.n * ((value - low) / value) ** 2
     if needed > 1e6:
-        return "Choose another threshold or rule: the lead is too small for labels to show."
-    return f"About {max(needed, lead.n + 1):,.0f} labelled requests would show a lead of this size."
+        return "Choose another threshold or rule: the lead is too small for labels to show.", False
+    more = f"About {max(needed, lead.n + 1):,.0f} labelled requests would show a lead of this size."
+    return more, True
 
 
 def _other_rule(case: _Weighing) -> str:

@@ -134,6 +134,12 @@ class TrafficData:
         """
         from difficulty.stages.watching.splitting import PARTS, split
 
+        if parts is not None and not isinstance(parts, Mapping):
+            raise InvalidValueError(
+                "parts",
+                type(parts).__name__,
+                rule="name each part with its share, such as {'train': 0.8, 'judge': 0.2}",
+            )
         holder = HeldFolder()
         out = holder.path / "parts"
         split(self.path, out, by=by, parts=parts or PARTS, seed=seed)
@@ -143,7 +149,13 @@ class TrafficData:
 
     def __repr__(self) -> str:
         known = [f"{name} of {n:,}" for name, n in self._known_outcomes().items() if n]
+        if rejected := self._rejected():
+            known.append(f"{rejected:,} rows rejected, see .rejects")
         return shortened(f"Traffic({len(self):,} requests, {', '.join(known) or 'no outcome'})")
+
+    def _rejected(self) -> int:
+        """Return how many rows could not be used."""
+        return sum(self.summary.get("rejected", {}).values())
 
     def _known_outcomes(self) -> dict[str, int]:
         """Return of how many requests each kind of outcome is known."""
@@ -161,7 +173,7 @@ class TrafficData:
     def _repr_html_(self) -> str:
         summary = self.summary
         lines = [("requests", f"{len(self):,}")]
-        if rejected := sum(summary.get("rejected", {}).values()):
+        if rejected := self._rejected():
             lines.append(("rejected rows", f"{rejected:,} (see .rejects)"))
         lines += [(f"{name} known", f"{n:,}") for name, n in self._known_outcomes().items() if n]
         for name in ("cheap_quality", "frontier_quality"):

@@ -115,6 +115,9 @@ class Router:
         """
         return cls.from_bundle(read_trusted(path, trust), threads=threads)
 
+    def __repr__(self) -> str:
+        return f"Router({self.version})"
+
     @classmethod
     def from_bundle(cls, bundle: Bundle, *, threads: int = 1) -> Router:
         """Build the router of a bundle that is read already."""

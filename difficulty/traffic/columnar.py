@@ -51,7 +51,8 @@ def read_parquet(path: Path) -> Iterator[RawRow]:
                 yield RawRow(str(path), number, before_ingest(fields))
     except pa.ArrowException as error:
         raise TrafficError(
-            f"{path} must be a Parquet file: {error}. Check that the file is complete."
+            f"{path} must be a Parquet file: {str(error).rstrip('.')}. Check that the file is"
+            " complete."
         ) from error
     # Times that Python has none of, and an 'extra' that ingest did not write.
     except (TypeError, OverflowError, RecursionError, json.JSONDecodeError) as error:

@@ -45,6 +45,11 @@ from difficulty.traffic.reading.dialect import (
     pointed,
 )
 
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
+"""What no text holds, and every file in a binary format."""
+_SHOWN_BYTES = re.compile(r" \(b(['\"]).*\1\)")
+"""Bytes as Python shows them."""
+
 
 class RawRow(NamedTuple):
     """One row of a source as it came, or the reason why it could not be read."""
@@ -150,7 +155,8 @@ def read_rows(path: Path, options: ReadOptions = AS_FOUND) -> Iterator[RawRow]:
             yield row
     except damage_errors() + (UnicodeError,) as error:
         raise TrafficError(
-            f"{path} cannot be read after {rows:,} rows: {error}. Check that the file is complete."
+            f"{path} cannot be read after {rows:,} rows: {_plain_reason(error)}. Check that the"
+            " file is complete."
         ) from error
     if not rows:
         raise TrafficError(
@@ -332,10 +338,20 @@ def _records(path: Path, dialect: Dialect) -> Iterator[tuple[int, list[str], str
             yield line, [], f"a row must be CSV: got {str(error)!r}."
 
 
+def _plain_reason(error: Exception) -> str:
+    """Return what a library says of a damaged file without the bytes that it shows of it."""
+    return _SHOWN_BYTES.sub("", str(error)).rstrip(".")
+
+
 def _checked_header(path: Path, record: tuple[int, list[str], str] | None) -> Sequence[str]:
     if record is None:
         return []
     _, header, problem = record
+    if any(_CONTROL.search(name) for name in header):
+        raise TrafficError(
+            f"{path} must be text: its first line is not. Give the file the ending of what it is,"
+            " for example .parquet."
+        )
     if problem or not any(header):
         raise TrafficError(
             f"{path} must begin with a line of column names: got {problem or 'an empty line'} Add a"
@@ -345,7 +361,8 @@ def _checked_header(path: Path, record: tuple[int, list[str], str] | None) -> Se
     twice = sorted(name for name, times in Counter(header).items() if times > 1)
     if twice:
         raise TrafficError(
-            f"{path} must name each column once: got {twice} more than once. Rename one of them."
+            f"{path} must name each column once: got {', '.join(twice)} more than once. Rename one"
+            " of them."
         )
     return header
 

@@ -36,6 +36,18 @@ def test_short_option_for_help_is_the_long_one(run, command):
     assert run(*command, "-h", code=0).out == run(*command, "--help", code=0).out
 
 
+def test_completion_is_for_the_command_by_its_name():
+    """Also where ``python -m difficulty`` printed it: no shell completes three words."""
+    started = subprocess.run(
+        [sys.executable, "-m", "difficulty", "--show-completion", "bash"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "_DIFFICULTY_COMPLETE=complete_bash" in started.stdout
+    assert "-F _difficulty_completion difficulty" in started.stdout
+
+
 def test_help_names_every_command(run):
     result = run("--help", code=0)
     assert all(f"\n  {command} " in result.out for command in COMMANDS)

@@ -185,6 +185,9 @@ def test_traffic_is_saved_with_its_rejects(tmp_path):
         "cheap_quality must be in [0, 1] or null"
     ]
     assert "rejected rows" in traffic._repr_html_()
+    assert "1 rows rejected, see .rejects" in repr(traffic)
+    with pytest.raises(InvalidValueError, match="parts must name each part with its share"):
+        traffic.split(0.8)
     with pytest.raises(OutputExistsError):
         d.read(rows).save(traffic.path)
     with pytest.raises(InvalidValueError, match=r"end in \.parquet"):
@@ -249,7 +252,9 @@ def test_train_takes_a_path_as_text_and_a_recipe_by_name(journey, tmp_path):
 
 
 def test_ship_evaluate_and_load_take_texts(journey, walked):
-    assert d.Router.load(str(journey.bundle)).decide("hello").model
+    router = d.Router.load(str(journey.bundle))
+    assert router.decide("hello").model
+    assert repr(router) == f"Router({router.version})"
     judged = evaluate_scorer(
         str(journey.bundle),
         str(journey.traffic),

@@ -36,6 +36,7 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
     "quality_unknown": Remedy("What routing does to quality is not known.", _LABEL),
     "worse_than_chance": Remedy("Sending the same share at random does better.", _CHOOSE),
     "lead_unsure": Remedy("Not shown to beat sending the same share at random.", _LABEL),
+    "lead_small": Remedy("Not shown to beat sending the same share at random.", _CHOOSE),
     "poor_for_money": Remedy("Random routing for the same money does better.", _CHOOSE),
     "money_unsure": Remedy("Not shown to beat random routing for the same money.", _CHOOSE),
     "rule_loses": Remedy("The score alone does better than with the rule.", _NO_RULE),

@@ -113,7 +113,8 @@ for (const volume of document.querySelectorAll(".volume")) {
     const places = decimals(known ? [middle, low, high] : [middle]);
     value.textContent = "USD " + digits(middle, places);
     about.textContent = (lost ? "lost" : "saved") + " a month" + costs
-      + (known ? " (" + digits(low, places) + " to " + digits(high, places) + ")" : "");
+      + (known ? " (" + digits(low, places) + " to " + digits(high, places) + ")" : "")
+      + (lost ? ". It does not pay at this volume." : "");
   });
   typed.hidden = true;
   input.hidden = false;

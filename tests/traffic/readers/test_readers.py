@@ -122,7 +122,8 @@ def test_bad_csv_records_are_bad_rows_and_the_others_are_read(tmp_path):
     ("content", "reason"),
     [
         ("\n1,2\n", "must begin with a line of column names"),
-        ("a,a\n1,2\n", "must name each column once"),
+        ("a,a\n1,2\n", "must name each column once: got a more than once"),
+        ("PAR1\x15\x04,b\n1,2\n", "must be text: its first line is not"),
     ],
 )
 def test_a_csv_without_a_good_header_is_refused(content, reason, tmp_path):

@@ -64,6 +64,12 @@ def test_a_damaged_archive_is_refused_in_a_sentence(tmp_path, packing):
         list(read_rows(path))
 
 
+def test_a_refusal_shows_no_bytes(tmp_path):
+    (tmp_path / "calls.jsonl.gz").write_bytes(b'{"prompt": "Hi"}')
+    with pytest.raises(TrafficError, match="Not a gzipped file\\. Check that the file is complete"):
+        list(read_rows(tmp_path / "calls.jsonl.gz"))
+
+
 def test_a_zip_holds_one_file_and_what_a_file_manager_adds(tmp_path):
     one = write_zip(tmp_path / "export.zip", calls_csv=CSV)
     two = write_zip(tmp_path / "two.zip", a_csv=CSV, b_csv=CSV)
