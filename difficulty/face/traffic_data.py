@@ -134,10 +134,11 @@ class TrafficData:
         """
         from difficulty.stages.watching.splitting import PARTS, split
 
-        if parts is not None and not isinstance(parts, Mapping):
+        given: object = parts
+        if given is not None and not isinstance(given, Mapping):
             raise InvalidValueError(
                 "parts",
-                type(parts).__name__,
+                type(given).__name__,
                 rule="name each part with its share, such as {'train': 0.8, 'judge': 0.2}",
             )
         holder = HeldFolder()
@@ -155,7 +156,7 @@ class TrafficData:
 
     def _rejected(self) -> int:
         """Return how many rows could not be used."""
-        return sum(self.summary.get("rejected", {}).values())
+        return int(sum(self.summary.get("rejected", {}).values()))
 
     def _known_outcomes(self) -> dict[str, int]:
         """Return of how many requests each kind of outcome is known."""
