@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
+from socket import gaierror
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -175,13 +176,21 @@ def main() -> None:
             raise
         _stop(str(_missing(package)), code=2)
     except OSError as error:
-        what = f"{error.filename or 'a file'}: {error.strerror or error}"
-        advice = "Free some space" if error.errno in FULL else "Check the path and its permissions"
-        _stop(f"{what}. {advice}.", code=2)
+        _stop(_tell_of_system(error), code=2)
     except SystemExit as stopped:
         if stopped.code == _INTERRUPTED:  # Ctrl-C: scratch folders are gone by now
             err.print("stopped; nothing was written")
         raise
+
+
+def _tell_of_system(error: OSError) -> str:
+    """Return what the operating system refused, and what to do."""
+    what = f"{error.filename or 'a file'}: {error.strerror or error}"
+    if error.errno in FULL:
+        return f"{what}. Free some space."
+    if isinstance(error, gaierror):  # of a name that no network knows, and of no file
+        return f"a host's name must be known to the network: {error.strerror}. Check --host."
+    return f"{what}. Check the path and its permissions."
 
 
 def _type_word(display_type: Callable[[Any], object], ctx: Any) -> str:

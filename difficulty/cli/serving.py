@@ -134,8 +134,9 @@ def serve(
     }
     known_keys = os.environ.get(VARIABLE)
     if (cheap is None) != (frontier is None):
-        missing = "--cheap" if cheap is None else "--frontier"
-        raise InvalidValueError(missing, None, rule="be given beside the other model")
+        given = "--frontier" if cheap is None else "--cheap"
+        rule = "be given together: both models, or neither"
+        raise InvalidValueError("--cheap and --frontier", f"{given} alone", rule=rule)
     flags: dict[str, Any] = {
         "models": [name],
         "follow": follow,

@@ -269,6 +269,11 @@ MISTAKES = (
     ("serve bundles/none", "no bundle at 'bundles/none': expected a folder written by"),
     ("serve runs/first", "Run: difficulty ship runs/first -o bundles/first-1"),
     (
+        "serve bundles/support-1 --cheap some-model",
+        "--cheap and --frontier must be given together: both models, or neither",
+    ),
+    ("serve bundles/support-1 --host nowhere.invalid --port 1", "Check --host."),
+    (
         "serve bundles/support-1 --port eighty",
         "Invalid value for '--port': it must be a whole number",
     ),
