@@ -118,9 +118,10 @@ def score(
     if inputs and out_path is not None and out_path.suffix.lower() == ".parquet":
         if text is not None:
             raise typer.BadParameter("pass either a text or --input FILE")
-        sources = [Path(name) for name in inputs if name != "-" and not url_of(name)]
+        if "-" in inputs:
+            raise typer.BadParameter("standard input (-) is scored into JSON lines: -o NAME.jsonl")
         refuse_output(out_path, source=None, overwrite=overwrite)
-        for source in sources:
+        for source in [Path(name) for name in inputs if not url_of(name)]:
             refuse_output(out_path, source=source, overwrite=overwrite)
         options = {"keep": keep or (), "resume": resume, "skip_damaged": skip_damaged}
         _score_files(bundle, inputs, out_path, spread, json=json, work_dir=work_dir, **options)

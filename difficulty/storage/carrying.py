@@ -50,7 +50,8 @@ def on_urls(function: Callable[Arguments, Result]) -> Callable[Arguments, Result
     Raises
     ------
     StorageError
-        If something cannot be copied; of the function, whatever it raises.
+        If something cannot be copied; of the function, whatever it raises. What was written then
+        stays on this machine, and the error says where.
     """
     signature = inspect.signature(function)
 
@@ -69,10 +70,10 @@ def on_urls(function: Callable[Arguments, Result]) -> Callable[Arguments, Result
             try:
                 result = function(*bound.args, **bound.kwargs)
             except Exception as error:
-                copies.send()
+                copies.send_or_keep()
                 _say_urls(error)
                 raise
-            copies.send()
+            copies.send_or_keep()
             return result
 
     return carried
@@ -163,7 +164,6 @@ class _Copies:
             )
         if name not in WRITTEN:
             return self.read(value)
-        read = {url_of(item) for item in arguments.values() if isinstance(item, str | Path)}
         others = {key: item for key, item in arguments.items() if key != name}
         read = {url_of(item) for item in others.values() if isinstance(item, str | Path)}
         if value in read | {*self._read}:
@@ -203,6 +203,34 @@ class _Copies:
             written = [path for path in sent.local.parent.iterdir() if _is_new(path, sent)]
             for path in sorted(written, key=lambda path: path == sent.local):
                 self._send(Place(f"{parent}/{path.name}"), path, sent)
+
+    def send_or_keep(self) -> None:
+        """Copy out; where that fails, move what was written to where it outlasts the call."""
+        try:
+            self.send()
+        except DifficultyError as error:
+            if (kept := self._keep()) is not None:
+                error.args = (
+                    f"{error} What was written is kept in {str(kept)!r}: copy it from there, then"
+                    " remove that folder.",
+                    *error.args[1:],
+                )
+            raise
+
+    def _keep(self) -> Path | None:
+        import shutil
+        import tempfile
+
+        parents = {sent.local.parent: sent for sent in self._sent}
+        written = [
+            path for at, sent in parents.items() for path in at.iterdir() if _is_new(path, sent)
+        ]
+        if not written:
+            return None
+        kept = Path(tempfile.mkdtemp(prefix="difficulty-unsent-"))
+        for path in written:
+            shutil.move(path, kept / path.name)
+        return kept
 
     def _send(self, place: Place, path: Path, sent: _Sent) -> None:
         if path.is_file():

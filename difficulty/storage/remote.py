@@ -106,10 +106,18 @@ class Place:
         return bool(self._ask(lambda: self._files.info(self._path))["type"] == "directory")
 
     def exists(self) -> bool:
-        """Return whether anything lies there."""
+        """Return whether anything lies there.
+
+        Raises
+        ------
+        StorageNotFoundError
+            If not even its bucket does: nothing can be written there.
+        """
         try:
             self.is_folder()
-        except StorageNotFoundError:
+        except StorageNotFoundError as error:
+            if _is_bucket_absent(error.__cause__):
+                raise
             return False
         return True
 
@@ -318,8 +326,7 @@ class Place:
         if isinstance(error, ImportError):
             return _missing(self._scheme, error)
         if isinstance(error, FileNotFoundError):
-            said = str(error)
-            bucket = " Its bucket does not exist." if "bucket" in said.lower() else ""
+            bucket = " Its bucket does not exist." if _is_bucket_absent(error) else ""
             return StorageNotFoundError(
                 f"nothing lies at {self.url!r}.{bucket} Check the address"
                 f"{_endpoint_hint(self._scheme)}."
@@ -425,6 +432,11 @@ def _missing(scheme: str, error: ImportError) -> MissingExtraError:
 
 def _endpoint_hint(scheme: str) -> str:
     return ", and AWS_ENDPOINT_URL where it is not Amazon's" if scheme in ("s3", "s3a") else ""
+
+
+def _is_bucket_absent(error: BaseException | None) -> bool:
+    said = str(error).lower()  # a name may have the word bucket in it
+    return any(f"{word} does not exist" in said for word in ("bucket", "container"))
 
 
 def _is_passing(error: BaseException) -> bool:

@@ -94,6 +94,21 @@ def test_errors_name_urls_and_what_stands_locally_is_copied(root, tmp_path):
     assert text_at(f"{root}/b.txt") == "FAIL"
 
 
+def test_what_cannot_be_sent_is_kept_here(root, tmp_path, monkeypatch):
+    put(f"{root}/a.txt", "note", tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def fail(place, local):
+        raise StorageError(f"{place.url!r} is busy.")
+
+    monkeypatch.setattr(Place, "copy_file_out", fail)
+    with pytest.raises(StorageError, match=r"is busy\. What was written is kept in '.*unsent-"):
+        upper(Path(f"{root}/a.txt"), Path(f"{root}/b.txt"))
+    (kept,) = tmp_path.glob("difficulty-unsent-*")
+    assert sorted(path.name for path in kept.iterdir()) == ["b.notes.txt", "b.txt"]
+    assert (kept / "b.txt").read_text() == "NOTE"
+
+
 def test_output_is_never_the_input(root, tmp_path):
     put(f"{root}/a.txt", "x", tmp_path)
     with pytest.raises(OutputExistsError, match="must not be what is read"):

@@ -46,12 +46,13 @@ def requests_of(table: Any, *, first_row: int = 0) -> list[RequestRow]:
     numbers = range(first_row + 1, first_row + len(table) + 1)
     rows = _rows_of(table, numbers) if quick is None else _merge(table, first_row, quick, large)
     return [
-        row if not size else unreadable_row(row.id, _too_large(size))
+        row if not size else unreadable_row(row.id, too_large(size))
         for row, size in zip(rows, large, strict=True)
     ]
 
 
-def _too_large(size: int) -> str:
+def too_large(size: int) -> str:
+    """Return what is said of a request with too many bytes."""
     return f"a request must have at most {MOST_BYTES:,} bytes: got {size:,}"
 
 

@@ -85,14 +85,16 @@ def score_files(
     skip_damaged : bool
         Write rows without scores for a row group that cannot be read, in place of an error.
     work_dir : Path, optional
-        Where finished parts wait; default: a hidden folder beside ``out``.
+        Where finished parts wait, in a folder of the job's own; default: a hidden one beside
+        ``out``.
     progress : callable, optional
         Told the rows done so far, and how many there are, where that is known.
 
     Raises
     ------
     OutputExistsError
-        If another job writes to ``out``, or one has left parts and ``resume`` is not asked for.
+        If another job writes to ``out``, one has left parts and ``resume`` is not asked for, or
+        ``out`` is a file that is read.
     TrafficError
         If something cannot be read; finished parts stay.
     StorageError
@@ -100,8 +102,9 @@ def score_files(
     """
     refuse_reserved(keep)
     sources = BulkSources(places, keep=keep)
+    _refuse_source(out, sources)
     digest = read_bundle(bundle).digest
-    work = work_dir or default_work_dir(out)
+    work = _folder_of_parts(out, work_dir)
     with _held(work, out, resume=resume):
         schema = pa.schema([*BLOCK_SCHEMA, *sources.kept_fields])
         opening = partial(_open_scorer, str(bundle), tuple(keep), schema)
@@ -114,7 +117,7 @@ def score_files(
                         progress(todo.n_rows, sources.n_rows)
                 counts = _assemble(todo.targets, out, schema, digest)
         except DifficultyError as error:
-            error.args = (f"{error} {todo.advice(work)}", *error.args[1:])
+            error.args = (f"{error}{todo.advice(work)}", *error.args[1:])
             raise
         shutil.rmtree(work)
     return Bulk(out, counts, len(todo.targets), todo.n_kept)
@@ -126,6 +129,30 @@ def default_work_dir(out: Path) -> Path:
     if url_of(name) is None:
         return out.parent / f".{out.name}.parts"
     return DEFAULT_CACHE / "bulk" / sha256(name.encode()).hexdigest()[:16]
+
+
+def _folder_of_parts(out: Path, work_dir: Path | None) -> Path:
+    """Return where a job keeps its parts: a folder that is its own, because it goes at the end."""
+    if work_dir is None:
+        return default_work_dir(out)
+    name = named(str(out))
+    whole = name if url_of(name) else str(out.resolve())
+    return work_dir / f"{out.name}-{sha256(whole.encode()).hexdigest()[:8]}.parts"
+
+
+def _refuse_source(out: Path, sources: BulkSources) -> None:
+    """Refuse to write over a file that is read; a pattern or a folder may hold it."""
+    url = url_of(named(str(out)))
+    for source in sources.all:
+        if url_of(source.place) is not None:
+            is_same = source.place == url
+        else:
+            is_same = out.exists() and Path(source.place).samefile(out)
+        if is_same:
+            raise OutputExistsError(
+                f"the output must not be what is read: got {source.place!r} for both. Choose"
+                " another name."
+            )
 
 
 class _Parts:
@@ -153,9 +180,11 @@ class _Parts:
         self.n_rows += n_rows
 
     def advice(self, work: Path) -> str:
-        """Return what to do after an error."""
+        """Return what to do after an error, where parts are done."""
         done = sum(target.exists() for target in self.targets)
-        return f"Finished parts ({done:,}) are kept in {str(work)!r}: go on with --resume."
+        if not done:
+            return ""
+        return f" Finished parts ({done:,}) are kept in {str(work)!r}: go on with --resume."
 
     def _name(self, part: BulkPart) -> str:
         source = part.source
@@ -166,11 +195,15 @@ class _Parts:
 
 @contextmanager
 def _held(work: Path, out: Path, *, resume: bool) -> Iterator[None]:
-    """Hold a folder of parts; no other job has it meanwhile."""
-    work.mkdir(parents=True, exist_ok=True)
-    handle = os.open(work / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    """Hold an output and the folder of its parts; no other job of this machine has them meanwhile,
+    wherever its parts wait.
+    """
+    beside = default_work_dir(out)
+    beside.mkdir(parents=True, exist_ok=True)
+    handle = os.open(beside / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         _lock(handle, out)
+        work.mkdir(parents=True, exist_ok=True)
         left = [path for path in work.iterdir() if path.name.endswith(".parquet")]
         if left and not resume:
             raise OutputExistsError(
@@ -179,7 +212,12 @@ def _held(work: Path, out: Path, *, resume: bool) -> Iterator[None]:
             )
         for path in work.glob("*.part"):  # of workers that were killed
             path.unlink(missing_ok=True)
-        yield
+        try:
+            yield
+        finally:
+            for folder in {work, beside}:
+                if folder.exists() and not any(folder.glob("*.parquet")):
+                    shutil.rmtree(folder, ignore_errors=True)
     finally:
         os.close(handle)
 

@@ -19,7 +19,7 @@ from typing import Any
 from difficulty.errors import TrafficError, TrafficNotFoundError
 from difficulty.kinds import plain_name
 from difficulty.request import RequestRow, request_row, unreadable_row
-from difficulty.stages.bulk.block_requests import ASKED, READ
+from difficulty.stages.bulk.block_requests import ASKED, MOST_BYTES, READ, too_large
 from difficulty.storage import local_copy, read_remote, url_of
 from difficulty.text import one_line
 from difficulty.traffic.columnar import request_fields
@@ -123,7 +123,7 @@ def windows_of(file: Any, group: int, keep: Sequence[str]) -> Iterator[Any]:
     except (pa.ArrowException, OSError) as error:
         raise TrafficError(
             f"row group {group} (of {file.metadata.num_row_groups:,}) cannot be read:"
-            f" {one_line(str(error)):.300}. Write the file again, or pass --skip-damaged to score"
+            f" {one_line(str(error)).rstrip(' .'):.300}. Write the file again, or pass --skip-damaged to score"
             " the rest."
         ) from error
 
@@ -131,7 +131,12 @@ def windows_of(file: Any, group: int, keep: Sequence[str]) -> Iterator[Any]:
 def _request_of(row: RawRow) -> RequestRow:
     if row.fields is None:
         return unreadable_row(str(row.line), f"row {row.line}: {row.problem}")
-    return request_row(request_fields(row.fields), row.line, noun="row")
+    read = request_row(request_fields(row.fields), row.line, noun="row")
+    size = _size_of(row)
+    if size > MOST_BYTES // 4:  # of characters, which have at most four bytes
+        whole = json.dumps(row.fields, ensure_ascii=False, default=str)
+        size = len(whole.encode("utf-8", "replace"))
+    return read if size <= MOST_BYTES else unreadable_row(read.id, too_large(size))
 
 
 class BulkSources:
@@ -285,4 +290,19 @@ def _blocks(rows: Iterator[RawRow]) -> Iterator[list[RawRow]]:
 def _size_of(row: RawRow) -> int:
     if row.fields is None:
         return len(row.raw)
-    return sum(len(value) if isinstance(value, str | list) else 8 for value in row.fields.values())
+    return _chars_of(row.fields)
+
+
+def _chars_of(value: Any) -> int:
+    n, left = 0, [value]
+    while left:
+        part = left.pop()
+        if isinstance(part, str):
+            n += len(part)
+        elif isinstance(part, dict):
+            left.extend(part.values())
+        elif isinstance(part, list | tuple):
+            left.extend(part)
+        else:
+            n += 8
+    return n

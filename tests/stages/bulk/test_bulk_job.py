@@ -3,7 +3,6 @@
 import gzip
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -100,11 +99,30 @@ def test_file_that_changed_meanwhile_is_scored_again(journey, source, tmp_path, 
     monkeypatch.setattr(bulk_job, "_assemble", lambda *parts: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         score(journey, tmp_path / "s.parquet", source, work_dir=work)
-    assert len(list(work.glob("*.parquet"))) == 3
+    assert len(list(work.glob("s.parquet-*.parts/*.parquet"))) == 3
     monkeypatch.setattr(bulk_job, "_assemble", assemble)
     os.utime(source, ns=(1, 1))
     done = score(journey, tmp_path / "s.parquet", source, work_dir=work, resume=True)
     assert (done.n_kept, done.n_parts) == (0, 3)
+
+
+def test_nothing_of_the_users_goes_with_the_parts(journey, source, tmp_path):
+    work = tmp_path / "work"
+    work.mkdir()
+    for name in ("thesis.txt", "mine.parquet", "download.part"):
+        (work / name).write_text("mine")
+    score(journey, tmp_path / "s.parquet", source, work_dir=work)
+    assert sorted(path.name for path in work.iterdir()) == [
+        "download.part",
+        "mine.parquet",
+        "thesis.txt",
+    ]
+
+
+def test_no_output_takes_the_place_of_what_is_read(journey, source, tmp_path):
+    for place in (source, tmp_path, f"{tmp_path}/*.parquet"):
+        with pytest.raises(OutputExistsError, match="must not be what is read"):
+            score(journey, source, place)
 
 
 def test_two_jobs_do_not_write_one_output(journey, source, tmp_path):
@@ -112,7 +130,7 @@ def test_two_jobs_do_not_write_one_output(journey, source, tmp_path):
         bulk_job._held(tmp_path / "work", tmp_path / "s.parquet", resume=False),
         pytest.raises(OutputExistsError, match="another job writes"),
     ):
-        score(journey, tmp_path / "s.parquet", source, work_dir=tmp_path / "work")
+        score(journey, tmp_path / "s.parquet", source, work_dir=tmp_path / "other")
 
 
 def test_row_group_that_is_damaged_is_named_and_can_be_passed_over(journey, source, rows, tmp_path):
@@ -174,6 +192,13 @@ def test_row_of_many_megabytes_is_passed_over(journey, rows, tmp_path):
     assert [row["id"] for row in written] == [rows[0]["id"], "huge", rows[1]["id"]]
     assert "at most 16,000,000 bytes" in written[1]["error"]
     assert written[2]["difficulty_score"] is not None
+    (tmp_path / "log.jsonl").write_text(
+        json.dumps({"id": "large", "prompt": "a " * 8_000_001}) + '\n{"prompt": "Hi"}\n'
+    )
+    score(journey, tmp_path / "t.parquet", tmp_path / "log.jsonl")
+    written = pq.read_table(tmp_path / "t.parquet").to_pylist()
+    assert (written[0]["id"], written[1]["error"]) == ("large", None)
+    assert "at most 16,000,000 bytes" in written[0]["error"]
 
 
 SCRIPT = (
@@ -184,21 +209,20 @@ SCRIPT = (
 
 @pytest.mark.slow
 def test_killed_job_goes_on_to_the_same_bytes(journey, rows, tmp_path):
-    """The driver and its workers are killed at several moments; two processes, one of them at a
-    time.
-    """
+    """The driver and its workers are killed when some parts are done, each time some more."""
     source, out = tmp_path / "log.parquet", tmp_path / "s.parquet"
     pq.write_table(pa.Table.from_pylist(rows * 60), source, row_group_size=40)
     words = [sys.executable, "-c", SCRIPT, "score", str(journey.bundle), "--input", str(source)]
     words += ["--processes", "2", "-o"]
     subprocess.run([*words, str(tmp_path / "whole.parquet")], check=True)
-    for wait_s in (1.0, 1.5, 2.0, 2.5, 3.0):
+    for n_done in (1, 40, 90):
         job = subprocess.Popen([*words, str(out), "--resume"], start_new_session=True)
-        time.sleep(wait_s)
+        while job.poll() is None and len(list(tmp_path.glob(".s.*/*.parquet"))) < n_done:
+            time.sleep(0.005)
         os.killpg(job.pid, signal.SIGKILL)
-        job.wait()
-        if out.exists():
-            break
-    subprocess.run([*words, str(out), "--resume", "--overwrite"], check=True)
+        assert (job.wait(), out.exists()) == (-signal.SIGKILL, False)
+    told = subprocess.run(
+        [*words, str(out), "--resume"], check=True, capture_output=True, text=True
+    )
+    assert "of 180 parts were scored before" in told.stdout + told.stderr
     assert out.read_bytes() == (tmp_path / "whole.parquet").read_bytes()
-    shutil.rmtree(tmp_path / "none", ignore_errors=True)
