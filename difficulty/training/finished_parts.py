@@ -73,10 +73,11 @@ class FinishedParts:
         self._folder = folder
         text = json.dumps(key, sort_keys=True, default=str)
         said = {"sha256": sha256(text.encode()).hexdigest()}
-        kept = folder / _KEY
-        if not (self._resume and kept.is_file() and json.loads(kept.read_text()) == said):
+        kept, whole = folder / _KEY, json.dumps(said)
+        # As text: one that a kill cut short is another key.
+        if not (self._resume and kept.is_file() and kept.read_bytes() == whole.encode()):
             self._clear()
-            kept.write_text(json.dumps(said), encoding="utf-8")
+            kept.write_text(whole, encoding="utf-8")
 
     def __enter__(self) -> FinishedParts:
         return self

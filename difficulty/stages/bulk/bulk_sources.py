@@ -123,8 +123,8 @@ def windows_of(file: Any, group: int, keep: Sequence[str]) -> Iterator[Any]:
     except (pa.ArrowException, OSError) as error:
         raise TrafficError(
             f"row group {group} (of {file.metadata.num_row_groups:,}) cannot be read:"
-            f" {one_line(str(error)).rstrip(' .'):.300}. Write the file again, or pass --skip-damaged to score"
-            " the rest."
+            f" {one_line(str(error)).rstrip(' .'):.300}. Write the file again, or pass"
+            " --skip-damaged to score the rest."
         ) from error
 
 
