@@ -13,6 +13,7 @@ from decimal import Decimal
 from numbers import Real
 from typing import Any, NamedTuple
 
+from difficulty.conversation import as_chat
 from difficulty.errors import InvalidValueError
 from difficulty.records import ANSWERS, COSTS, TOKEN_COUNTS, Message, Sample
 from difficulty.text import message_text, well_formed
@@ -315,7 +316,8 @@ def _messages(row: Mapping[str, Any]) -> tuple[list[Message], str]:
     messages = row.get("messages")
     if messages is None or messages == "":
         return _prompt(row.get("prompt")), "prompt"
-    return [_message(message) for message in message_list(messages)], "messages"
+    # Calls and results of any API are read, as a router reads them.
+    return [_message(message) for message in as_chat(message_list(messages))], "messages"
 
 
 def message_list(messages: Any) -> Sequence[Mapping[str, Any]]:

@@ -208,3 +208,14 @@ def test_any_row_is_a_sample_or_is_refused(row):
     except InvalidValueError:
         return
     assert sample.has_outcome
+
+
+def test_calls_and_results_of_any_api_are_read():
+    """As a router reads them; a result that failed keeps its mark."""
+    call = {"type": "tool_use", "id": "1", "name": "r", "input": {}}
+    result = {"type": "tool_result", "tool_use_id": "1", "is_error": True, "content": "gone"}
+    said = [("user", "Read it"), ("assistant", [call]), ("user", [result])]
+    row = {"messages": [{"role": role, "content": content} for role, content in said]}
+    messages = parsed(**row).sample.messages
+    assert messages[-1] == Message("tool", "gone", marks="error")
+    assert messages[1].content == "r({})"
