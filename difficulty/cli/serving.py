@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Annotated, Any, cast, get_args
@@ -154,6 +155,8 @@ def serve(
             stated[unused[0]],
             rule="stand beside --cheap and --frontier: without models no answer is logged",
         )
+    # A service has no output to say it in: a bundle that was refused, a log that loses events.
+    logging.getLogger("difficulty.runtime").setLevel(logging.WARNING)
     served = build_service(
         parse_settings({**stated, "bundle": str(bundle)}),
         upstreams=cast("dict[Route, Upstream]", models) if cheap else None,

@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import logging
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from difficulty.cli import main
 from difficulty.request import RequestRow, request_row
 from difficulty.runtime import Router
 from difficulty.runtime.service import explain_rows, route_rows
@@ -319,3 +321,18 @@ def test_prometheus_reads_what_was_decided(server, router):
     assert samples["difficulty_bundle_info", ("bundle_version", version)] == 1
     assert samples["difficulty_service_answers_total", ("path", "/decide"), ("status", "200")] >= 1
     assert samples["difficulty_service_answers_total", ("path", "other"), ("status", "404")] >= 1
+
+
+def test_command_lets_warnings_of_the_router_through(journey, monkeypatch):
+    """Other commands have them in their output: a refused bundle stands nowhere else here."""
+    logger = logging.getLogger("difficulty.runtime")
+    monkeypatch.setattr(logger, "level", logging.ERROR)
+    heard = []
+    monkeypatch.setattr(
+        "difficulty.serving.served.build_service",
+        lambda *_, **__: heard.append(logger.level) or sys.exit(0),
+    )
+    monkeypatch.setattr(sys, "argv", ["difficulty", "serve", str(journey.bundle), "--follow"])
+    with pytest.raises(SystemExit):
+        main()
+    assert heard == [logging.WARNING]
