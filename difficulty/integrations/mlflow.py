@@ -54,7 +54,8 @@ class MlflowTracker:
     Raises
     ------
     TrackingError
-        If there is no store at the URI: before training takes its time.
+        If there is no store at the URI: before training takes its time. A local store that is not
+        there yet is made when the first step is recorded, so a step that fails leaves none.
     """
 
     def __init__(
@@ -63,14 +64,25 @@ class MlflowTracker:
         self.uri, self.experiment = uri, experiment
         self.recorded: TrackedRun | None = None
         """Where the last step was recorded."""
+        self._artifacts = artifacts
+        self._is_open = False
+        if not _is_to_make(uri):
+            self._open()
+
+    def _open(self) -> None:
+        if self._is_open:
+            return
         try:
-            self.client = MlflowClient(tracking_uri=uri)
-            self._experiment = find_experiment(self.client, experiment, artifacts=artifacts)
+            self.client = MlflowClient(tracking_uri=self.uri)
+            self._experiment = find_experiment(
+                self.client, self.experiment, artifacts=self._artifacts
+            )
         except MlflowException as error:
             raise TrackingError(
-                f"MLflow cannot be used at {uri!r}: {error}. Pass another --tracking-uri, or"
+                f"MLflow cannot be used at {self.uri!r}: {error}. Pass another --tracking-uri, or"
                 " --no-tracking."
             ) from error
+        self._is_open = True
 
     def log(self, step: TrackedStep) -> TrackedRun:
         """Record a finished step: its figures with their ends, files, pictures, what it read and,
@@ -81,6 +93,7 @@ class MlflowTracker:
         TrackingError
             If the store refuses; what the step wrote stays.
         """
+        self._open()  # a new store only now
         try:
             training = self._find_training(step)
             tags = _written_tags(step, training)
@@ -173,6 +186,12 @@ def _dataset_input(data: TrackedData, context: str) -> DatasetInput:
     )
     name = {"train": "training", "evaluate": "evaluation"}.get(context, context)
     return DatasetInput(kept, tags=[InputTag("mlflow.data.context", name)])
+
+
+def _is_to_make(uri: str) -> bool:
+    """Whether a URI names a file of SQLite that is not there yet, in a folder that is."""
+    path = Path(uri.removeprefix("sqlite:///"))
+    return uri.startswith("sqlite:///") and not path.exists() and path.parent.is_dir()
 
 
 def find_experiment(client: MlflowClient, name: str, *, artifacts: Path | None = None) -> str:

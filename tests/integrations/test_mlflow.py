@@ -236,6 +236,16 @@ def test_missing_package_names_the_extra(monkeypatch):
         __import__("difficulty.integrations.mlflow")
 
 
+def test_a_step_that_fails_leaves_no_store(tmp_path):
+    """A new store is made when there is something to record; one that cannot be is said at once."""
+    file = tmp_path / "mlflow.db"
+    tracker = type_of_tracker()(f"sqlite:///{file}", artifacts=tmp_path / "artifacts")
+    assert not any(tmp_path.iterdir())
+    assert tracker.recorded is None
+    with pytest.raises(TrackingError, match="cannot be used"):
+        type_of_tracker()("nothing://at/all")
+
+
 def test_an_evaluation_is_recorded_with_its_verdict(journey, tmp_path, monkeypatch):
     """Answer and reason as tags, figures as metrics, the report as an artifact, but no texts."""
     monkeypatch.chdir(tmp_path)
