@@ -100,9 +100,10 @@ def test_console_file_and_store_say_the_same_numbers(store):
     evaluation = read_metrics(folder / "run" / "metrics.json")
     console = Console(file=io.StringIO(), width=200)
     console.print(evaluation_table(evaluation))
-    printed = dict(
-        re.findall(r"^(\S.*?)  +(-?\d+\.\d{3}) \[", console.file.getvalue(), flags=re.MULTILINE)
+    rows = re.findall(
+        r"^(\S.*?)  +(-?\d+\.\d+)( %)? \(", console.file.getvalue(), flags=re.MULTILINE
     )
+    printed = {label: (number, bool(percent)) for label, number, percent in rows}
     written = json.loads((folder / "run" / "metrics.json").read_text())["overall"]
     for label, name in {
         "APGR": "apgr",
@@ -110,11 +111,9 @@ def test_console_file_and_store_say_the_same_numbers(store):
         "CPT(50 %)": "cpt_50",
         "Brier, p_cheap_fails": "brier",
     }.items():
-        assert (
-            printed[label]
-            == f"{written[name]['value']:.3f}"
-            == f"{recorded.data.metrics[name]:.3f}"
-        )
+        number, is_percent = printed[label]
+        for value in (written[name]["value"], recorded.data.metrics[name]):
+            assert number == (f"{100 * value:.1f}" if is_percent else f"{value:.3f}")
     known = {
         name: figure["value"] for name, figure in written.items() if figure["value"] is not None
     }
