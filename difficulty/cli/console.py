@@ -19,7 +19,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.segment import Segment
 
 from difficulty.errors import OutputExistsError, UnknownNameError
-from difficulty.kinds import PathKind, kind_of
+from difficulty.kinds import PathKind, free_name, kind_of
 from difficulty.storage import named, refuse_existing
 from difficulty.text import one_line, visible
 
@@ -283,6 +283,12 @@ def command_text(*words: object) -> str:
 def say_next(command: str, then: str = "") -> None:
     """Print the command that comes next, and what is to be said of it."""
     say(f"next: {command}{then}")
+
+
+def say_ship(run: Path) -> None:
+    """Print how a run becomes a bundle."""
+    bundle = free_name(f"bundles/{run.resolve().name}-1")
+    say_next(command_text("ship", run, "-o", bundle, "--objective", "share=0.3"))
 
 
 def bundle_name(bundle: Path) -> str:

@@ -25,12 +25,14 @@ from difficulty.cli.console import (
     print_json,
     refuse_report,
     say,
+    say_ship,
     say_tracked,
     show_table,
     steps,
     tracked_entry,
     warn,
 )
+from difficulty.cli.ship import say_published
 from difficulty.errors import InvalidValueError
 from difficulty.storage import DEFAULT_CACHE
 from difficulty.text import one_line
@@ -175,9 +177,19 @@ def evaluate(
         kind = "BUNDLE" if (scorer / "manifest.json").is_file() else "RUN"
         _print_judged(result, out_path, {kind: str(scorer), "TRAFFIC": str(traffic)})
         say_tracked(tracker)
+        _say_step(scorer, result)
     # After everything is written: a failing check is no reason to lose the report.
     if strict and not _passes(result.evaluation):
         raise typer.Exit(1)
+
+
+def _say_step(scorer: Path, result: Judgement) -> None:
+    """Print what comes next, where nothing stands against it: that is said with the decision."""
+    verdict = result.evaluation.verdict
+    if not (scorer / "manifest.json").is_file():
+        say_ship(scorer)
+    elif verdict is not None and verdict.answer == "switch_on":
+        say_published(scorer, verdict=verdict)
 
 
 def _print_judged(result: Judgement, out_path: Path, names: dict[str, str]) -> None:

@@ -28,6 +28,7 @@ from difficulty.cli.console import (
     open_tracker,
     print_json,
     say,
+    say_ship,
     say_tracked,
     show_table,
     steps,
@@ -161,6 +162,7 @@ def train(
     else:
         _print_run(run, evaluation, start_from)
         say_tracked(tracker)
+        say_ship(run.folder)
 
 
 def _print_run(run: Run, evaluation: Evaluation, start_from: Path | None) -> None:
