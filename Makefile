@@ -84,8 +84,8 @@ clean:  ## Remove environments, caches and what the demo wrote.
 
 .venv-demo/.ready: EXTRAS = train
 .venv-gateway/.ready: EXTRAS = train,gateway,monitor
-.venv/.ready: EXTRAS = train,track,sign,gateway,telemetry,monitor,benchmark,docs,dev
-.venv-slow/.ready: EXTRAS = train,track,sign,gateway,telemetry,monitor,encoders,benchmark,dev
+.venv/.ready: EXTRAS = train,track,sign,gateway,serve,hub,remote,plot,telemetry,monitor,benchmark,docs,dev
+.venv-slow/.ready: EXTRAS = train,track,sign,gateway,serve,hub,remote,plot,telemetry,monitor,encoders,benchmark,dev
 .venv-scale/.ready: EXTRAS = train,monitor,telemetry,scale,dev
 .venv-benchmark/.ready: EXTRAS = train,encoders,benchmark
 .venv-release/.ready: EXTRAS = release

@@ -128,7 +128,9 @@ class MlflowTracker:
                 name: [row.get(name) for row in rows]
                 for name in ("figure", "value", "low", "high", "n")
             }
-            self.client.log_table(run, columns, "figures.json")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # MLflow's own, of what pandas is to change
+                self.client.log_table(run, columns, "figures.json")
 
     def _log_pictures(self, run: str, step: TrackedStep) -> None:
         with tempfile.TemporaryDirectory() as scratch:

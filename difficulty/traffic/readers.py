@@ -45,7 +45,8 @@ from difficulty.traffic.reading.dialect import (
     pointed,
 )
 
-_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
+# Not the escape: a name of colours is odd, and read.
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 """What no text holds, and every file in a binary format."""
 _SHOWN_BYTES = re.compile(r" \(b(['\"]).*\1\)")
 """Bytes as Python shows them."""

@@ -43,6 +43,8 @@ def test_completion_is_for_the_command_by_its_name():
         capture_output=True,
         text=True,
         check=True,
+        # The shell is named: what started the tests is none.
+        env={**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"},
     )
     assert "_DIFFICULTY_COMPLETE=complete_bash" in started.stdout
     assert "-F _difficulty_completion difficulty" in started.stdout

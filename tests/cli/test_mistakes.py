@@ -349,10 +349,7 @@ MISTAKES = (
         "litellm-config bundles/none --cheap a --frontier b",
         "no bundle at 'bundles/none': expected a folder written by",
     ),
-    (
-        "litellm-config bundles/support-1",
-        "Invalid value for --cheap: name the model; --observe needs no",
-    ),
+    ("litellm-config bundles/support-1", "--observe needs no bundle and one model."),
     ("layout bundles/support-1 -o l --kind docker", "No such option: --kind"),
     ("tarin traffic.parquet -o r", "Did you mean 'train', 'start'?"),
     (

@@ -151,9 +151,8 @@ def test_run_is_the_same_from_an_empty_and_from_a_full_cache(
     options = ["--recipe", recipe, "--no-tracking", "--no-more-labels"]
     run("train", journey.traffic, "-o", "first", *options, code=0)
     monkeypatch.setattr(
-        TransformerEncoder,
-        "_run",
-        lambda self, rows: pytest.fail(f"{len(rows)} requests were embedded again"),
+        "difficulty.encoders.transformer._run",
+        lambda session, rows: pytest.fail(f"{len(rows)} requests were embedded again"),
     )
     run("train", journey.traffic, "-o", "second", *options, code=0)
     assert (tmp_path / "first" / "model.json").read_bytes() == (

@@ -119,7 +119,7 @@ def draw_requests(n: int, *, rng: np.random.Generator) -> Iterator[Request]:
 def _row(request: Request, outcome: Outcome, *, number: int, time: datetime) -> dict[str, Any]:
     return {
         "id": f"sample-{number:06d}",
-        "messages": [asdict(message) for message in request.messages],
+        "messages": [{"role": each.role, "content": each.content} for each in request.messages],
         "task": request.traits.task,
         "group": request.group,
         "timestamp": time.isoformat(),
