@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -30,6 +31,7 @@ except ImportError as error:  # pragma: no cover - installed without the extra
 
 
 # The longest value of a parameter that MLflow takes.
+_ADDRESS = "MLFLOW_TRACKING_URI"
 _LONGEST_VALUE = 6_000
 _LONGEST_TAG = 5_000
 _LONGEST_DIGEST = 36
@@ -144,7 +146,7 @@ class MlflowTracker:
         import mlflow
 
         # Models are logged by MLflow's module alone, whose address is the process's.
-        before = mlflow.get_tracking_uri()
+        before, variable = mlflow.get_tracking_uri(), os.environ.get(_ADDRESS)
         mlflow.set_tracking_uri(self.uri)
         try:
             with warnings.catch_warnings():
@@ -153,6 +155,8 @@ class MlflowTracker:
                     mlflow.pyfunc.log_model(name=_MODEL_NAME, **_model_parts(folder))
         finally:
             mlflow.set_tracking_uri(before)
+            if variable is None:  # MLflow sets it, and a later step would take it for ours
+                os.environ.pop(_ADDRESS, None)
 
     def _find_training(self, step: TrackedStep) -> str | None:
         """Return the id of the run that recorded the training which a step goes on from."""
