@@ -234,6 +234,7 @@ def test_traffic_from_and_to_pandas():
     assert len(d.Traffic.from_records(rows_without())) == 60
 
 
+@pytest.mark.slow
 def test_train_takes_a_path_as_text_and_a_recipe_by_name(journey, tmp_path):
     changes = {"features": {"encoder": str(journey.encoder), "ngrams": {"buckets": 64}}}
     run = d.train(
@@ -328,6 +329,7 @@ def evaluation_prices(path):
     return load_prices(Path(path))
 
 
+@pytest.mark.slow
 def test_shipping_changes_the_policy_and_refuses_unknown_words(walked, tmp_path):
     shipped = walked.run.ship(
         str(tmp_path / "new" / "own-2"),

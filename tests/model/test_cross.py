@@ -84,6 +84,7 @@ def test_out_of_fold_scores_are_of_both_and_know_no_outcome(encoder):
     assert 0.35 < auroc(unseen, failure) < 0.65
 
 
+@pytest.mark.slow
 def test_slope_from_few_labels_is_near_one(encoder):
     """400 labels, mean of 12 draws: the share of failures moves with the probability as it says;
     calibrated on a quarter of the labels, it moves more than twice as far (0.96 and 2.74).
@@ -102,6 +103,7 @@ def test_slope_from_few_labels_is_near_one(encoder):
     assert means["split"] > 2.0
 
 
+@pytest.mark.slow
 def test_slope_of_known_tasks_from_few_labels_is_near_one():
     """400 labels, mean of 8 draws."""
     fresh = with_tasks(labelled_tokens(4_000, seed=99), seed=99)

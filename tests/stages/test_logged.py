@@ -77,6 +77,7 @@ def test_training_on_what_a_policy_let_through_is_biased_and_weights_undo_it(log
     assert weighted == pytest.approx(truth, abs=0.04)
 
 
+@pytest.mark.slow
 def test_judging_on_a_log_gives_the_figures_of_the_truth(logs, tmp_path):
     """Weighted, the Brier scores of one run on five logs scatter around that on the truth; as they
     are, all of them flatter.

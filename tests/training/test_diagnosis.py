@@ -143,6 +143,7 @@ def test_sound_labels_have_no_suspicious_group(journey):
 
 
 @pytest.mark.long
+@pytest.mark.slow
 def test_turned_labels_are_listed_more_often_than_others(journey, tmp_path):
     """One in ten cheap outcomes turned round, three times: the lists hold them several times as
     often as chance would.

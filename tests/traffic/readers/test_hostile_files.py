@@ -192,6 +192,7 @@ def test_a_damaged_archive_is_refused_whoever_reads_it_first(tmp_path, name):
         ingest([tmp_path / name], tmp_path / "out.parquet")
 
 
+@pytest.mark.slow
 def test_a_dictionary_of_long_texts_does_not_fill_the_memory(tmp_path):
     """512 rows of one text of 8 MB are 4 GB when they are read together."""
     table = pa.table({"prompt": ["x" * 8_000_000] * 8, "cheap_quality": [1.0] * 8})
