@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from difficulty.errors import TrafficError
+from difficulty.storage import lock_alone
 
 VERSION = 1
 
@@ -230,14 +231,8 @@ def _line(entry: Mapping[str, Any]) -> bytes:
 
 
 def _lock(handle: int, path: Path) -> None:
-    try:
-        import fcntl  # POSIX alone
-    except ImportError:
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    if not lock_alone(handle):
         raise TrafficError(
             f"{str(path)!r} is being written by another process. Wait for it, or choose another"
             " output."
-        ) from error
+        )

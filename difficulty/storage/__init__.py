@@ -5,6 +5,7 @@ from difficulty.storage.urls import named, url_of
 from difficulty.storage.whole import (
     DEFAULT_CACHE,
     FULL,
+    lock_alone,
     move_into_place,
     read_bounded,
     refuse_existing,
@@ -17,6 +18,7 @@ __all__ = [
     "DEFAULT_CACHE",
     "FULL",
     "local_copy",
+    "lock_alone",
     "move_into_place",
     "named",
     "on_urls",

@@ -152,6 +152,21 @@ def _hold(folder: Path) -> int | None:
     return handle
 
 
+def lock_alone(handle: int) -> bool:
+    """Lock an open file until its handle is closed or the process ends; return whether nobody else
+    holds it. A system that knows no such locks has nobody else.
+    """
+    try:
+        import fcntl  # POSIX alone
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
 @contextmanager
 def whole_file(path: Path, *, errors: str = "strict", durable: bool = False) -> Iterator[IO[str]]:
     """Open a UTF-8 text file that takes its place only when the block ends without an error.

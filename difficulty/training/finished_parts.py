@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from difficulty.errors import RunError
 from difficulty.form import SavedForm
+from difficulty.storage import lock_alone
 
 Arrays = dict[str, NDArray[Any]]
 Value = TypeVar("Value")
@@ -166,16 +167,10 @@ class FinishedParts:
 def _locked(path: Path) -> int:
     """Return a handle that holds a lock until it is closed or the process ends."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        import fcntl  # POSIX alone
-
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except ImportError:
-        pass
-    except OSError as error:
+    if not lock_alone(handle):
         os.close(handle)
         raise RunError(
             f"the parts of an unfinished run, {str(path.parent)!r}, must be one training's: another"
             " one is writing them. Wait for it, or choose another -o."
-        ) from error
+        )
     return handle

@@ -26,7 +26,15 @@ from difficulty.errors import DifficultyError, OutputExistsError, StorageError, 
 from difficulty.request import unreadable_row
 from difficulty.stages.bulk.block_scoring import BLOCK_SCHEMA, BlockScorer, refuse_reserved
 from difficulty.stages.bulk.bulk_sources import BulkPart, BulkSources, kept_columns, windows_of
-from difficulty.storage import DEFAULT_CACHE, FULL, move_into_place, named, scratch_beside, url_of
+from difficulty.storage import (
+    DEFAULT_CACHE,
+    FULL,
+    lock_alone,
+    move_into_place,
+    named,
+    scratch_beside,
+    url_of,
+)
 from difficulty.traffic.table import pa, pq
 
 FORMAT = 1
@@ -223,17 +231,11 @@ def _held(work: Path, out: Path, *, resume: bool) -> Iterator[None]:
 
 
 def _lock(handle: int, out: Path) -> None:
-    try:
-        import fcntl  # POSIX alone
-    except ImportError:
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    if not lock_alone(handle):
         raise OutputExistsError(
             f"another job writes {str(out)!r} at the moment. Wait for its end, or choose another"
             " name."
-        ) from error
+        )
 
 
 @contextmanager
