@@ -217,14 +217,21 @@ def _strip(evaluation: Evaluation) -> Iterator[BeforeAfter]:
         cost, quality = of[name].get("cost", _ABSENT), of[name].get("quality", _ABSENT)
         if cost.value is None and quality.value is None:
             continue
-        yield BeforeAfter(
-            title,
-            figure_text("cost", cost).partition(" (")[0],
-            None if cost.value is None or longest <= 0.0 else cost.value / longest,
-            bare_percent(quality),
-            quality.value,
-            strong=not name,
-        )
+        yield strip_row(title, cost, quality, longest=longest, strong=not name)
+
+
+def strip_row(
+    name: str, cost: Estimate, quality: Estimate, *, longest: float, strong: bool
+) -> BeforeAfter:
+    """Return a row of a before-and-after strip; ``longest`` is the largest cost of its rows."""
+    return BeforeAfter(
+        name,
+        figure_text("cost", cost).partition(" (")[0],
+        None if cost.value is None or longest <= 0.0 else cost.value / longest,
+        bare_percent(quality),
+        quality.value,
+        strong=strong,
+    )
 
 
 def words_section(evaluation: Evaluation, extras: Extras) -> Section:

@@ -25,15 +25,10 @@ from difficulty.report.blocks import (
     Table,
     Tone,
 )
+from difficulty.report.opening import strip_row
 from difficulty.report.page import Markdown, escape_markdown, pair_page_html
 from difficulty.report.plot import Axis, Plot
-from difficulty.report.wording import (
-    DEFINITIONS,
-    bare_percent,
-    difference_text,
-    figure_text,
-    label_of,
-)
+from difficulty.report.wording import DEFINITIONS, difference_text, figure_text, label_of
 
 _TONES: Final[dict[PairAnswer, Tone]] = {
     "prefer_a": "good",
@@ -121,14 +116,7 @@ def _strip(result: SideBySide) -> Iterator[BeforeAfter]:
         cost, quality = getattr(costs, side), getattr(qualities, side)
         if cost.value is None and quality.value is None:
             continue
-        yield BeforeAfter(
-            letter,
-            figure_text("cost", cost).partition(" (")[0],
-            None if cost.value is None or longest <= 0.0 else cost.value / longest,
-            bare_percent(quality),
-            quality.value,
-            strong=side == best,
-        )
+        yield strip_row(letter, cost, quality, longest=longest, strong=side == best)
 
 
 def _chart(result: SideBySide) -> Iterator[Block | str]:
