@@ -6,7 +6,7 @@ import json
 import logging
 import shlex
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +17,7 @@ import typer
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.segment import Segment
+from rich.text import Text
 
 from difficulty.errors import OutputExistsError, UnknownNameError
 from difficulty.kinds import PathKind, free_name, kind_of
@@ -25,6 +26,7 @@ from difficulty.text import one_line, visible
 
 if TYPE_CHECKING:
     from difficulty.engine import Engine
+    from difficulty.evaluation import Evaluation
     from difficulty.integrations.mlflow import MlflowTracker
     from difficulty.thresholds.ways import WayWanted
 
@@ -61,6 +63,12 @@ OutPath = Annotated[Path, typer.Option("--out", "-o", help="Where to write.", sh
 RowsPath = Annotated[
     Path | None,
     typer.Option("--out", "-o", help="Where to write JSON lines; default: standard output."),
+]
+DetailsFlag = Annotated[
+    bool,
+    typer.Option(
+        "--details", help="Print every table too; default: the result and what to do about it."
+    ),
 ]
 OverwriteFlag = Annotated[
     bool, typer.Option("--overwrite", help="Replace what is at -o already; default: refuse.")
@@ -246,6 +254,35 @@ def refuse_report(folder: Path, *names: str, overwrite: bool) -> None:
 def say(text: str, *, end: str = "\n") -> None:
     """Print text as it is: names and paths may hold what rich takes for markup."""
     out.print(text, markup=False, end=end)
+
+
+def say_sentence(text: str | Text) -> None:
+    """Print a sentence for people: on a terminal a line ends between words, elsewhere nowhere.
+
+    Not for a command or a path, which are to be copied.
+    """
+    out.print(text, markup=False, soft_wrap=not out.is_terminal)
+
+
+def say_figures(evaluation: Evaluation) -> None:
+    """Print about ten figures with their ranges, and what changes what one should do."""
+    from difficulty.report.figures_table import key_table, remark_lines
+
+    show_table(key_table(evaluation))
+    for line in remark_lines(evaluation):
+        say_sentence(line)
+
+
+def say_report(folder: Path, names: Sequence[str], evaluation: Evaluation) -> None:
+    """Print where the report is, and that there is more to read."""
+    from difficulty.report.figures_table import count_left
+
+    page = "report.html" if "report.html" in names else names[0]
+    others = ", ".join(name for name in names if name != page)
+    beside = f", beside it {others}" if others else ""
+    left = count_left(evaluation)
+    notes = f" and {left} more {'note' if left == 1 else 'notes'}" if left else ""
+    say(f"report: {folder / page}{beside}; --details prints every table{notes}")
 
 
 def show_table(table: RenderableType) -> None:

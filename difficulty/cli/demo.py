@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from difficulty.cli.console import out, say, show_table, steps
+from difficulty.cli.console import out, say, say_figures, say_report, say_sentence, steps
 from difficulty.cli.ingest import print_summary
 from difficulty.cli.scoring import print_decision, print_verdict_on
 from difficulty.cli.ship import print_shipped
+from difficulty.cli.train import print_run
 from difficulty.storage import refuse_existing
 
 if TYPE_CHECKING:
@@ -92,14 +93,13 @@ def _ingest(sample: Path, traffic: Path) -> None:
 
 
 def _train(traffic: Path, run: Path, recipe: Recipe) -> None:
-    from difficulty.report.figures_table import evaluation_table
     from difficulty.stages.train import train
     from difficulty.training.shipped import find_encoder
 
     # What takes minutes and a first look does not need is left out: the demo ends within one.
     _announce(f"train {traffic} -o {run} --no-more-labels --no-unseen-tasks")
     with steps() as show:
-        _, evaluation = train(
+        trained, evaluation = train(
             traffic,
             run,
             recipe=recipe,
@@ -108,7 +108,7 @@ def _train(traffic: Path, run: Path, recipe: Recipe) -> None:
             unseen_tasks=False,
             progress=show,
         )
-    show_table(evaluation_table(evaluation))
+    print_run(trained, evaluation, details=False)
 
 
 def _ship(run: Path, bundle: Path, recipe: Recipe, prices: PriceList) -> None:
@@ -122,12 +122,12 @@ def _ship(run: Path, bundle: Path, recipe: Recipe, prices: PriceList) -> None:
     rules = replace(recipe.policy, easy_tasks=_EASY, hard_tasks=_HARD)
     with steps() as show:
         shipped = ship(run, bundle, policy=rules, prices=prices.per_token, progress=show)
-    print_shipped(shipped)
+    print_shipped(shipped, details=False)
 
 
 def _evaluate(bundle: Path, traffic: Path, report: Path, prices: PriceList) -> None:
     from difficulty.economics.usage import Volume
-    from difficulty.report.figures_table import verdict_lines
+    from difficulty.report.figures_table import decision_text
     from difficulty.stages.evaluate import evaluate_scorer
 
     _announce(
@@ -139,11 +139,9 @@ def _evaluate(bundle: Path, traffic: Path, report: Path, prices: PriceList) -> N
         volume = Volume(_REQUESTS_A_MONTH, _REQUESTS_A_MONTH)
         judged = evaluate_scorer(bundle, traffic, report, prices=prices, volume=volume)
     assert judged.evaluation.verdict is not None  # of a bundle there is one
-    out.print(verdict_lines(judged.evaluation.verdict))
-    say(
-        "judged on the test samples: what the threshold does, what it saves and how sure that is"
-        " stands in the report"
-    )
+    say_sentence(decision_text(judged.evaluation.verdict))
+    say_figures(judged.evaluation)
+    say_report(report, judged.written, judged.evaluation)
 
 
 def _route(router: Router, bundle: Path) -> None:

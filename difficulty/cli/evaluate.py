@@ -11,6 +11,7 @@ import typer
 
 from difficulty.cli.console import (
     CachePath,
+    DetailsFlag,
     Draws,
     ExperimentName,
     JsonFlag,
@@ -21,10 +22,13 @@ from difficulty.cli.console import (
     TrackingUri,
     TrafficPath,
     open_tracker,
-    out,
     print_json,
     refuse_report,
     say,
+    say_figures,
+    say_next,
+    say_report,
+    say_sentence,
     say_ship,
     say_tracked,
     show_table,
@@ -53,6 +57,7 @@ Volume = Annotated[
 ]
 
 
+_MODELS = ("CHEAP", "FRONTIER")
 _PERTURBED = 500
 """Requests that are scored in other clothes: enough for a width of about 4 points."""
 
@@ -109,6 +114,7 @@ def evaluate(
     tracking: TrackingFlag = None,
     tracking_uri: TrackingUri = None,
     experiment: ExperimentName = "difficulty",
+    details: DetailsFlag = False,
     overwrite: OverwriteFlag = False,
     json: JsonFlag = False,
 ) -> None:
@@ -174,37 +180,45 @@ def evaluate(
         entries = {"tracking": tracked_entry(tracker)} if tracker else {}
         print_json(counts | result.evaluation.as_dict() | entries)
     else:
-        kind = "BUNDLE" if (scorer / "manifest.json").is_file() else "RUN"
-        _print_judged(result, out_path, {kind: str(scorer), "TRAFFIC": str(traffic)})
+        _print_judged(result, out_path, details=details)
         say_tracked(tracker)
-        _say_step(scorer, result)
+        _say_step(scorer, traffic, result)
     # After everything is written: a failing check is no reason to lose the report.
     if strict and not _passes(result.evaluation):
         raise typer.Exit(1)
 
 
-def _say_step(scorer: Path, result: Judgement) -> None:
-    """Print what comes next, where nothing stands against it: that is said with the decision."""
-    verdict = result.evaluation.verdict
-    if not (scorer / "manifest.json").is_file():
+def _print_judged(result: Judgement, out_path: Path, *, details: bool) -> None:
+    """Print the decision and the figures that it rests on, or all, and where they were written."""
+    from difficulty.report.figures_table import decision_text, evaluation_table
+
+    evaluation = result.evaluation
+    if evaluation.verdict:
+        say_sentence(decision_text(evaluation.verdict))
+    say_sentence(f"{result.judged:,} samples judged. {result.note}")
+    if details:
+        show_table(evaluation_table(evaluation))
+        say(f"wrote {', '.join(str(out_path / name) for name in result.written)}")
+    else:
+        say_figures(evaluation)
+        say_report(out_path, result.written, evaluation)
+
+
+def _say_step(scorer: Path, traffic: Path, result: Judgement) -> None:
+    """Print what comes next: what mends what stands against the decision, or how it goes on."""
+    from difficulty.evaluation.decision.remedies import fill
+
+    verdict, lineage = result.evaluation.verdict, result.evaluation.lineage
+    shipped = (scorer / "manifest.json").is_file()
+    against = verdict.against[0] if verdict and verdict.against else None
+    if not shipped and (against is None or against.name == "quality"):
         say_ship(scorer)
-    elif verdict is not None and verdict.answer == "switch_on":
+    elif against is not None and against.command:
+        models = {name: lineage.get(f"{name.lower()}_model") or "" for name in _MODELS}
+        places = {"BUNDLE" if shipped else "RUN": str(scorer), "TRAFFIC": str(traffic)}
+        say_next(fill(against.command, {**models, **places}))
+    elif shipped:
         say_published(scorer, verdict=verdict)
-
-
-def _print_judged(result: Judgement, out_path: Path, names: dict[str, str]) -> None:
-    """Print the decision and the figures, and where they were written."""
-    from difficulty.report.figures_table import evaluation_table, verdict_lines
-
-    if result.evaluation.verdict:
-        lineage = result.evaluation.lineage
-        models = {
-            name: lineage.get(f"{name.lower()}_model") or "" for name in ("CHEAP", "FRONTIER")
-        }
-        out.print(verdict_lines(result.evaluation.verdict, {**models, **names}))
-    say(f"{result.judged:,} samples judged. {result.note}")
-    show_table(evaluation_table(result.evaluation))
-    say(f"wrote {', '.join(str(out_path / name) for name in result.written)}")
 
 
 def _look_at_unlabelled(

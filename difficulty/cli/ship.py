@@ -17,6 +17,7 @@ from difficulty.cli.console import (
     PER_TASK_HELP,
     WAIT_USD_HELP,
     CachePath,
+    DetailsFlag,
     ExperimentName,
     JsonFlag,
     KeyPath,
@@ -31,7 +32,9 @@ from difficulty.cli.console import (
     print_json,
     read_answer,
     say,
+    say_figures,
     say_next,
+    say_sentence,
     say_tracked,
     show_table,
     steps,
@@ -140,6 +143,7 @@ def ship(
     tracking: TrackingFlag = None,
     tracking_uri: TrackingUri = None,
     experiment: ExperimentName = "difficulty",
+    details: DetailsFlag = False,
     json: JsonFlag = False,
 ) -> None:
     """Export a run to ONNX, check it against the Python model, choose the threshold and write the
@@ -195,13 +199,14 @@ def ship(
         entries |= {"tracking": tracked_entry(tracker)} if tracker else {}
         print_json(_entries(shipped, out_path) | entries)
         return
-    print_shipped(shipped)
+    print_shipped(shipped, details=details)
     for sentence in (*exit_sentences(shipped.evaluation.early, judged="test"), *shipped.notes):
-        say(sentence)
+        say_sentence(sentence)
     # That nothing is set is not said where the user or the recipe did.
     if advice and (advice.recommended or not shipped.bundle.policy.min_familiarity):
-        say(advice.sentence)
-    say(f"wrote {out_path}")
+        say_sentence(advice.sentence)
+    more = "" if details else "; --details prints every table, card.md and metrics.json hold them"
+    say(f"wrote {out_path}{more}")
     say_tracked(tracker)
     recorded = tracker.recorded if tracker else None
     say_published(
@@ -211,13 +216,40 @@ def ship(
     )
 
 
-def print_shipped(shipped: Shipped) -> None:
-    """Print the verdict, how well the graph agrees, the operating point and what the rule does."""
-    print_verdict(shipped)
+def print_shipped(shipped: Shipped, *, details: bool) -> None:
+    """Print the verdict, the operating point with its figures, how well the graph agrees, and what
+    of the rule loses; with ``details`` what was expected of the point, and every task of the rule.
+    """
+    point, chosen_on = shipped.point, shipped.bundle.policy.chosen.n
+    if details:
+        print_verdict(shipped)
+        print_parity(shipped.parity)
+        print_point(point, shipped.evaluation.overall, n=chosen_on)
+        print_rule(shipped.rule)
+        return
+    from difficulty.report.figures_table import decision_text
+
+    if shipped.evaluation.verdict:
+        say_sentence(decision_text(shipped.evaluation.verdict))
+    say_sentence(f"{_threshold_text(point)} on {chosen_on:,} samples; judged on the test samples:")
+    say_figures(shipped.evaluation)
+    if point.guarantee:
+        say_sentence(f"guaranteed: {point.guarantee}")
     print_parity(shipped.parity)
-    chosen_on = shipped.bundle.policy.chosen.n
-    print_point(shipped.point, shipped.evaluation.overall, n=chosen_on)
-    print_rule(shipped.rule)
+    print_rule(task for task in shipped.rule if task.verdict == "loses")
+
+
+def _threshold_text(point: OperatingPoint) -> str:
+    """Say where the thresholds lie, and by which objective they were chosen."""
+    if point.answer is None:
+        return f"threshold {point.threshold:.6g}, chosen by {point.objective}"
+    at_once = "no request at once"
+    if point.answer.kind == "both":
+        at_once = f"requests at once above {point.threshold:.6g}"
+    return (
+        f"answers are sent on above {point.answer.threshold:.6g}, {at_once}; chosen by"
+        f" {point.objective}"
+    )
 
 
 def say_published(
@@ -288,27 +320,18 @@ def print_point(point: OperatingPoint, test: Mapping[str, Estimate], *, n: int) 
     """
     from rich.table import Table
 
-    from difficulty.report.wording import as_text
+    from difficulty.report.wording import figure_text, label_of
     from difficulty.thresholds.point import names_at
 
-    if point.answer:
-        kept = "no score sends a request at once"
-        if point.answer.kind == "both":
-            kept = f"requests are sent at once above {point.threshold:.6g}"
-        say(
-            f"answers are sent on above {point.answer.threshold:.6g}, chosen by {point.objective};"
-            f" {kept}"
-        )
-    else:
-        say(f"threshold {point.threshold:.6g}, chosen by {point.objective}")
+    say(_threshold_text(point))
     for task, threshold in point.task_thresholds.items():
         say(f"  {one_line(task)}: threshold {threshold:.6g}")
     table = Table("", f"expected ({n:,} samples)", "test", box=None, pad_edge=False)
     for name in names_at(point):
         # Unknown unless somebody has measured a catch rate.
         if name != "fallback_share" or point.fallback_share.value is not None:
-            label = "cost, USD per 1,000" if name == "cost" else name.replace("_", " ")
-            table.add_row(label, as_text(getattr(point, name)), as_text(test.get(name)))
+            figures = (getattr(point, name), test.get(name))
+            table.add_row(label_of(name), *(figure_text(name, figure) for figure in figures))
     show_table(table)
     print_promise(point)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from rich.text import Text
 
 from difficulty.cli.console import (
     CachePath,
+    DetailsFlag,
     EngineName,
     EngineWorkers,
     ExperimentName,
@@ -28,6 +29,9 @@ from difficulty.cli.console import (
     open_tracker,
     print_json,
     say,
+    say_figures,
+    say_report,
+    say_sentence,
     say_ship,
     say_tracked,
     show_table,
@@ -98,6 +102,7 @@ def train(
     tracking: TrackingFlag = None,
     tracking_uri: TrackingUri = None,
     experiment: ExperimentName = "difficulty",
+    details: DetailsFlag = False,
     json: JsonFlag = False,
 ) -> None:
     """Fit a difficulty model on ingested traffic and judge it on held-out requests.
@@ -160,53 +165,93 @@ def train(
             }
         )
     else:
-        _print_run(run, evaluation, start_from)
+        print_run(run, evaluation, start_from, details=details)
         say_tracked(tracker)
         say_ship(run.folder)
 
 
-def _print_run(run: Run, evaluation: Evaluation, start_from: Path | None) -> None:
+def print_run(
+    run: Run, evaluation: Evaluation, start_from: Path | None = None, *, details: bool
+) -> None:
+    """Print how good the score is, the figures that say so, and what would make it better; all
+    tables with ``details``.
+    """
+    from difficulty.evaluation.verdict import order_text
     from difficulty.report.figures_table import evaluation_table
 
     record, samples = run.record, run.record.samples
-    say(
+    say_sentence(order_text(evaluation))
+    say_sentence(
         f"target {run.model.target}; {samples.fit:,} fit, {samples.calibration:,} calibration,"
         f" {samples.test:,} test samples"
     )
     if samples.aside:
         again = record.start is not None and record.start.asks_again
         seen = f", or seen by {start_from}{' and to be tested on' * again}" if start_from else ""
-        say(f"{samples.aside:,} samples set aside: near-duplicates of samples in two splits{seen}")
+        say_sentence(
+            f"{samples.aside:,} samples set aside: near-duplicates of samples in two splits{seen}"
+        )
     if record.start and record.start.asks_again:
-        say(
+        say_sentence(
             f"{record.start.seen:,} requests are known to {start_from} with another cheap model:"
             " the score was learned anew, the check of answers starts from that run's; the test"
             " samples are new to both"
         )
     for note in record.logged.notes if record.logged else ():
         warn(note)
-    tasks = run.recipe.features.tasks
+    if record.search:
+        if details:
+            show_table(search_table(record.search))
+        else:
+            _say_search(record.search)
+    if details:
+        show_table(evaluation_table(evaluation))
+    else:
+        say_figures(evaluation)
+    for sentence in _learned(run, details=details):
+        say_sentence(sentence)
+    if details:
+        say(f"wrote {run.folder}")
+    else:
+        say_report(run.folder, ("metrics.json",), evaluation)
+
+
+def _learned(run: Run, *, details: bool) -> Iterator[str]:
+    """Yield what else was learned, and what would make the score better."""
+    record, tasks = run.record, run.recipe.features.tasks
     if tasks and run.model.tasks is None:
-        say(
+        yield (
             f"fewer than two tasks with {tasks.least_samples:,} samples: the score reads the text"
             " alone"
         )
-    if record.search:
-        show_table(search_table(record.search))
-    show_table(evaluation_table(evaluation))
+    # With details it stands among the notes.
+    if record.signal and not details:
+        yield from (f"warning: {note}" for note in record.signal.notes)
     if record.answer:
-        say(record.answer.sentence)
-    for advice in (run.learning_curve, record.familiarity):
-        if advice:
-            say(advice.sentence)
+        yield record.answer.sentence
+    if run.learning_curve:
+        yield run.learning_curve.sentence
+    # Where nothing is to be set, shipping says so.
+    if record.familiarity and (details or record.familiarity.recommended):
+        yield record.familiarity.sentence
     suspicious = record.labels.suspicious if record.labels else None
     if suspicious and any(suspicious.as_dict().values()):
         alone = f", {suspicious.row:,} by themselves" if suspicious.row else ""
-        say(
+        yield (
             f"suspicious labels: {suspicious.task:,} samples by their task, {suspicious.region:,}"
             f" by region{alone}: suspicious.jsonl"
         )
-    say(f"wrote {run.folder}")
+
+
+def _say_search(search: SearchRecord) -> None:
+    """Print what the search chose, in a sentence."""
+    chosen = next((candidate for candidate in search.tried if candidate.chosen), None)
+    value = f" with an inner {search.figure.upper()} of {chosen.value:.3f}" if chosen else ""
+    untried = f"; {len(search.untried)} untried for want of time" if search.untried else ""
+    say_sentence(
+        f"search: {search.chosen}{value}, of {len(search.tried)} candidates tried in"
+        f" {search.seconds:.0f} s{untried}"
+    )
 
 
 def _show_embedding(show: Callable[[str], None]) -> Callable[[int, int], None]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -14,6 +15,8 @@ from difficulty.economics.prices import SHAPES
 from difficulty.evaluation.decision.remedies import fill
 from difficulty.evaluation.decision.side_by_side import SideBySide
 from difficulty.evaluation.decision.stakes import Stakes
+from difficulty.evaluation.findings import Finding, failing
+from difficulty.evaluation.measure import VOTES_ALONE
 from difficulty.evaluation.result import Estimates, Evaluation
 from difficulty.evaluation.slices import in_order, is_too_small
 from difficulty.evaluation.verdict import SwitchVerdict
@@ -42,6 +45,14 @@ _BASELINE_COLUMNS = {
     "cost": "cost",
 }
 _BASELINE_NAMES = {"answer_check": "check of the answer"}
+MOST_KEY_FIGURES: Final = 10
+_KEY_OF_RULE: Final = (
+    *("saved_cost", "saving", "frontier_share", "quality", "gap_recovered", "answers_worse"),
+    *("risk", "routing_precision", "routing_recall", "apgr", "auroc"),
+)
+_KEY_OF_SCORE: Final = (*("apgr", "cpt_80", "auroc", "brier_skill", "calibration_slope", "gap"),)
+"""Where no threshold is chosen yet."""
+_SIMPLE: Final = ("task_mean", "length", "random")
 # Few enough for a terminal of 80 columns; metrics.json and the report have all.
 _SLICE_COLUMNS = {
     "apgr": "APGR",
@@ -52,14 +63,18 @@ _SLICE_COLUMNS = {
 }
 
 
+def decision_text(verdict: SwitchVerdict) -> Text:
+    """Return the decision, its reason and what would change it."""
+    # Text, not markup: it names models, which may hold what rich takes for markup.
+    return Text.assemble((verdict.word, _VERDICT_STYLES[verdict.answer]), f": {verdict.told}")
+
+
 def verdict_lines(verdict: SwitchVerdict, names: Mapping[str, str] | None = None) -> RenderableType:
-    """Return the decision, its reason and what would change it, the three figures, and the command
+    """Return the decision, the three figures that it is about where one is known, and the command
     that mends what stands against it; ``names`` are those of :func:`fill`.
     """
-    said = f": {verdict.told}"
-    # Text, not markup: it names models, which may hold what rich takes for markup.
-    lines = [Text.assemble((verdict.word, _VERDICT_STYLES[verdict.answer]), said)]
-    if stakes := verdict.stakes:
+    lines = [decision_text(verdict)]
+    if (stakes := verdict.stakes) and stakes.is_known:
         lines.append(Text(f"  {_say_stakes(stakes)}"))
     lines += [
         Text(f"  mend: {fill(ground.command, names or {})}")
@@ -79,6 +94,75 @@ def _say_stakes(stakes: Stakes) -> str:
         f"{money}; {as_percent(stakes.answers_worse)} of the answers get worse;"
         f" {as_percent(stakes.calls_avoided)} of the frontier calls avoided"
     )
+
+
+def key_table(evaluation: Evaluation) -> Table:
+    """Return at most ten figures, those that a decision rests on; unknown ones are left out, as
+    the decision says what is not known.
+    """
+    table = _start_table("", ["figure", "value (95 % range)"])
+    for name, value in islice(_key_figures(evaluation), MOST_KEY_FIGURES):
+        table.add_row(name, value)
+    return table
+
+
+def _key_figures(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
+    known = {name: part for name, part in evaluation.overall.items() if part.value is not None}
+    stakes = evaluation.verdict.stakes if evaluation.verdict else None
+    if stakes is not None and stakes.usd_per_month.value is not None:
+        upkeep = "net" if stakes.is_net else "before upkeep"
+        yield f"USD saved a month, {upkeep}", figure_text("cost", stakes.usd_per_month)
+        # The same saving twice would take another figure's place.
+        known.pop("saved_cost", None)
+    for name in _KEY_OF_RULE if evaluation.threshold is not None else _KEY_OF_SCORE:
+        if name in known:
+            yield label_of(name), figure_text(name, known[name])
+        if name == "quality" and name in known:
+            everything = evaluation.baselines.get("always_frontier", {}).get("quality")
+            if everything is not None and everything.value is not None:
+                yield "quality, all frontier", figure_text("quality", everything)
+        if name == "apgr" and name in known:
+            yield from _lead(evaluation)
+
+
+def _lead(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
+    """Yield the lead over the best of the ways to route that learn nothing from a text."""
+    simple = [
+        (figures["apgr"].value, name, figures["apgr_difference"])
+        for name in _SIMPLE
+        if (figures := evaluation.baselines.get(name, {})).keys() >= {"apgr", "apgr_difference"}
+        and figures["apgr"].value is not None
+    ]
+    if simple:
+        _, name, lead = max(simple, key=lambda entry: entry[0] or 0.0)
+        yield (f"lead in APGR over {name.replace('_', ' ')}", figure_text("apgr_difference", lead))
+
+
+def remark_lines(evaluation: Evaluation) -> Iterator[Text]:
+    """Yield what changes what one should do, a sentence or two each: what else stands against the
+    decision, and what the honesty checks warn of. What the decision itself says is not said again.
+    """
+    verdict = evaluation.verdict
+    said = {verdict.sentence} if verdict else set()
+    for finding in failing(evaluation.findings):
+        if finding.message not in said:
+            said.add(finding.message)
+            yield Text(_finding_line(finding), style=_STYLES[finding.severity])
+    for ground in verdict.against if verdict else ():
+        if ground.text not in said:
+            yield Text(f"also: {ground.text}")
+    if VOTES_ALONE in evaluation.notes:
+        yield Text(f"note: {VOTES_ALONE}")
+
+
+def count_left(evaluation: Evaluation) -> int:
+    """Return how many notes and findings :func:`remark_lines` leaves for the report."""
+    notes = sum(note != VOTES_ALONE for note in evaluation.notes)
+    return notes + len(evaluation.findings) - len(failing(evaluation.findings))
+
+
+def _finding_line(finding: Finding) -> str:
+    return f"{finding.severity}: {finding.message} ({finding.name})"
 
 
 def pair_table(result: SideBySide) -> RenderableType:
@@ -161,8 +245,7 @@ def _slices(kind: str, parts: Mapping[str, Estimates], most: int) -> Table:
 def _findings(evaluation: Evaluation) -> Iterator[Text]:
     """Yield what the honesty checks say, the gravest first."""
     for finding in evaluation.findings:
-        text = f"{finding.severity}: {finding.message} ({finding.name})"
-        yield Text(text, style=_STYLES[finding.severity])
+        yield Text(_finding_line(finding), style=_STYLES[finding.severity])
     if evaluation.findings:
         yield Text("")
 

@@ -1,7 +1,9 @@
 """``difficulty evaluate``: findings and the exit code."""
 
+import io
 import json
 
+from difficulty.cli import console
 from difficulty.stages.ingest import ingest
 from tests.conftest import REPOSITORY
 from tests.journey import write_rows
@@ -28,12 +30,13 @@ def test_strict_exits_with_one_where_something_is_wrong(run, journey, tmp_path):
     """The report is written all the same, and without --strict the code is 0."""
     traffic = noise(tmp_path)
     loose = run("evaluate", journey.run, traffic, "-o", "loose", "--draws", 50, code=0)
-    strict = run(
-        "evaluate", journey.run, traffic, "-o", "strict", "--draws", 50, "--strict", code=1
-    )
-    for result in (loose, strict):
-        assert "error: The score cannot be told from chance" in result.out
-        assert "(no_signal)" in result.out
+    options = ("--draws", 50, "--strict", "--details")
+    strict = run("evaluate", journey.run, traffic, "-o", "strict", *options, code=1)
+    assert loose.out.startswith("Keep testing: The score cannot be told from chance")
+    assert "error: The score cannot be told from chance" in strict.out
+    assert "(no_signal)" in strict.out
+    for table in ("Beside the baselines", "By tokens", "wrote strict/metrics.json, strict/report"):
+        assert (table in strict.out, table in loose.out) == (True, False)
     assert (
         json.loads((tmp_path / "strict" / "metrics.json").read_text())["findings"][0]["name"]
         == "no_signal"
@@ -68,3 +71,31 @@ def test_the_verdict_is_said_first_and_obeyed_by_strict(run, journey, tmp_path):
     for page in ("report.html", "report.md"):
         assert "Do not switch on" in (tmp_path / "out" / page).read_text()
     assert run(*command, "-o", "loose", code=0).out.startswith("Do not switch on: ")
+
+
+def test_little_is_printed_and_on_a_terminal_no_word_is_broken(run, journey, monkeypatch):
+    """The decision, ten figures at most, where the report is, one next command; a terminal of 80
+    columns and a pipe show the same words.
+    """
+    command = ["evaluate", journey.bundle, journey.traffic, "--draws", 20, "-o"]
+    piped = run(*command, "one", code=0).out
+    lines = piped.splitlines()
+    assert lines[0].partition(":")[0] in ("Switch on", "Keep testing", "Do not switch on")
+    assert [line for line in lines if line.startswith("figure")] == [lines[2]]
+    assert len(lines) <= 25
+    assert sum(line.startswith("next: difficulty ") for line in lines) == 1
+    assert lines[-1].startswith("next: ")
+    report = next(line for line in lines if line.startswith("report: "))
+    assert report.startswith("report: one/report.html, beside it metrics.json, report.md; ")
+    assert "By task" not in piped
+
+    screen = io.StringIO()
+    terminal = type(console.out)(
+        file=screen, force_terminal=True, width=80, color_system=None, soft_wrap=True
+    )
+    monkeypatch.setattr(console, "out", terminal)
+    run(*command, "two", code=0)
+    shown = screen.getvalue()
+    assert shown.split() == piped.replace("one/report", "two/report").split()
+    copied = ("report: ", "next: ")
+    assert all(len(line) <= 80 for line in shown.splitlines() if not line.startswith(copied))

@@ -6,9 +6,16 @@ import io
 from rich.console import Console
 
 from difficulty.evaluation import evaluate
+from difficulty.evaluation.findings import Finding
+from difficulty.evaluation.verdict import weigh
 from difficulty.metrics import Resampling
 from difficulty.records import Estimate
-from difficulty.report.figures_table import evaluation_table
+from difficulty.report.figures_table import (
+    MOST_KEY_FIGURES,
+    evaluation_table,
+    key_table,
+    remark_lines,
+)
 from difficulty.report.wording import as_text, figure_text
 from tests.evaluation.test_frontiers import many as many_answers
 
@@ -89,3 +96,49 @@ def test_bands_stand_in_their_order(many):
         line.split()[0] for line in text.split("By familiarity")[1].splitlines()[2:6]
     ] == sorted(set(bands))
     assert [line.split()[0] for line in text.split("By source")[1].splitlines()[2:4]] == ["z", "a"]
+
+
+def test_key_figures_are_few_and_those_of_the_evaluation(many):
+    evaluation = evaluate(many, Resampling(20))
+    console = Console(file=io.StringIO(), width=80)
+    console.print(key_table(evaluation))
+    rows = console.file.getvalue().splitlines()[1:]
+    assert len(rows) == MOST_KEY_FIGURES
+    for name in ("frontier_share", "quality", "risk", "routing_precision"):
+        assert any(row.endswith(figure_text(name, evaluation.overall[name])) for row in rows)
+    best = evaluation.baselines["always_frontier"]["quality"]
+    assert any(
+        row.startswith("quality, all frontier") and row.endswith(figure_text("quality", best))
+        for row in rows
+    )
+
+
+def test_a_score_without_threshold_is_beside_the_best_simple_way(many):
+    """The lead is over the way with the best APGR of those that learn nothing from a text."""
+    evaluation = evaluate(dataclasses.replace(many, threshold=None), Resampling(20))
+    console = Console(file=io.StringIO(), width=80)
+    console.print(key_table(evaluation))
+    ways = {
+        name: figures["apgr"].value
+        for name, figures in evaluation.baselines.items()
+        if name in ("random", "length", "task_mean")
+    }
+    best = max(ways, key=ways.get)
+    text = console.file.getvalue()
+    assert f"lead in APGR over {best.replace('_', ' ')}" in text
+    lead = evaluation.baselines[best]["apgr_difference"]
+    assert figure_text("apgr_difference", lead) in text
+
+
+def test_remarks_say_what_the_decision_does_not(many):
+    """The finding that decides is in the decision; the next one stands below it, once."""
+    first, second, minor = (
+        Finding(name=name, severity=severity, message=f"About {name}.")
+        for name, severity in (("no_signal", "error"), ("same_ids", "warning"), ("x", "info"))
+    )
+    evaluation = dataclasses.replace(evaluate(many, Resampling(5)), findings=(first, second, minor))
+    evaluation = dataclasses.replace(evaluation, verdict=weigh(evaluation))
+    lines = [line.plain for line in remark_lines(evaluation)]
+    assert lines[0] == "warning: About same_ids. (same_ids)"
+    assert not any("no_signal" in line or "About x" in line for line in lines)
+    assert len(set(lines)) == len(lines)

@@ -67,6 +67,13 @@ class Stakes(Record):
             calls_avoided=avoided,
         )
 
+    @property
+    def is_known(self) -> bool:
+        """Whether any of the three figures is."""
+        money = (self.usd_per_month, self.saved_cost)
+        three = (*money, self.answers_worse, self.calls_avoided)
+        return any(estimate.value is not None for estimate in three)
+
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
         """Return what :meth:`as_dict` wrote."""
