@@ -21,6 +21,7 @@ from difficulty.cli.console import (
     TrackingFlag,
     TrackingUri,
     TrafficPath,
+    command_text,
     open_tracker,
     print_json,
     refuse_report,
@@ -313,6 +314,14 @@ def compare(
         warn(text)
     show_table(pair_table(result))
     say(f"wrote {', '.join(str(out_path / name) for name in FILES)}")
+    better = {"prefer_a": a, "prefer_b": b}.get(result.verdict.answer)
+    if better is not None:
+        say_published(better)
+    elif result.verdict.answer != "trade_off":
+        say_next(
+            command_text("compare", a, b, "MORE.parquet", "-o", f"{out_path}-more"),
+            ", on more labelled traffic",
+        )
 
 
 def _passes(evaluation: Evaluation) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal
 
@@ -60,6 +60,9 @@ _POINTS = 61
 # Requests a month to draw where neither the volume nor a break-even is known.
 _DEFAULT = 1e6
 _BEYOND = 2.0
+_FURTHER = 1.25
+_FAR_POINTS = 48
+"""To about 40,000 times what is drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,9 @@ class BreakEvenPlot(Record):
     curves: Mapping[Shape, SavingCurve]
     measure: Literal["net_saving", "saving"]
     """``saving`` is without the cost to keep it, where that is not known."""
+    far_volumes: tuple[float, ...] = ()
+    """Larger volumes than are drawn, for whoever has as many requests."""
+    far_curves: Mapping[Shape, SavingCurve] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,11 +148,22 @@ def break_even_plot(options: Mapping[Shape, Option], volume: FloatArray) -> Brea
     top = max(first, float(volume[0])) if np.isfinite(volume[0]) else first
     # Evenly spaced volumes: savings are straight lines between the steps of replicas.
     volumes = np.linspace(0.0, _BEYOND * (top or _DEFAULT), _POINTS)
-    curves = {
-        shape: _curve(np.stack([saving.at(at) for at in volumes]))
-        for shape, saving in savings.items()
-    }
-    return BreakEvenPlot(tuple(map(float, volumes)), curves, "net_saving" if net else "saving")
+    # A step of replicas is ever less of a saving, so that they may lie further apart.
+    far = volumes[-1] * _FURTHER ** np.arange(1, _FAR_POINTS + 1)
+
+    def curves_at(volumes: FloatArray) -> dict[Shape, SavingCurve]:
+        return {
+            shape: _curve(np.stack([saving.at(at) for at in volumes]))
+            for shape, saving in savings.items()
+        }
+
+    return BreakEvenPlot(
+        tuple(map(float, volumes)),
+        curves_at(volumes),
+        "net_saving" if net else "saving",
+        tuple(map(float, far)),
+        curves_at(far),
+    )
 
 
 def _curve(values: FloatArray) -> SavingCurve:

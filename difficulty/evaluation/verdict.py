@@ -222,7 +222,7 @@ def weigh(
             net_saving=money.net_saving if money else None,
             requests_per_month=money.requests_per_month if money else None,
         ),
-        brief=_gains_briefly(case) if on else first.brief,
+        brief=gains_briefly(case.figure("gap_recovered")) if on else first.brief,
     )
 
 
@@ -529,8 +529,9 @@ def _gains(case: _Weighing) -> str:
     return f"{text}; that saves {as_percent(saving)} of the bill, before the cost to keep it."
 
 
-def _gains_briefly(case: _Weighing) -> str:
-    return f"Keeps {as_percent(case.figure('gap_recovered'))} of what the frontier model adds."
+def gains_briefly(kept: Estimate) -> str:
+    """Say in few words what switching on brings; ``kept`` is ``gap_recovered``."""
+    return f"Keeps {as_percent(kept)} of what the frontier model adds."
 
 
 def order_text(evaluation: Evaluation) -> str:

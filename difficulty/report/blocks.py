@@ -151,6 +151,17 @@ class TypedVolume:
 
 
 @dataclass(frozen=True, slots=True)
+class Turned:
+    """The decision at a volume that a reader types in."""
+
+    when: Literal["pays", "unsure", "loses"]
+    """What the interval of the saving says there."""
+    tone: Tone
+    word: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class BeforeAfter:
     """A row of a before-and-after strip: lengths are shares of the longest, ``None``: unknown."""
 
@@ -186,6 +197,10 @@ class FirstScreen:
     remarks: tuple[Remark, ...]
     more: int = 0
     """How many more stand under the findings."""
+    turned: tuple[Turned, ...] = ()
+    """What is decided at other volumes; empty where a volume decides nothing."""
+    command_there: str = ""
+    """What judges at the volume that is typed in, which takes the place of ``N``."""
     kind: ClassVar[str] = "decision"
 
 

@@ -13,7 +13,15 @@ from difficulty.evaluation.decision.remedies import fill
 from difficulty.evaluation.decision.stakes import Stakes
 from difficulty.evaluation.findings import failing
 from difficulty.evaluation.result import Evaluation
-from difficulty.evaluation.verdict import ANSWERS, Answer, Ground, SwitchVerdict, order_text, weigh
+from difficulty.evaluation.verdict import (
+    ANSWERS,
+    Answer,
+    Ground,
+    SwitchVerdict,
+    gains_briefly,
+    order_text,
+    weigh,
+)
 from difficulty.evaluation.words import UNKNOWN, as_percent, complement, usd
 from difficulty.records import Estimate
 from difficulty.report.blocks import (
@@ -29,6 +37,7 @@ from difficulty.report.blocks import (
     Section,
     Table,
     Tone,
+    Turned,
     TypedVolume,
 )
 from difficulty.report.wording import bare_percent, figure_text, threshold_short
@@ -46,6 +55,9 @@ _TONES: Final[dict[str, tuple[Tone, str]]] = {
 }
 _EXAMPLE_VOLUME: Final = 1_000_000.0
 _MOST_REMARKS: Final = 1
+_JUDGED_THERE: Final = (
+    "difficulty evaluate BUNDLE TRAFFIC --prices prices.toml --requests-per-month N -o priced"
+)
 _LONGEST_REASON: Final = 90
 """Characters of a reason that has no short form."""
 _WAYS: Final = {"always_cheap": "All cheap", "": "Routed", "always_frontier": "All frontier"}
@@ -79,6 +91,8 @@ def decision_section(evaluation: Evaluation, extras: Extras) -> Section:
             for remark in others[:_MOST_REMARKS]
         ),
         more=max(0, len(others) - _MOST_REMARKS),
+        turned=tuple(_turned_by_volume(evaluation, said, stakes, extras.economics)),
+        command_there=_filled(_JUDGED_THERE, extras),
     )
     return Section.of("decision", "Decision", screen)
 
@@ -94,6 +108,43 @@ def _reasons(said: SwitchVerdict) -> list[Remark]:
         reason = Remark(said.brief or _shorten(said.sentence))
         return [reason, *(open_points or [Remark("Nothing weighed stands against it.")])]
     return against or [Remark(_shorten(said.sentence))]
+
+
+def _turned_by_volume(
+    evaluation: Evaluation, said: SwitchVerdict, stakes: Stakes, economics: Mapping[str, Any] | None
+) -> Iterator[Turned]:
+    """Yield what is decided at another volume: the money is weighed there, all else stays.
+
+    Nothing where the money does not come to its end by the volume: there another volume is no
+    reason for another decision.
+    """
+    if said.money is None or not _hosted(economics) or economics is None:
+        return
+    if any(_holds(condition) for condition in economics["conditions"]):
+        return
+    others = [ground for ground in said.grounds if ground.name != "money"]
+    first = others[0] if others else None
+    if first is None or first.answer == "switch_on":
+        kept = evaluation.overall.get("gap_recovered", _ABSENT)
+        paid: tuple[Answer, str] = "switch_on", gains_briefly(kept)
+    else:
+        paid = first.answer, _brief(first)
+    known = stakes.requests_per_month.value
+    judged = (
+        "no volume was given" if known is None else f"at {known:,.0f} requests: {said.word.lower()}"
+    )
+    # What stands against it all the same is no less true where it does not pay.
+    stays = paid[0] == "do_not_switch_on"
+    for when, answer, why in (
+        ("pays", paid[0], f"It pays at this volume. {paid[1]}"),
+        ("unsure", paid[0] if stays else "keep_testing", "Whether it pays here is not sure."),
+        ("loses", "do_not_switch_on", "It does not pay at this volume."),
+    ):
+        yield Turned(when, TONE_OF[answer], ANSWERS[answer], f"{why} (Judged {judged}.)")
+
+
+def _holds(condition: Mapping[str, Any]) -> bool:
+    return bool(condition["state"] == "holds" and condition["name"] != "low_volume")
 
 
 def _brief(ground: Ground) -> str:
@@ -118,16 +169,15 @@ def _volume(stakes: Stakes, economics: Mapping[str, Any] | None) -> TypedVolume 
     month, known = stakes.usd_per_month, stakes.requests_per_month.value
     start = _EXAMPLE_VOLUME if known is None else known
     points = _hosted(economics) if stakes.is_net or known is None else []
+    goes_on = bool(points and economics and economics["plot"].get("far_volumes"))
     saved = stakes.saved_cost
     if not points and saved.value is not None:
         low, high = (None if end is None else 1000.0 * end for end in (saved.low, saved.high))
         points = [(0.0, 0.0, 0.0, 0.0), (1e6, 1000.0 * saved.value, low, high)]
         goes_on = True
-    else:
-        goes_on = False
     if not points:
         return None
-    if month.value is not None and known is not None and not goes_on:
+    if month.value is not None and known is not None and stakes.is_net:
         # The figure of the decision itself, to the last digit.
         points = [point for point in points if point[0] != known]
         points = sorted([*points, (known, month.value, month.low, month.high)])
@@ -141,11 +191,14 @@ def _hosted(economics: Mapping[str, Any] | None) -> list[tuple[float, Any, Any, 
     if economics is None or economics["plot"]["measure"] != "net_saving":
         return []
     plotted, shape = economics["plot"], economics["verdict"]["shape"]
-    curve = plotted["curves"].get(shape)
-    if curve is None:
-        return []
-    columns = (plotted["volumes"], curve["value"], curve["low"], curve["high"])
-    return [point for point in zip(*columns, strict=True) if point[1] is not None]
+    points: list[tuple[float, Any, Any, Any]] = []
+    for reach in ("", "far_"):
+        # Files of earlier versions end where the picture ends.
+        curve = plotted.get(f"{reach}curves", {}).get(shape)
+        if curve is not None:
+            columns = (curve["value"], curve["low"], curve["high"])
+            points += zip(plotted[f"{reach}volumes"], *columns, strict=True)
+    return [point for point in points if point[1] is not None]
 
 
 def _money(stakes: Stakes, volume: TypedVolume | None) -> LargeFigure:
@@ -162,7 +215,9 @@ def _money(stakes: Stakes, volume: TypedVolume | None) -> LargeFigure:
 
 
 def _why(figure: Estimate, stakes: Stakes) -> str:
-    return "prices or token counts are missing" if stakes.saved_cost.value is None else figure.note
+    if stakes.saved_cost.value is None:
+        return "pass --prices, with token counts in the traffic"
+    return figure.note
 
 
 def saved_at(

@@ -102,7 +102,7 @@ def _large(name: str, meaning: str, figures: PairedFigures) -> LargeFigure:
     if difference.value is None:
         return LargeFigure("unknown", "", f"{meaning}: {difference.note}", False)
     value, _, ends = difference_text(name, difference).partition(" (")
-    noise = "" if is_clear(difference) else ", within the noise"
+    noise = "" if is_clear(difference) else ", no difference shown"
     return LargeFigure(value.removesuffix(" %"), ends.rstrip(")"), f"{meaning}{noise}")
 
 
@@ -200,7 +200,7 @@ def _cells(name: str, pair: Paired) -> tuple[str, ...]:
 def _say(difference: Estimate, among: int = 1) -> str:
     if difference.value is None:
         return "unknown"
-    return "differs" if is_clear(difference, among=among) else "within the noise"
+    return "differs" if is_clear(difference, among=among) else "no difference shown"
 
 
 def _slices(result: SideBySide) -> Iterator[Block | str]:

@@ -164,9 +164,13 @@ def test_plot_crosses_zero_at_the_break_even():
     assert np.interp([0.0, 375_000, 1e6], plot.volumes, curve.value) == pytest.approx(
         [-600.0, 0.0, 1000.0], abs=1e-6
     )
+    far = plot.far_curves["aggregator"]
+    assert plot.far_volumes[0] > plot.volumes[-1]
+    assert np.interp(2e9, plot.far_volumes, far.value) == pytest.approx(2e9 * 1.6e-3 - 600.0)
     assert all(
         low <= value <= high
-        for value, low, high in zip(curve.value, curve.low, curve.high, strict=True)
+        for part in (curve, far)
+        for value, low, high in zip(part.value, part.low, part.high, strict=True)
     )
 
 

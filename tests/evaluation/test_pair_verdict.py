@@ -33,9 +33,25 @@ NONE = pair(None, None, None)
         (pair(-0.03, -0.02, -0.01), pair(-0.005, 0.0, 0.005), "prefer_a", "B has worse answers"),
         (pair(-0.005, 0.0, 0.005), pair(-0.3, -0.2, -0.1), "prefer_b", "B costs less by USD 0.20"),
         (pair(0.01, 0.02, 0.03), pair(0.1, 0.2, 0.3), "trade_off", "B costs more by USD 0.20"),
-        (pair(-0.05, -0.01, 0.03), pair(-0.3, -0.2, -0.1), "unsure", "within the noise"),
-        (pair(-0.05, 0.0, 0.05), pair(-0.005, 0.0, 0.005), "unsure", "within the noise"),
-        (pair(-0.005, 0.0, 0.005), pair(-0.005, 0.0, 0.005), "no_difference", "within the noise"),
+        (
+            pair(-0.05, -0.01, 0.03),
+            pair(-0.3, -0.2, -0.1),
+            "unsure",
+            "No difference shown in quality",
+        ),
+        (
+            pair(-0.05, 0.0, 0.05),
+            pair(-0.005, 0.0, 0.005),
+            "unsure",
+            "No difference shown in quality",
+        ),
+        (
+            pair(-0.005, 0.001, 0.005),
+            pair(-0.005, 0.0, 0.005),
+            "no_difference",
+            "No difference shown in quality, B minus A is 0.1 % (-0.5 to 0.5)",
+        ),
+        (pair(0.0, 0.0, 0.0), pair(0.0, 0.0, 0.0), "no_difference", "Quality is the same; cost is"),
         (NONE, pair(-0.3, -0.2, -0.1), "unsure", "add outcomes of both models"),
     ],
 )

@@ -10,9 +10,11 @@ import pytest
 
 from difficulty.evaluation.words import usd
 from difficulty.records import Estimate
+from difficulty.report.blocks import Extras
 from difficulty.report.page import report_html
 from difficulty.report.wording import figure_text
 from tests.report.conftest import HOSTILE
+from tests.report.test_opening import FAR, economics_of, waiting
 
 pytestmark = pytest.mark.browser
 READ = ("frontier_share", "quality", "cost", "answers_worse")
@@ -153,6 +155,36 @@ def test_the_volume_that_is_typed_moves_the_money(visit, evaluation):
     assert value.inner_text() == "unknown"
     box.fill("1,000,000")
     assert value.inner_text() == usd(1000.0 * saved.value)
+
+
+def test_the_decision_follows_the_volume_that_is_typed(browser, evaluation, tmp_path):
+    """As Python said it for a saving above, around and below 0; back at the judged volume it is
+    what was judged.
+    """
+    economics = economics_of(**FAR) | {"prices_date": "2026-11-01", "plan": "policy"}
+    economics |= {"policy": {}, "barred": {}, "assumed": {}, "missing": {}, "notes": []}
+    economics["verdict"]["text"] = "it waits"
+    judged = waiting(evaluation)
+    path = tmp_path / "report.html"
+    path.write_text(report_html(judged, Extras(economics=economics)), encoding="utf-8")
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    box, answer, why = page.locator("#volume"), page.locator(".answer"), page.locator(".why")
+    first = (answer.inner_text(), why.inner_text())
+    assert first[0] == "Do not switch on"
+    for volume, word, tone in (
+        ("4,000", "Switch on", "good"),
+        ("9 000 000", "Switch on", "good"),
+        ("400", "Do not switch on", "error"),
+        ("850", "Keep testing", "warning"),
+    ):
+        box.fill(volume)
+        assert answer.inner_text() == word, volume
+        assert page.locator(f".screen.{tone}").count() == 1
+    assert "--requests-per-month 850 " in why.inner_text()
+    box.fill("500")
+    assert (answer.inner_text(), why.inner_text()) == first
+    page.close()
 
 
 @pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])

@@ -85,26 +85,74 @@ def test_what_is_unknown_never_looks_like_zero(evaluation):
     assert "What it saves is not known: no prices." in [remark.text for remark in screen.remarks]
 
 
+WAITING = MoneyCase(
+    answer="wait",
+    text="it waits",
+    requests_per_month=Estimate(value=500.0),
+    net_saving=Estimate(value=-20.0, low=-30.0, high=-10.0),
+    keep_cost=Estimate(value=100.0),
+    break_even=Estimate(value=1000.0),
+)
+
+
+def economics_of(**plot):
+    curve = {"value": [-100.0, 100.0], "low": [-100.0, None], "high": [-100.0, 120.0]}
+    drawn = {"measure": "net_saving", "volumes": [0.0, 1000.0], "curves": {"own": curve}}
+    low = {"name": "low_volume", "state": "holds", "text": "too few"}
+    return {"verdict": {"shape": "own"}, "conditions": [low], "plot": drawn | plot}
+
+
+def waiting(evaluation, **changes):
+    """Return an evaluation that the volume alone speaks against, but for what is changed."""
+    judged = dataclasses.replace(evaluation, **(NONE | changes))
+    return dataclasses.replace(judged, verdict=weigh(judged, money=WAITING))
+
+
+FAR = {
+    "far_volumes": [2000.0, 4000.0],
+    "far_curves": {"own": {"value": [300.0, 700.0], "low": [200.0, 500.0], "high": [400.0, 900.0]}},
+}
+
+
+def test_larger_volumes_than_are_drawn_are_reckoned_too(evaluation):
+    """Between what the economics worked out, and beyond it on the last line."""
+    screen = screen_of(waiting(evaluation), Extras(economics=economics_of(**FAR)))
+    assert saved_at(screen.volume, 3000.0) == (500.0, 350.0, 650.0)
+    assert saved_at(screen.volume, 8000.0) == (1500.0, 1100.0, 1900.0)
+
+
+def test_the_decision_at_another_volume_is_what_else_was_weighed(evaluation):
+    """Where the money is no obstacle, what else stands against it decides, or nothing does."""
+    extras = Extras(economics=economics_of(**FAR), places={"BUNDLE": "b-1", "TRAFFIC": "t.parquet"})
+    screen = screen_of(waiting(evaluation), extras)
+    told = {turned.when: (turned.tone, turned.word) for turned in screen.turned}
+    assert told == {
+        "pays": ("good", "Switch on"),
+        "unsure": ("warning", "Keep testing"),
+        "loses": ("error", "Do not switch on"),
+    }
+    assert all("Judged at 500 requests: do not" in turned.why for turned in screen.turned)
+    assert screen.command_there.startswith("difficulty evaluate b-1 t.parquet ")
+    few = Finding(name="few_samples", severity="warning", message="Few.")
+    pays = screen_of(waiting(evaluation, findings=(few,)), extras).turned[0]
+    assert (pays.word, pays.why.partition(" (")[0]) == (
+        "Keep testing",
+        "It pays at this volume. Too few labelled requests to be sure.",
+    )
+
+
+def test_another_volume_decides_nothing_where_something_else_stands_against_the_money(evaluation):
+    economics = economics_of(**FAR)
+    economics["conditions"] = [{"name": "no_price_gap", "state": "holds", "text": "none"}]
+    assert screen_of(waiting(evaluation), Extras(economics=economics)).turned == ()
+    assert screen_of(weighed(evaluation, **NONE)).turned == ()
+
+
 def test_a_volume_moves_the_money_along_the_lines_of_the_economics(evaluation):
     """Half way between two volumes lies half of what lies between their savings; beyond the last
-    one nothing is said.
+    one of an earlier version's file nothing is said.
     """
-    money = MoneyCase(
-        answer="wait",
-        text="it waits",
-        requests_per_month=Estimate(value=500.0),
-        net_saving=Estimate(value=-20.0, low=-30.0, high=-10.0),
-        keep_cost=Estimate(value=100.0),
-        break_even=Estimate(value=1000.0),
-    )
-    judged = dataclasses.replace(evaluation, **NONE)
-    judged = dataclasses.replace(judged, verdict=weigh(judged, money=money))
-    curve = {"value": [-100.0, 100.0], "low": [-100.0, None], "high": [-100.0, 120.0]}
-    economics = {
-        "verdict": {"shape": "own"},
-        "plot": {"measure": "net_saving", "volumes": [0.0, 1000.0], "curves": {"own": curve}},
-    }
-    screen = screen_of(judged, Extras(economics=economics))
+    screen = screen_of(waiting(evaluation), Extras(economics=economics_of()))
     assert (screen.money.value, screen.money.range) == ("USD 20.00", "10.00 to 30.00")
     assert screen.money.meaning == "lost a month, net"
     assert screen.why == "Saves USD 80.00 and costs USD 100 a month: it pays from 1,000 requests."

@@ -24,4 +24,4 @@ def test_a_bundle_beside_itself_differs_in_nothing(journey, tmp_path):
     assert written["verdict"]["answer"] == "no_difference"
     assert "task" in written["slices"]
     for name in FILES[1:]:
-        assert "No difference beyond the noise" in (tmp_path / "out" / name).read_text()
+        assert "No difference shown" in (tmp_path / "out" / name).read_text()

@@ -20,7 +20,7 @@ PAIR_ANSWERS: Final[Mapping[PairAnswer, str]] = {
     "prefer_b": "B is better",
     "trade_off": "Each has its price",
     "unsure": "No clear winner",
-    "no_difference": "No difference beyond the noise",
+    "no_difference": "No difference shown",
 }
 """Answers as people read them."""
 COMPARED: Final = (
@@ -141,16 +141,19 @@ def _bears(
 
 
 def _say(name: str, difference: Estimate) -> str:
-    """Return a difference in words, B against A."""
+    """Return a difference in words, B against A; none where none is shown."""
     value = _value(difference)
+    noun, more, less, shown = _WORDS[name]
+    if not is_clear(difference):
+        if difference.value == difference.low == difference.high == 0.0:
+            return f"{noun} is the same"
+        return f"no difference shown in {noun}, B minus A is {shown(difference)}"
     size = Estimate(
         value=abs(value),
         low=difference.low if value >= 0.0 else _minus(difference.high),
         high=difference.high if value >= 0.0 else _minus(difference.low),
     )
-    more, less, shown = _WORDS[name]
-    text = f"B {more if value >= 0.0 else less} by {shown(size)}"
-    return text if is_clear(difference) else f"{text}, which is within the noise"
+    return f"B {more if value >= 0.0 else less} by {shown(size)}"
 
 
 def _minus(value: float | None) -> float | None:
@@ -162,9 +165,15 @@ def _per_1000(size: Estimate) -> str:
 
 
 _WORDS: Final = {
-    "quality": ("has better answers", "has worse answers", as_percent),
-    "answers_worse": ("makes more answers worse", "makes fewer answers worse", as_percent),
-    "risk": ("fails more kept requests", "fails fewer kept requests", as_percent),
-    "cost": ("costs more", "costs less", _per_1000),
-    "frontier_share": ("sends more", "sends less", as_percent),
+    "quality": ("quality", "has better answers", "has worse answers", as_percent),
+    "answers_worse": (
+        "answers that get worse",
+        "makes more answers worse",
+        "makes fewer answers worse",
+        as_percent,
+    ),
+    "risk": ("risk", "fails more kept requests", "fails fewer kept requests", as_percent),
+    "cost": ("cost", "costs more", "costs less", _per_1000),
+    "frontier_share": ("the share sent", "sends more", "sends less", as_percent),
 }
+"""A figure, what B does where it has more of it, where less, and how its size is written."""

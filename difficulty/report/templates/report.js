@@ -89,6 +89,26 @@ for (const volume of document.querySelectorAll(".volume")) {
     if (largest >= 100) return 0;
     return largest >= 0.095 || largest < 5e-7 ? 2 : 1 - Math.floor(Math.log10(largest));
   };
+  // What is decided there: the saving's interval says whether it pays, Python said the rest.
+  const screen = volume.closest(".screen");
+  const answer = screen.querySelector(".answer");
+  const why = screen.querySelector(".why");
+  const decided = { tone: screen.className, answer: Array.from(answer.childNodes), why: Array.from(why.childNodes) };
+  const restore = () => {
+    screen.className = decided.tone;
+    answer.replaceChildren(...decided.answer);
+    why.replaceChildren(...decided.why);
+  };
+  const decide = (low, high, requests) => {
+    const turned = screen.dataset[low > 0 ? "pays" : high <= 0 ? "loses" : "unsure"];
+    if (!turned) return;
+    const [tone, word, reason] = turned.split("|");
+    screen.className = "screen " + tone;
+    answer.replaceChildren(decided.answer[0], word);
+    const code = document.createElement("code");
+    code.textContent = screen.dataset.command.replace(/\bN\b/, String(Math.round(requests)));
+    why.replaceChildren(reason + " ", code);
+  };
   const digits = (amount, places) => amount.toLocaleString("en-US", { minimumFractionDigits: places, maximumFractionDigits: places });
 
   input.addEventListener("input", () => {
@@ -96,6 +116,7 @@ for (const volume of document.querySelectorAll(".volume")) {
     const bad = input.value.trim() === "" || !(requests >= 0) || !Number.isFinite(requests);
     input.setAttribute("aria-invalid", String(bad));
     if (bad || input.value === first.typed) {
+      restore();
       value.textContent = bad ? "unknown" : first.value;
       if (bad) about.textContent = "type requests a month";
       else about.replaceChildren(...first.about);
@@ -103,6 +124,7 @@ for (const volume of document.querySelectorAll(".volume")) {
     }
     const saved = savedAt(requests);
     if (saved === null || saved[0] === null) {
+      restore();
       value.textContent = "unknown";
       about.textContent = "reckoned up to " + digits(points[points.length - 1][0], 0) + " requests";
       return;
@@ -115,6 +137,9 @@ for (const volume of document.querySelectorAll(".volume")) {
     about.textContent = (lost ? "lost" : "saved") + " a month" + costs
       + (known ? " (" + digits(low, places) + " to " + digits(high, places) + ")" : "")
       + (lost ? ". It does not pay at this volume." : "");
+    // Without an interval the value is all that is known; half of one says nothing for sure.
+    const bare = saved[1] === null && saved[2] === null;
+    decide(saved[1] ?? (bare ? saved[0] : -1), saved[2] ?? (bare ? saved[0] : 1), requests);
   });
   typed.hidden = true;
   input.hidden = false;

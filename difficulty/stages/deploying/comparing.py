@@ -74,6 +74,8 @@ def compare_bundles(
             "The bundles route between different models, and the outcomes of the traffic stand for"
             " both pairs: compare bundles of one pair."
         )
+    if a.manifest_bytes == b.manifest_bytes:
+        warnings.append("A and B are one and the same bundle: pass two to compare.")
     result = with_notes(result, [*notes, *ungraded, *notes_of(logged)], warnings)
     out.mkdir(parents=True, exist_ok=True)
     texts = (side_by_side_text(result), pair_html(result), pair_markdown(result))
