@@ -15,6 +15,7 @@ from difficulty.records import Estimate
 from difficulty.report.plot import Plot
 
 Tone = Literal["good", "warning", "error", "info"]
+When = Literal["pays", "unsure", "loses"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +155,7 @@ class TypedVolume:
 class Turned:
     """The decision at a volume that a reader types in."""
 
-    when: Literal["pays", "unsure", "loses"]
+    when: When
     """What the interval of the saving says there."""
     tone: Tone
     word: str

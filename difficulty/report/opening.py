@@ -39,6 +39,7 @@ from difficulty.report.blocks import (
     Tone,
     Turned,
     TypedVolume,
+    When,
 )
 from difficulty.report.wording import bare_percent, figure_text, threshold_short
 
@@ -135,11 +136,13 @@ def _turned_by_volume(
     )
     # What stands against it all the same is no less true where it does not pay.
     stays = paid[0] == "do_not_switch_on"
-    for when, answer, why in (
+    unsure: Answer = paid[0] if stays else "keep_testing"
+    turns: tuple[tuple[When, Answer, str], ...] = (
         ("pays", paid[0], f"It pays at this volume. {paid[1]}"),
-        ("unsure", paid[0] if stays else "keep_testing", "Whether it pays here is not sure."),
+        ("unsure", unsure, "Whether it pays here is not sure."),
         ("loses", "do_not_switch_on", "It does not pay at this volume."),
-    ):
+    )
+    for when, answer, why in turns:
         yield Turned(when, TONE_OF[answer], ANSWERS[answer], f"{why} (Judged {judged}.)")
 
 

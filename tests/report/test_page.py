@@ -250,7 +250,7 @@ def test_without_gains_and_prices_the_page_says_what_is_unknown_and_why():
         )
     )
     assert "What routing does to quality is not known." in page.text
-    assert "saved a month: prices or token counts are missing" in page.text
+    assert "saved a month: pass --prices, with token counts in the traffic" in page.text
     assert (
         "The curve cannot be drawn: quality is unknown, because no request has the known quality of"
         " both models" in page.text
