@@ -30,6 +30,7 @@ from difficulty.cli.console import (
     print_json,
     say,
     say_figures,
+    say_next,
     say_report,
     say_sentence,
     say_ship,
@@ -167,7 +168,7 @@ def train(
     else:
         print_run(run, evaluation, start_from, details=details)
         say_tracked(tracker)
-        say_ship(run.folder)
+        _say_step(run, traffic)
 
 
 def print_run(
@@ -214,6 +215,18 @@ def print_run(
         say(f"wrote {run.folder}")
     else:
         say_report(run.folder, ("metrics.json",), evaluation)
+
+
+def _say_step(run: Run, traffic: Path) -> None:
+    """Print what comes next: shipping, or what brings a signal where there is none to ship."""
+    from difficulty.evaluation.decision.remedies import fill, remedy_of
+
+    signal = run.record.signal
+    if signal is None or signal.verdict != "none":
+        say_ship(run.folder)
+        return
+    models = {"CHEAP": run.record.cheap_model or "", "FRONTIER": run.record.frontier_model or ""}
+    say_next(fill(remedy_of("no_signal").command, {"TRAFFIC": str(traffic), **models}))
 
 
 def _learned(run: Run, *, details: bool) -> Iterator[str]:

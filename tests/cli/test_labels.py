@@ -22,7 +22,8 @@ def test_pure_noise_is_told_after_training_and_refused_by_ship_with_exit_code_1(
     said = run(
         "train", "t.parquet", "-o", "run", "--recipe", journey.recipe_file, "--no-tracking", code=0
     ).out
-    assert "- The score carries no signal: " in said
+    assert "warning: The score carries no signal: " in said
+    assert "next: difficulty label " in said
     refused = run("ship", "run", "-o", "noise-1", code=1)
     assert refused.complaint.startswith(
         "error: shipping needs a score that carries a signal, p at most 0.1: on "
