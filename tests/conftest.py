@@ -1,3 +1,4 @@
+import gc
 import importlib.util
 import logging
 import os
@@ -15,6 +16,17 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")  # how long an example takes is the machine's matter
 
 REPOSITORY = Path(__file__).parents[1]
+
+# What is loaded while tests are collected stays to the end: looking it through for garbage again
+# and again took half of that time. From the first test on garbage is collected as ever.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Set apart what was loaded, and collect what the tests leave."""
+    gc.freeze()
+    gc.enable()
+
 
 # Else importing litellm asks the network for prices, and its retries write into other tests.
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
