@@ -18,14 +18,11 @@ import argparse
 import gzip
 import json
 import os
-import random
 import resource
-import signal
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
@@ -35,6 +32,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.lib.killing import count_kills
 from benchmarks.lib.logistic_shard import COLUMNS, LogisticShard
 from benchmarks.lib.results import write_results
 from difficulty.bundle import read_bundle
@@ -155,52 +153,6 @@ def measure(name: str, job: Job) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def killing(rng: random.Random, most_s: float) -> Iterator[list[int]]:
-    """Kill one worker below this process at some moment."""
-    killed: list[int] = []
-    stop = threading.Event()
-
-    def kill() -> None:
-        if stop.wait(rng.uniform(0.0, most_s)):
-            return
-        # The moment may be one between two steps, when there is no worker.
-        while not killed and not stop.wait(0.01):
-            workers = [
-                child
-                for child, _, command in below()
-                if "serve_blocks" in command or command.startswith("ray::_")
-            ]
-            if workers:
-                killed.append(rng.choice(sorted(workers)))
-                with suppress(ProcessLookupError):
-                    os.kill(killed[0], signal.SIGKILL)
-
-    thread = threading.Thread(target=kill)
-    thread.start()
-    try:
-        yield killed
-    finally:
-        stop.set()
-        thread.join()
-
-
-def count_kills(name: str, job: Job, n: int, *, most_s: float) -> dict[str, int]:
-    """Do a job again and again while a worker is killed; return how often one was, and how often
-    the result was still that of an undisturbed one.
-    """
-    rng = random.Random(0)
-    killed = same = 0
-    with open_engine(name, workers=WORKERS) as engine:
-        undisturbed = job(engine)
-        for _ in range(n):
-            with killing(rng, most_s) as victims:
-                result = job(engine)
-            killed += bool(victims)
-            same += bool(victims) and result == undisturbed
-    return {"jobs": n, "killed": killed, "same": same}
-
-
 def read_rows(path: Path, n: int) -> list[dict[str, Any]]:
     """Return the first rows of a file, again and again where it has fewer."""
     opened = gzip.open if path.suffix == ".gz" else open
@@ -220,6 +172,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--only", nargs="*", default=["score", "near-duplicates", "gradient"])
     parser.add_argument("--kills", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of the moments of kills")
     parser.add_argument("--kill-part", type=float, default=0.02, help="of the rows of a job")
     parser.add_argument("-o", "--out", type=Path, required=True, help="path without suffix")
     arguments = parser.parse_args()
@@ -255,8 +208,14 @@ def main() -> None:
     kills = {}
     if arguments.kills:
         for what, job in jobs(arguments.kill_part).items():
-            for name, most_s in (("local", 1.0), ("ray", 1.0)):
-                kills[f"{what}, {name}"] = count_kills(name, job, arguments.kills, most_s=most_s)
+            for name in ("local", "ray"):
+                with (
+                    open_engine(name, workers=WORKERS) as engine,
+                    tempfile.TemporaryDirectory() as folder,
+                ):
+                    kills[f"{what}, {name}"] = count_kills(
+                        engine, job, arguments.kills, folder=Path(folder), seed=arguments.seed
+                    )
                 print(what, name, kills[f"{what}, {name}"], flush=True)
     results = {
         "date": datetime.now(UTC).date().isoformat(),
@@ -307,10 +266,10 @@ def as_markdown(results: dict[str, Any]) -> str:
     )
     lines += ["", f"Results of both engines equal, byte for byte: {'yes' if same else 'NO'}."]
     if results["kills"]:
-        lines += ["", "| jobs of which a worker was killed | killed | same bytes |"]
-        lines += ["| --- | --- | --- |"]
+        lines += ["", "| jobs, a worker killed at a moment of its work | calls | killed | same |"]
+        lines += ["| --- | --- | --- | --- |"]
         lines += [
-            f"| {what} | {n['killed']} of {n['jobs']} | {n['same']} of {n['killed']} |"
+            f"| {what} | {n['calls']} | {n['killed']} of {n['jobs']} | {n['same']} of {n['jobs']} |"
             for what, n in results["kills"].items()
         ]
     return "\n".join([*lines, "", "Made by", "", f"    {results['command']}", ""])

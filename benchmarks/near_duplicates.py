@@ -9,13 +9,20 @@ Texts are the different ones of RouteLLM's MMLU. *Tied*: of up to 600 copies tha
 texts, those that share a key with their original. *Tied wrongly*: of texts behind one header, or
 behind three worked examples, those that share a key which they do not share without it. *Families*:
 twenty texts with many copies, each with another word changed, after 3,000 texts.
+
+*Planted at Jaccard 0.8*: of up to 600 copies, each changed until it shares 0.8 (0.78 to 0.82) of
+its shingles with its original, those that the search ties to it. What a shingle is decides what 0.8
+means, so three are told: the runs of 12 letters that the search itself compares, three words, and
+five characters. Words are changed here and there, or some are written behind. *False ties*: of the
+texts as they are, those that the search ties to one with which they share less than half of their
+shingles of five characters, numbers counting as equal; every tie is looked at.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,9 +35,12 @@ from benchmarks.lib.results import write_results
 from benchmarks.lib.shares import Share
 from difficulty.engine import ENGINES, Engine, open_engine
 from difficulty.records import Message, Sample
-from difficulty.traffic.duplicates import Grouper
+from difficulty.traffic.duplicates import Grouper, comparable_text
+from difficulty.traffic.near import NearHere, NearSearch, NearShuffle
+from difficulty.traffic.near.letters import RUN, Letters
 
 N_TEXTS, N_COPIES = 2_500, 600
+_BLOCK = 512
 Rng = np.random.Generator
 _WORDS = (
     "kindly please answer this carefully indeed thanks friend today maybe really quite nice morning"
@@ -107,7 +117,7 @@ def count_tied(
     *,
     seed: int = 0,
 ) -> Share:
-    """Plant copies and return how many are tied to their originals."""
+    """Make copies and return how many are tied to their originals."""
     rng = np.random.default_rng(seed)
     base = [texts[row] for row in rng.permutation(len(texts))[:N_TEXTS]]
     changed = [(row, change(text, rng)) for row, text in enumerate(base)]
@@ -143,6 +153,134 @@ def count_family(
     return Share.of(sum(tied), len(tied))
 
 
+def _runs(text: str) -> set[str]:
+    said = Letters.of(text).text
+    return {said[place : place + RUN] for place in range(len(said) - RUN + 1)}
+
+
+def _three_words(text: str) -> set[str]:
+    words = text.split()
+    return {" ".join(words[place : place + 3]) for place in range(len(words) - 2)}
+
+
+def _five_characters(text: str) -> set[str]:
+    said = re.sub(r"\d+", "0", " ".join(text.split()))
+    return {said[place : place + 5] for place in range(len(said) - 4)}
+
+
+SHINGLES: dict[str, Callable[[str], set[str]]] = {
+    "runs of 12 letters": _runs,
+    "three words": _three_words,
+    "five characters": _five_characters,
+}
+
+
+def jaccard(left: set[str], right: set[str]) -> float:
+    """Return what two sets share, of all that is in either; 1 for two empty ones."""
+    either = len(left | right)
+    return len(left & right) / either if either else 1.0
+
+
+def _words_changed(words: list[str], others: Sequence[str], rng: Rng) -> Iterator[list[str]]:
+    """Yield words of which ever more are changed, here and there."""
+    words = list(words)
+    for place in rng.permutation(len(words)):
+        words[place] = others[rng.integers(len(others))]
+        yield words
+
+
+def _words_behind(words: list[str], others: Sequence[str], rng: Rng) -> Iterator[list[str]]:
+    """Yield words with ever more behind them."""
+    words = list(words)
+    for _ in range(len(words)):
+        words.append(others[rng.integers(len(others))])
+        yield words
+
+
+PLANTED = {"words changed": _words_changed, "words behind": _words_behind}
+
+
+def plant_pairs(
+    texts: Sequence[str], shingles: str, change: str, *, seed: int = 0
+) -> list[tuple[int, str]]:
+    """Return rows of texts with a copy each, at a Jaccard similarity of 0.78 to 0.82."""
+    rng = np.random.default_rng(seed)
+    # A word comes as often as in the texts, so copies share phrases with others too.
+    others = [word for text in texts for word in text.split()]
+    pairs = []
+    for row, text in enumerate(texts):
+        own = SHINGLES[shingles](text)
+        for words in PLANTED[change](text.split(), others, rng):
+            copy = " ".join(words)
+            similar = jaccard(own, SHINGLES[shingles](copy))
+            if similar <= 0.82:
+                if similar >= 0.78 and len(own) >= 20:
+                    pairs.append((row, copy))
+                break
+        if len(pairs) == N_COPIES:
+            break
+    return pairs
+
+
+def search(texts: Sequence[str], engine: Engine | None = None) -> list[list[int]]:
+    """Return for each text the earlier ones that the search finds near to it."""
+    searching: NearSearch = NearHere() if engine is None else NearShuffle(engine)
+    starts = range(0, len(texts), _BLOCK)
+    for start in starts:
+        searching.begin(texts[start : start + _BLOCK])
+    near = [found for _ in starts for found in searching.finish()]
+    searching.close()
+    return near
+
+
+def count_planted(
+    texts: Sequence[str], shingles: str, change: str, engine: Engine | None = None
+) -> Share:
+    """Return how many planted copies are tied to their originals."""
+    rng = np.random.default_rng(2)
+    base = [comparable(texts[row]) for row in rng.permutation(len(texts))[:N_TEXTS]]
+    pairs = plant_pairs(base, shingles, change)
+    near = search([*base, *(copy for _, copy in pairs)], engine)[len(base) :]
+    tied = [row in earlier for (row, _), earlier in zip(pairs, near, strict=True)]
+    return Share.of(sum(tied), len(tied))
+
+
+def count_false_ties(texts: Sequence[str], engine: Engine | None = None) -> Share:
+    """Return how many texts are tied to one that is not alike."""
+    said = [comparable(text) for text in texts]
+    near = search(said, engine)
+    shingles = {row: _five_characters(said[row]) for row, found in enumerate(near) if found}
+    shingles |= {row: _five_characters(said[row]) for found in near for row in found}
+    wrong = [
+        any(jaccard(shingles[row], shingles[each]) < 0.5 for each in found)
+        for row, found in enumerate(near)
+    ]
+    return Share.of(sum(wrong), len(wrong))
+
+
+def comparable(text: str) -> str:
+    """Return a text as the search is given it."""
+    return comparable_text([("user", text)])
+
+
+def measure_planted(
+    corpora: Mapping[str, Sequence[str]], engine: Engine | None = None
+) -> dict[str, dict[str, Share]]:
+    """Return what is tied of planted pairs, and what is tied wrongly."""
+    return {
+        "planted at Jaccard 0.8": {
+            f"{corpus}: {change}, {shingles}": count_planted(texts, shingles, change, engine)
+            for corpus, texts in corpora.items()
+            for change in PLANTED
+            for shingles in SHINGLES
+        },
+        "false ties": {
+            f"{corpus}: {len(texts):,} texts": count_false_ties(texts, engine)
+            for corpus, texts in corpora.items()
+        },
+    }
+
+
 def measure(texts: Sequence[str], engine: Engine | None = None) -> dict[str, dict[str, Share]]:
     """Return every figure of the page."""
     shuffled = [texts[row] for row in np.random.default_rng(1).permutation(len(texts))]
@@ -176,9 +314,13 @@ def main() -> None:
         "-o", "--out", type=Path, required=True, help="path of the results without suffix"
     )
     arguments = parser.parse_args()
-    traffic = read_traffic(arguments.routellm / "routellm" / "evals" / "mmlu")
+    evals = arguments.routellm / "routellm" / "evals"
+    corpora = {
+        name.upper(): list(dict.fromkeys(user_texts(read_traffic(evals / name))))
+        for name in ("mmlu", "gsm8k")
+    }
     with nullcontext() if arguments.engine is None else open_engine(arguments.engine) as engine:
-        figures = measure(list(dict.fromkeys(user_texts(traffic))), engine)
+        figures = measure(corpora["MMLU"], engine) | measure_planted(corpora, engine)
     option = f" --engine {arguments.engine}" if arguments.engine else ""
     results = {
         "date": datetime.now(UTC).date().isoformat(),

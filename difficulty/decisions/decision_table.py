@@ -26,13 +26,21 @@ from difficulty.decisions.event_columns import (
     event_query,
 )
 from difficulty.decisions.late_labels import join_labels
+from difficulty.decisions.log_blocks import read_on
 from difficulty.decisions.log_reading import LogReading
 from difficulty.decisions.log_sources import Sources, find_log_files, quoted
+from difficulty.engine import Engine
 from difficulty.errors import InvalidValueError, LogError, MissingExtraError, UnknownNameError
 
 _CLOCK_SLACK = "INTERVAL 1 MINUTE"
 """Requests are logged when they end, so a minute's disorder is no clock's."""
 _COUNTED = ("other_zone", "bad_number")
+_UNIT = float(1 << 60)
+"""Parts of 1 that exact sums are made of: a power of two, so that only rounding to whole ones loses
+something, 4e-19.
+"""
+_MOST = 1e12
+"""Of one value of an exact sum: a hundred million such still fit."""
 
 
 def read_decisions(
@@ -44,6 +52,7 @@ def read_decisions(
     work_dir: str | Path | None = None,
     memory_gb: float = 1.0,
     threads: int | None = None,
+    engine: Engine | None = None,
 ) -> DecisionTable:
     """Read decision logs into a table.
 
@@ -65,6 +74,9 @@ def read_decisions(
         Most memory that DuckDB takes; what does not fit waits on the disk.
     threads : int, optional
         Most processors that are used; default: all.
+    engine : Engine, optional
+        Where the files are read, each as a whole; by default here, with all processors. What is
+        added up of the table is the same.
 
     Returns
     -------
@@ -88,11 +100,27 @@ def read_decisions(
     files = find_log_files(map(Path, listed))
     table = DecisionTable(work_dir, memory_gb=memory_gb, threads=threads, texts=texts)
     try:
-        table._read(files, [Path(path) for path in outcomes], bundle_versions)
+        table._read(files, [Path(path) for path in outcomes], bundle_versions, engine)
     except BaseException:
         table.close()
         raise
     return table
+
+
+def exact_sum(value: str, kept: str = "TRUE") -> str:
+    """Return SQL that adds up a number of the rows where a condition holds, in whole parts that
+    :func:`plain_sum` brings back. Whole numbers add up to the same in any order, and floats do not:
+    with those a report would not be the same twice, nor with other threads, files or machines.
+    """
+    within = f"greatest(least({value}, {_MOST}), -{_MOST})"
+    # A null of these would be the least of them.
+    whole = f"CASE WHEN ({value}) IS NOT NULL THEN CAST({within} * {_UNIT!r} AS HUGEINT) END"
+    return f"sum({whole}) FILTER ({kept})"
+
+
+def plain_sum(total: str) -> str:
+    """Return SQL for the number that an exact sum, or the sum of some, is."""
+    return f"(CAST({total} AS DOUBLE) / {_UNIT!r})"
 
 
 class DecisionTable:
@@ -192,10 +220,18 @@ class DecisionTable:
         return {name: _plain(column) for name, column in fetched.items()}
 
     def _read(
-        self, files: list[Path], outcomes: list[Path], bundle_versions: Sequence[str] | None
+        self,
+        files: list[Path],
+        outcomes: list[Path],
+        bundle_versions: Sequence[str] | None,
+        engine: Engine | None,
     ) -> None:
         sources = Sources(files, self._texts, self._place)
-        self._load(sources)
+        if engine is None:
+            self._load(sources)
+            sources.torn_ends = sources.count_torn()
+        else:
+            self._load_on(engine, sources)
         problems = self._drop_problems()
         events = self._count("SELECT count(*) FROM events")
         if not events:
@@ -206,7 +242,7 @@ class DecisionTable:
                 f" {problems[Problem.REFUSED]:,} other objects. Check the path."
             )
         # A damaged line counts as torn where it is the last of its file and has no end.
-        torn = min(sources.count_torn(), problems[Problem.DAMAGED]) if sources.lines else 0
+        torn = min(sources.torn_ends, problems[Problem.DAMAGED]) if sources.lines else 0
         doubled = self._drop_doubled()
         self._find_shared_ids()
         labels = join_labels(self.connection, outcomes, self._place) if outcomes else None
@@ -242,7 +278,21 @@ class DecisionTable:
             made = "INSERT INTO events" if number else "CREATE TABLE events AS"
             self.connection.execute(f"{made} {event_query(source, texts=self._texts)}")
 
-    def _refusal(self, error: Exception) -> LogError:
+    def _load_on(self, engine: Engine, sources: Sources) -> None:
+        """Fill the table with what workers have read, in the order of the files."""
+        is_begun = False
+        # As they are read without an engine: lines, then the files of Parquet.
+        files = [*sources.lines, *sources.parquet]
+        for place, part in read_on(engine, files, self._place, texts=self._texts):
+            if part.refusal is not None:
+                raise self._refusal(part.refusal)
+            made = "INSERT INTO events" if is_begun else "CREATE TABLE events AS"
+            self.connection.execute(f"{made} SELECT * FROM read_parquet({quoted(place)})")
+            is_begun = True
+            for name in ("broken", "torn", "damaged", "torn_ends"):
+                setattr(sources, name, getattr(sources, name) + getattr(part, name))
+
+    def _refusal(self, error: Exception | str) -> LogError:
         # The first line names a file and a reason; what follows may quote what is in it.
         reason = str(error).partition("\n")[0][:300]
         return LogError(

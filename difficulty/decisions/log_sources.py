@@ -88,6 +88,8 @@ class Sources:
     """Of those, that end within a line."""
     damaged: int = 0
     """Lines of those that are no JSON."""
+    torn_ends: int = 0
+    """Files that end within a line, of those that were read as they are."""
     _places: dict[Path, Path] = field(default_factory=dict)
     """File to what is read in its place."""
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from difficulty.decisions import DecisionTable
+from difficulty.decisions import DecisionTable, exact_sum, plain_sum
 from difficulty.metrics.arrays import FloatArray
 from difficulty.metrics.intervals import Support, interval_of, support_of
 from difficulty.monitor.watched_figures import CATCH_RATE, LATENCIES, RATIOS, WatchedFigure
@@ -86,7 +86,9 @@ class CellSums:
         """
         query, where = self.table.query, " WHERE own" if own else ""
         name = f"by_{kind}" if kind else "'all'"
-        added = ", ".join(f"sum({name}) AS {name}" for name in _sums(self.marks))
+        totals = {sum_name: f"sum({sum_name})" for sum_name in _sums(self.marks)}
+        totals |= {sum_name: plain_sum(totals[sum_name]) for sum_name in _exact_sums()}
+        added = ", ".join(f"{total} AS {sum_name}" for sum_name, total in totals.items())
         self.table.connection.execute(
             f"CREATE OR REPLACE TEMP TABLE part_sums AS SELECT {name} AS slice, week, bucket,"
             f" {added} FROM cells{where} GROUP BY ALL"
@@ -99,7 +101,11 @@ class CellSums:
             "SELECT slice FROM part_sums GROUP BY slice ORDER BY sum(requests) DESC, slice"
         )["slice"]
         for slice_name in slices.tolist():
-            sums = query("SELECT * EXCLUDE (slice) FROM part_sums WHERE slice = ?", [slice_name])
+            # In one order: numpy adds floats, of the parts over all weeks.
+            sums = query(
+                "SELECT * EXCLUDE (slice) FROM part_sums WHERE slice = ? ORDER BY week, bucket",
+                [slice_name],
+            )
             bins = query(
                 "SELECT week, of_column, bin, n FROM part_bins WHERE slice = ? ORDER BY bin",
                 [slice_name],
@@ -136,19 +142,10 @@ def sum_cells(table: DecisionTable, *, per_group: float) -> CellSums:
 
 def _sums(marks: Mapping[str, float]) -> dict[str, str]:
     """Return the sums that all figures are made of, by name."""
-    sums = {"requests": "count(*)"}
+    sums = {"requests": "count(*)"} | _exact_sums()
     for figure in RATIOS:
-        known = f"({figure.above}) IS NOT NULL AND ({figure.below}) IS NOT NULL"
-        sums[f"{figure.name}__n"] = f"count(*) FILTER ({known} AND ({figure.below}) <> 0)"
-        sums[f"{figure.name}__above"] = f"coalesce(sum({figure.above}) FILTER ({known}), 0)"
-        if figure.below != "1":
-            below = f"({figure.below})"
-            sums[f"{figure.name}__below"] = f"coalesce(sum({below}) FILTER ({known}), 0)"
-            sums[f"{figure.name}__squares"] = (
-                f"coalesce(sum({below} * {below}) FILTER ({known}), 0)"
-            )
-    for side in dict.fromkeys(figure.imputed for figure in RATIOS if figure.imputed):
-        sums[f"unsure_{side}"] = f"sum(unsure_{side})"
+        sums[f"{figure.name}__n"] = f"count(*) FILTER ({_known(figure)} AND ({figure.below}) <> 0)"
+    for side in _imputed_sides():
         sums[f"imputed_{side}"] = f"count(*) FILTER (imputed_{side})"
     sums |= {name: f"count(*) FILTER ({condition})" for name, condition in _STRATA.items()}
     for name, (column, _) in LATENCIES.items():
@@ -157,6 +154,28 @@ def _sums(marks: Mapping[str, float]) -> dict[str, str]:
         below = "FALSE" if np.isnan(mark) else f"{column} <= {mark!r}"
         sums[f"{name}__above"] = f"count(*) FILTER ({below})"
     return sums
+
+
+def _exact_sums() -> dict[str, str]:
+    """Return those sums that are not counts, in whole parts."""
+    sums = {f"unsure_{side}": exact_sum(f"unsure_{side}") for side in _imputed_sides()}
+    for figure in RATIOS:
+        amounts = {"above": f"({figure.above})"}
+        if figure.below != "1":
+            below = f"({figure.below})"
+            amounts |= {"below": below, "squares": f"({below} * {below})"}
+        for part, amount in amounts.items():
+            total = exact_sum(amount, _known(figure))
+            sums[f"{figure.name}__{part}"] = f"coalesce({total}, 0)"
+    return sums
+
+
+def _known(figure: WatchedFigure) -> str:
+    return f"({figure.above}) IS NOT NULL AND ({figure.below}) IS NOT NULL"
+
+
+def _imputed_sides() -> list[str]:
+    return list(dict.fromkeys(figure.imputed for figure in RATIOS if figure.imputed))
 
 
 def _bin(column: str) -> str:

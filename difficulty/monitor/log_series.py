@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from difficulty.alarms import Watched
-from difficulty.decisions import DecisionTable
+from difficulty.decisions import DecisionTable, exact_sum, plain_sum
 from difficulty.monitor.monitor_view import judge_promise
 from difficulty.monitor.watch import Watch
 from difficulty.records import Estimate
@@ -205,14 +205,15 @@ def count_log(
         meter.add(CHECKED, str(version), amount=n)
     for side in ("cheap", "frontier"):
         cost = f"{side}_cost_usd"
-        for version, usd in ask(f"bundle_version, sum({cost})", f"{cost} IS NOT NULL", 1):
+        total = plain_sum(exact_sum(cost))
+        for version, usd in ask(f"bundle_version, {total}", f"{cost} IS NOT NULL", 1):
             meter.add(COST, side, str(version), amount=usd)
     ends = [
         f"count(*) FILTER (latency_ms > {1000 * low} AND latency_ms <= {1000 * high})"
         for low, high in zip((-1.0, *SECONDS), SECONDS, strict=False)
     ]
     ends.append(f"count(*) FILTER (latency_ms > {1000 * SECONDS[-1]})")
-    columns = f"route, bundle_version, sum(latency_ms), {', '.join(ends)}"
+    columns = f"route, bundle_version, {plain_sum(exact_sum('latency_ms'))}, {', '.join(ends)}"
     for route, version, total, *counts in ask(columns, "latency_ms IS NOT NULL", 2):
         meter.fill(LATENCY, counts, total / 1000.0, str(route), str(version))
 

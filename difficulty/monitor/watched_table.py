@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Literal
 
-from difficulty.decisions import DecisionTable
+from difficulty.decisions import DecisionTable, exact_sum, plain_sum
 from difficulty.errors import LogError
 from difficulty.monitor.watched_figures import LARGEST_WEIGHT
 from difficulty.records import Prices
@@ -267,10 +267,11 @@ def _task_costs(costs: dict[str, str], where: str, own: str) -> list[str]:
         chosen = f"({side}_role = 'answer' AND {{0}} IS NOT NULL)"
         for name, value in (("cost", cost), ("written", f"{side}_completion_tokens")):
             mine = chosen.format(value)
+            stood_for = plain_sum(exact_sum(weight, mine))
             parts += [
-                f"sum({weight} * ({value})) FILTER {mine.join(('(WHERE ', ')'))} /"
-                f" nullif(sum({weight}) FILTER (WHERE {mine}), 0) AS {side}_{name}",
-                f"sum({weight}) FILTER (WHERE {mine}) AS {side}_{name}_weight",
+                f"{plain_sum(exact_sum(f'({weight} * ({value}))', mine))} /"
+                f" nullif({stood_for}, 0) AS {side}_{name}",
+                f"{stood_for} AS {side}_{name}_weight",
             ]
         parts.append(f"count(*) FILTER (({own}) AND ({cost}) IS NULL) AS {side}_imputed")
     made = (

@@ -8,7 +8,8 @@ import duckdb
 import numpy as np
 import pytest
 
-from difficulty.decisions import read_decisions
+from difficulty.decisions import exact_sum, plain_sum, read_decisions
+from difficulty.engine import LocalEngine
 from difficulty.errors import InvalidValueError, LogError, TrafficNotFoundError, UnknownNameError
 from difficulty.events import Check, DecisionEvent, Escalation
 from difficulty.gateway import DecisionLog, JsonLinesSink, read_log
@@ -410,3 +411,54 @@ def test_every_event_of_the_generator_is_an_event():
     columns = Service.usual().draw(200, np.random.default_rng(0))
     for line in log_lines(columns):
         assert event_line(DecisionEvent.from_dict(json.loads(line))) == line.encode()
+
+
+def test_exact_sums_do_not_depend_on_the_order_of_rows():
+    """A large number swallows small ones where floats are added; nulls and what a condition leaves
+    out count for nothing, and what no sum can be is cut off.
+    """
+    values = [0.1, 2.0**40, 1e-9, -(2.0**40), None, 0.25]
+    for rows in (values, values[::-1]):
+        table = f"(SELECT unnest({rows!r}::DOUBLE[]) AS x)".replace("None", "NULL")
+        total = plain_sum(exact_sum("x", "x IS NULL OR x <> 0.25"))
+        assert duckdb.execute(f"SELECT {total} FROM {table}").fetchall() == [(0.1 + 1e-9,)]
+    cut = plain_sum(exact_sum("x"))
+    assert duckdb.execute(f"SELECT {cut} FROM (SELECT 1e300 AS x)").fetchall() == [(1e12,)]
+    assert duckdb.execute(f"SELECT {cut} FROM (SELECT NULL::DOUBLE AS x)").fetchall() == [(None,)]
+
+
+def write_odd_log(folder):
+    """Files that are packed, cut off, damaged, nested too deeply, doubled and of Parquet."""
+    (folder / "a.jsonl").write_bytes(lines(*numbered(5)) + b"{no json}\n" + b'{"id": "torn')
+    (folder / "b.jsonl.gz").write_bytes(gzip.compress(lines(*numbered(4, writer="v"))))
+    whole = gzip.compress(lines(*numbered(300, writer="u")))
+    (folder / "c.jsonl.gz").write_bytes(whole[: len(whole) // 2])
+    deep = b'{"format":1,"id":"d","messages":' + b"[" * 5_000 + b"]" * 5_000 + b"}\n"
+    (folder / "d[1].jsonl").write_bytes(lines(*numbered(3, writer="t")) + deep)
+    (folder / "e.jsonl").write_bytes(lines(*numbered(2, writer="v")))  # there already
+    duckdb.sql(f"SELECT * FROM read_json('{folder}/a.jsonl', ignore_errors = true)").write_parquet(
+        str(folder / "f.parquet")
+    )
+
+
+def test_log_read_on_an_engine_is_the_same(folder, tmp_path):
+    """In this process as in two: each file apart, its end and what is broken of it counted; whether
+    the engine's workers see the files or are sent them.
+    """
+    write_odd_log(folder)
+
+    class Far(LocalEngine):
+        shares_files = False
+
+    engines = [None, Far(), LocalEngine(processes=2)]
+    rows, readings = [], []
+    for engine in engines:
+        with read_decisions(folder, work_dir=tmp_path / "work", texts=True, engine=engine) as table:
+            columns = table.arrays(table.columns)
+            rows.append({name: values.tolist() for name, values in columns.items()})
+            kinds = table.connection.execute("DESCRIBE events").fetchall()
+            readings.append((table.reading, kinds))
+    assert readings[0] == readings[1] == readings[2]
+    assert readings[0][0].broken_files == 1
+    assert repr(rows[0]) == repr(rows[1]) == repr(rows[2])
+    assert not list((tmp_path / "work").iterdir())

@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from difficulty.cli.console import (
+    EngineName,
+    EngineWorkers,
     JsonFlag,
     OverwriteFlag,
     PricesPath,
+    RayAddress,
+    chosen_engine,
     print_json,
     refuse_report,
     say,
@@ -25,6 +29,7 @@ from difficulty.errors import OutputExistsError
 from difficulty.text import one_line
 
 if TYPE_CHECKING:
+    from difficulty.engine import Engine
     from difficulty.stages.watching.monitoring import Monitored, MonitorOptions
 
 
@@ -85,6 +90,9 @@ def monitor(
         float, typer.Option(min=1, metavar="SECONDS", help="With --follow: between two looks.")
     ] = 60.0,
     trust: TrustPath = None,
+    engine: EngineName = None,
+    address: RayAddress = None,
+    workers: EngineWorkers = None,
     overwrite: OverwriteFlag = False,
     json: JsonFlag = False,
 ) -> None:
@@ -120,10 +128,11 @@ def monitor(
     if follow:
         if json:
             raise typer.BadParameter("--follow prints lines: leave one of the two out")
-        _follow(logs, bundle, options, out_path, prometheus, every)
+        with chosen_engine(engine, address, workers) as spread:
+            _follow(logs, bundle, options, out_path, prometheus, every, spread)
         return
-    with steps() as show:
-        monitored = look(logs, bundle, options, progress=show)
+    with chosen_engine(engine, address, workers) as spread, steps() as show:
+        monitored = look(logs, bundle, options, engine=spread, progress=show)
     written = write_monitored(monitored, out_path, prometheus=prometheus)
     if json:
         print_json(monitored.as_dict() | {"out": str(out_path)})
@@ -140,6 +149,7 @@ def _follow(
     out_path: Path,
     prometheus: Path | None,
     every: float,
+    engine: Engine | None,
 ) -> None:
     from difficulty.stages.watching.following import follow
     from difficulty.stages.watching.monitoring import monitor, write_monitored
@@ -152,7 +162,7 @@ def _follow(
     try:
         paths = [*logs, *options.outcomes, bundle]
         for glance in follow(
-            lambda: monitor(logs, bundle, options), paths, every_s=every, stop=stop
+            lambda: monitor(logs, bundle, options, engine=engine), paths, every_s=every, stop=stop
         ):
             now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
             if glance.monitored is None:

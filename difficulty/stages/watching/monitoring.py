@@ -14,6 +14,7 @@ from difficulty.alarms import Watched
 from difficulty.bundle import Bundle, Trust
 from difficulty.bundle.trusted import read_trusted
 from difficulty.decisions import read_decisions
+from difficulty.engine import Engine
 from difficulty.errors import BundleError
 from difficulty.form import Record
 from difficulty.monitor import Promised, Watch, watch_log
@@ -114,6 +115,7 @@ def monitor(
     bundle_path: Path,
     options: MonitorOptions = MonitorOptions(),
     *,
+    engine: Engine | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Monitored:
     """Return what logs say of the router that a bundle makes.
@@ -125,6 +127,8 @@ def monitor(
     bundle_path : Path
         The bundle that decided.
     options : MonitorOptions
+    engine : Engine, optional
+        Where the files of the logs are read; the report is the same.
     progress : callable, optional
         Told what is being done.
 
@@ -148,6 +152,7 @@ def monitor(
         bundle_versions=(bundle.label,),
         work_dir=options.work_dir,
         memory_gb=options.memory_gb,
+        engine=engine,
     ) as table:
         reading = table.reading
         # A few wrong clocks must not make years of empty weeks of a log, nor bring its review near.
