@@ -12,11 +12,10 @@ Fewer requests are fitted on one matrix, as ever, by scikit-learn.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from copy import copy
 from dataclasses import dataclass
-from functools import cache
 from tempfile import TemporaryFile
 from typing import Any, Protocol, TypeAlias, cast
 
@@ -27,6 +26,8 @@ from scipy.optimize import minimize
 from scipy.sparse.linalg import LinearOperator, cg
 from scipy.special import expit
 
+from difficulty.channels.ngram_products import Product, RowShard, by_threads, held, hold
+from difficulty.engine import Engine, HeldShards
 from difficulty.tokens import TokenRows
 
 FloatArray = NDArray[np.float64]
@@ -245,75 +246,62 @@ class WeightedNgrams:
         self, shards: NgramShards, weights: FloatArray, *, split: int, length: float, halves: bool
     ) -> None:
         self.shape = shards.shape
-        self._weights, self._halves, self._starts = weights, halves, shards.starts
-        self._blocks: list[sp.csr_array] = []
-        self._scales: list[FloatArray] = []
+        self._weights = weights
+        self._shards: list[RowShard] = []
+        self._held: HeldShards | None = None
         ones = np.ones(
             max((part.nnz for part in shards.parts), default=0) if halves else 0, dtype=np.float32
         )
         squares = (weights**2).astype(np.float32)
-        for part in shards.parts:
+        for part, first in zip(shards.parts, shards.starts.tolist(), strict=False):
             data = ones[: part.nnz] if halves else 1 + np.log(part.data, dtype=np.float32)
             block = _halved(part, data, split) if halves else _with_data(part, data)
             again = block if halves else _with_data(part, data**2)
             lengths = np.sqrt((again @ squares).astype(np.float64))
             scale = np.divide(length, lengths, out=np.zeros_like(lengths), where=lengths > 0)
-            self._blocks.append(block)
-            self._scales.append(scale.reshape(part.shape[0], -1))
+            self._shards.append(RowShard(block, scale.reshape(part.shape[0], -1), first))
+
+    @contextmanager
+    def held_on(self, engine: Engine) -> Iterator[WeightedNgrams]:
+        """Give the same rows, of which an engine's workers hold the shards meanwhile."""
+        if not self._is_spread:
+            yield self
+            return
+        with hold(engine, self._shards) as shards:
+            rows = copy(self)
+            rows._held = shards
+            yield rows
 
     def __matmul__(self, coefficients: FloatArray) -> FloatArray:
         """Return the rows times coefficients."""
         weighted = (self._weights * coefficients).astype(np.float32)
-
-        def product(place: int) -> FloatArray:
-            scale = self._scales[place]
-            parts = (self._blocks[place] @ weighted).reshape(scale.shape)
-            return np.asarray((parts * scale).sum(axis=1), dtype=np.float64)
-
-        return np.concatenate([np.zeros(0), *self._each(product)])
+        return np.concatenate([np.zeros(0), *self._each("times", weighted)])
 
     def pulled(self, residual: FloatArray) -> FloatArray:
         """Return the transposed rows times a number each."""
-
-        def product(place: int) -> FloatArray:
-            own = residual[self._rows(place), None] * self._scales[place]
-            return np.asarray(self._blocks[place].T @ own.ravel().astype(np.float32))
-
-        return self._summed(product) * self._weights
+        return self._summed("pulled", residual) * self._weights
 
     def pulled_squares(self, weight: FloatArray) -> FloatArray:
         """Return the transposed squares of the rows times a number each."""
+        return self._summed("pulled_squares", weight) * self._weights**2
 
-        def product(place: int) -> FloatArray:
-            block = self._blocks[place]
-            squared = block if self._halves else _with_data(block, block.data**2)
-            own = weight[self._rows(place), None] * self._scales[place] ** 2
-            return np.asarray(squared.T @ own.ravel().astype(np.float32))
+    @property
+    def _is_spread(self) -> bool:
+        return len(self._shards) > 1 and self.shape[0] >= LARGE
 
-        return self._summed(product) * self._weights**2
+    def _each(self, name: Product, vector: NDArray[Any]) -> Iterable[FloatArray]:
+        """Return the product of each shard, in order; of many rows several are under way."""
+        if self._held is not None:
+            return self._held((name, vector))
+        if self._is_spread:
+            return by_threads(self._shards, name, vector)
+        return [shard((name, vector)) for shard in self._shards]
 
-    def _rows(self, place: int) -> slice:
-        return slice(int(self._starts[place]), int(self._starts[place + 1]))
-
-    def _each(self, product: Callable[[int], FloatArray]) -> Iterator[FloatArray]:
-        """Yield the product of each shard, in order; several are under way where they are large."""
-        places = range(len(self._blocks))
-        if len(places) < 2 or self.shape[0] < LARGE:
-            return map(product, places)
-        return _threads().map(product, places)
-
-    def _summed(self, product: Callable[[int], FloatArray]) -> FloatArray:
+    def _summed(self, name: Product, vector: FloatArray) -> FloatArray:
         total = np.zeros(self.shape[1])
-        for part in self._each(product):  # in order: the sum does not depend on the threads
+        for part in self._each(name, vector):  # in order: the sum depends on no thread or worker
             total += part
         return total
-
-
-@cache
-def _threads() -> ThreadPoolExecutor:
-    """Return threads for products, which hold no lock of Python's."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return ThreadPoolExecutor(cores or 1, thread_name_prefix="shards")
 
 
 class ScaledColumns:
@@ -356,6 +344,16 @@ class Beside:
     def __getitem__(self, rows: Rows) -> Beside:
         """Return some rows."""
         return Beside(self.left[rows], self.right[rows])
+
+    @contextmanager
+    def held_on(self, engine: Engine) -> Iterator[Beside]:
+        """Give the same rows, of which an engine's workers hold the shards meanwhile."""
+        with ExitStack() as stack:
+            sides = [
+                stack.enter_context(side.held_on(engine)) if hasattr(side, "held_on") else side
+                for side in (self.left, self.right)
+            ]
+            yield Beside(*sides)
 
     def __matmul__(self, coefficients: FloatArray) -> FloatArray:
         """Return the rows times coefficients."""
@@ -467,7 +465,8 @@ def fit_logistic(
 
     start = np.zeros(design.shape[1] + 1) if begin is None else begin * scale
     options = {"maxiter": 2_000, "gtol": _GRADIENT, "ftol": 0.0, "maxls": 50}
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options=options)
+    with held(design) as design:
+        found = minimize(loss, start, jac=True, method="L-BFGS-B", options=options)
     return np.asarray(found.x / scale, dtype=np.float64)
 
 

@@ -92,6 +92,14 @@ def train(
     engine: EngineName = None,
     address: RayAddress = None,
     workers: EngineWorkers = None,
+    spread_heads: Annotated[
+        bool,
+        typer.Option(
+            "--spread-heads",
+            help="Have --engine hold the n-grams of 32,768 requests or more while heads are"
+            " fitted on them. On one machine threads are as fast; see docs/ray.md.",
+        ),
+    ] = False,
     resume: Annotated[
         bool,
         typer.Option(
@@ -110,12 +118,15 @@ def train(
 
     Example: difficulty train traffic.parquet -o runs/first
     """
+    from difficulty.channels.ngram_products import fitting_on
     from difficulty.engine import open_engine
     from difficulty.recipe import parse_recipe
     from difficulty.stages.train import train
     from difficulty.training.run import Run
     from difficulty.training.shipped import find_encoder, find_recipe
 
+    if spread_heads and engine is None:
+        raise typer.BadParameter("is for --engine", param_hint="--spread-heads")
     start = Run.read(start_from) if start_from else None
     from_start = start if not recipe else None  # a recipe of its own has an encoder of its own
     chosen = from_start.recipe if from_start else find_recipe(recipe or "fast")
@@ -127,7 +138,12 @@ def train(
     # Before training takes its time: a store that cannot be used is said at once.
     tracker = open_tracker(tracking, tracking_uri, experiment, begins=True)
     # Large traffic is read by a process a core, whatever engine embeds it.
-    with chosen_engine(engine, address, workers) as spread, open_engine() as local, steps() as show:
+    with (
+        chosen_engine(engine, address, workers) as spread,
+        open_engine() as local,
+        fitting_on(spread if spread_heads else None),
+        steps() as show,
+    ):
         show("finding the encoder")
         find = partial(find_encoder, cache=cache, progress=_show_embedding(show), engine=spread)
         run, evaluation = train(

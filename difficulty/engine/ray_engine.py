@@ -30,6 +30,7 @@ from difficulty.engine.work import (
 from difficulty.errors import EngineError, InvalidValueError, MissingExtraError
 
 _TRIES = 3  # further ones, of a call whose worker was lost
+_STARTS = 3  # of a cluster on this machine
 _QUEUED = 2  # blocks of a worker: the next is there when one is done
 _AHEAD = 4  # blocks for each worker that may be done before the first of them is taken
 STORE_BYTES = 1 << 30
@@ -176,12 +177,7 @@ class RayEngine:
         }
         try:
             if self._address is None:
-                self._ray.init(
-                    num_cpus=self._wanted,
-                    include_dashboard=False,
-                    object_store_memory=self._store_bytes,
-                    **options,
-                )
+                self._start(options)
                 return
             self._ray.init(address=self._address, **options)
         except (Exception, SystemExit) as error:  # Ray even exits where it is not let in
@@ -190,6 +186,24 @@ class RayEngine:
                 f"no Ray can be used {where}: {_reason(error)} Start one with 'ray start --head',"
                 " or leave --address out."
             ) from error
+
+    def _start(self, options: dict[str, Any]) -> None:
+        """Start a cluster on this machine, again where Ray's own 30 s were too short: on a busy
+        machine they are, and what was read from the disk by then is there the next time.
+        """
+        for tries_left in range(_STARTS - 1, -1, -1):
+            try:
+                self._ray.init(
+                    num_cpus=self._wanted,
+                    include_dashboard=False,
+                    object_store_memory=self._store_bytes,
+                    **options,
+                )
+                return
+            except Exception as error:
+                if "timed out during startup" not in str(error) or not tries_left:
+                    raise
+                self._ray.shutdown()
 
     def _check_versions(self) -> None:
         """Refuse a cluster of which a node has another version of this package, or none."""

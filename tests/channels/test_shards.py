@@ -1,5 +1,8 @@
 """Large traffic: shards say what one matrix says."""
 
+import pickle
+from functools import partial
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -7,6 +10,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from difficulty.channels import shards
 from difficulty.channels.heads import fit_head
+from difficulty.channels.ngram_products import fitting_on
 from difficulty.channels.ngrams import NgramChannel
 from difficulty.channels.shards import (
     Beside,
@@ -17,6 +21,7 @@ from difficulty.channels.shards import (
     standardised,
 )
 from difficulty.channels.tree_arrays import _walk, follow
+from difficulty.engine import LocalEngine
 from difficulty.tokens import TokenRows
 
 N, VOCABULARY = 400, 50
@@ -118,6 +123,40 @@ def test_dense_columns_and_marks_are_standardised_as_one_matrix(monkeypatch):
     assert beside @ again.coefficients + again.intercept == pytest.approx(
         dense @ expected.coefficients + expected.intercept, abs=1e-2
     )
+
+
+def test_heads_whose_shards_an_engine_holds_have_the_same_bytes(ids, monkeypatch):
+    """Of n-grams of either weighting, beside other columns and from an earlier head; shards are
+    opened as a worker gets them.
+    """
+    monkeypatch.setattr(shards, "LARGE", 100)
+    rng = np.random.default_rng(5)
+    outcome, weight = (rng.random(N) < 0.4).astype(float), rng.uniform(0.5, 2.0, N)
+    fits = []
+    for weighting in ("counts", "presence"):
+        channel = NgramChannel(VOCABULARY, buckets=300, weighting=weighting)
+        own = channel.transform(
+            sharded(channel, ids, monkeypatch), channel.fit(channel.prepare(ids))
+        )
+        head = fit_head(own, outcome, weight, strength=0.3)
+        fits += [
+            partial(fit_head, own, outcome, weight, strength=0.3),
+            partial(fit_head, own, outcome, weight, strength=0.3, start=head),
+        ]
+    beside = Beside(own, rng.normal(size=(N, 2)))
+    fits.append(partial(fit_logistic, beside, outcome, weight, strength=0.3))
+    asked = []
+
+    class Sending(LocalEngine):
+        def hold(self, work, shards):
+            asked.append(shards)
+            return super().hold(*pickle.loads(pickle.dumps((work, shards))))
+
+    for fit in fits:
+        with fitting_on(Sending()):
+            held = fit()
+        assert pickle.dumps(held) == pickle.dumps(fit())
+    assert len(asked) == len(fits)
 
 
 def test_trees_are_followed_by_bits_as_node_by_node():

@@ -39,6 +39,12 @@ def test_monitor_writes_and_ends_with_the_result_and_the_next_command(journey, l
     assert "Files that end in a line that is cut off" in ran.err
     again = run("monitor", log, "--bundle", journey.bundle, "-o", "seen", code=2)
     assert "exists already" in again.complaint
+    options = ("--engine", "local", "--workers", 1, "--overwrite")
+    with open("seen/monitor.json") as first:
+        before = first.read()
+    run("monitor", log, "--bundle", journey.bundle, "-o", "seen", *options, code=0)
+    with open("seen/monitor.json") as second:
+        assert second.read() == before
 
 
 def test_monitor_prints_one_object_for_machines(journey, log, run):

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from difficulty.engine import open_engine, tree_sum
+from difficulty.engine.ray_engine import RayEngine
 from difficulty.engine.work import Host, answer, spread
-from difficulty.errors import InvalidValueError, MissingExtraError, UnknownNameError
+from difficulty.errors import EngineError, InvalidValueError, MissingExtraError, UnknownNameError
 from tests.engine.works import Counter, open_refusing
 
 
@@ -65,3 +66,36 @@ def test_engine_without_ray_names_the_extra():
     with pytest.raises(MissingExtraError, match=r"pip install .*\[scale\]'"):
         with open_engine("ray"):
             pass
+
+
+class SlowRay:
+    """A Ray that is not up within its 30 s the first few times."""
+
+    def __init__(self, n_slow, said="The current node timed out during startup."):
+        self.left, self.said, self.ended = n_slow, said, 0
+
+    def init(self, **_):
+        """Start, or fail to."""
+        self.left -= 1
+        if self.left >= 0:
+            raise Exception(self.said)
+
+    def shutdown(self):
+        """End what was started."""
+        self.ended += 1
+
+
+def test_ray_that_starts_slowly_is_started_again():
+    engine = RayEngine()
+    for n_slow in (0, 2):
+        engine._ray = SlowRay(n_slow)
+        engine._connect()
+        assert engine._ray.ended == n_slow
+
+
+@pytest.mark.parametrize("ray", [SlowRay(3), SlowRay(1, "no space left")])
+def test_ray_that_cannot_start_says_why(ray):
+    engine = RayEngine()
+    engine._ray = ray
+    with pytest.raises(EngineError, match=f"no Ray can be used on this machine.*{ray.said}"):
+        engine._connect()
