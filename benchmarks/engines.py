@@ -8,7 +8,9 @@ workers, to the same bytes; and what becomes of them when a worker is killed.
 
 Jobs: *score* (blocks of requests, ONNX sessions in the workers), *near-duplicates* (shuffles of
 runs and keys between shards), *gradient* (sums of a logistic loss over shards that stay open, as a
-solver asks for them; a call is a step). Counted is the processor time of the whole tree of
+solver asks for them; a call is a step), *heads* (a head of ``fast`` fitted as ``train
+--spread-heads`` does, on requests of 60 tokens made by chance; *here* is what ``train`` does
+without that option, by threads of one process). Counted is the processor time of the whole tree of
 processes, Ray's own among it, and the time on the clock without and with the start of the engine.
 """
 
@@ -23,8 +25,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -36,9 +39,13 @@ from benchmarks.lib.killing import count_kills
 from benchmarks.lib.logistic_shard import COLUMNS, LogisticShard
 from benchmarks.lib.results import write_results
 from difficulty.bundle import read_bundle
+from difficulty.channels.ngram_products import fitting_on
+from difficulty.channels.ngrams import NgramChannel
+from difficulty.channels.shards import NgramShards, WeightedNgrams, fit_logistic
 from difficulty.engine import Engine, open_engine, tree_sum
 from difficulty.request import RequestRow, request_row
 from difficulty.stages.route import score_rows_on
+from difficulty.tokens import TokenRows
 from difficulty.traffic.duplicates import comparable_text
 from difficulty.traffic.near import NearShuffle
 
@@ -47,7 +54,9 @@ STEPS, SHARDS = 60, 16
 LONG_S = 120
 _BLOCK = 512
 _TICKS = os.sysconf("SC_CLK_TCK")
-Job = Callable[[Engine], str]
+HERE = "here"
+TOKENS, VOCABULARY = 60, 30_000
+Job = Callable[[Any], str]
 """Does the work and returns a hash of what came out."""
 
 
@@ -81,6 +90,27 @@ def gradient_job(n: int, engine: Engine) -> str:
             _, gradient = tree_sum(held(weights.astype(np.float32)))
             weights -= gradient / n
     return sha256(weights.tobytes()).hexdigest()
+
+
+@cache
+def ngrams_of(n: int) -> tuple[WeightedNgrams, Any]:
+    """Return rows of n-grams, and outcomes that follow from some of the tokens."""
+    rng = np.random.default_rng(0)
+    tokens = np.minimum(rng.zipf(1.2, size=(n, TOKENS)), VOCABULARY - 1)
+    ids = TokenRows([row.tolist() for row in tokens], "any")
+    channel = NgramChannel(VOCABULARY)
+    counts = NgramShards.counted(ids, channel._counts, channel.dim)
+    rows = channel.transform(counts, channel.fit(counts))
+    outcome = ((tokens % 7 == 0).sum(axis=1) + rng.normal(size=n) > TOKENS / 7).astype(float)
+    return rows, outcome
+
+
+def heads_job(n: int, engine: Engine | None) -> str:
+    """Fit a head."""
+    rows, outcome = ngrams_of(n)
+    with fitting_on(engine):
+        fitted = fit_logistic(rows, outcome, np.ones(n), strength=0.3)
+    return sha256(fitted.tobytes()).hexdigest()
 
 
 class TreeSeconds:
@@ -140,7 +170,8 @@ def measure(name: str, job: Job) -> dict[str, Any]:
     """Do a job on an engine; return what it took."""
     with TreeSeconds() as tree:
         began, before = time.perf_counter(), tree.so_far()
-        with open_engine(name, workers=WORKERS) as engine:
+        here = name == HERE
+        with nullcontext() if here else open_engine(name, workers=WORKERS) as engine:
             started, start_seconds = time.perf_counter(), tree.so_far() - before
             result = job(engine)
             done, seconds = time.perf_counter(), tree.so_far() - before
@@ -169,8 +200,11 @@ def main() -> None:
     parser.add_argument("--n-score", type=int, default=600_000)
     parser.add_argument("--n-near", type=int, default=100_000)
     parser.add_argument("--n-gradient", type=int, default=600_000)
+    parser.add_argument("--n-heads", type=int, default=131_072)
     parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--only", nargs="*", default=["score", "near-duplicates", "gradient"])
+    parser.add_argument(
+        "--only", nargs="*", default=["score", "near-duplicates", "gradient", "heads"]
+    )
     parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0, help="of the moments of kills")
     parser.add_argument("--kill-part", type=float, default=0.02, help="of the rows of a job")
@@ -194,12 +228,19 @@ def main() -> None:
             f"gradient, {STEPS} steps of {int(part * arguments.n_gradient):,} rows": partial(
                 gradient_job, int(part * arguments.n_gradient)
             ),
+            f"heads, {int(part * arguments.n_heads):,} rows": partial(
+                heads_job, int(part * arguments.n_heads)
+            ),
         }
         return {what: job for what, job in all_jobs.items() if what.split(",")[0] in arguments.only}
 
     figures = {}
     for what, job in jobs(1.0).items():
-        taken: dict[str, list[dict[str, Any]]] = {"local": [], "ray": []}
+        names = ("local", "ray")
+        if what.startswith("heads"):
+            ngrams_of(arguments.n_heads)  # before anything is counted
+            names = (HERE, *names)
+        taken: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
         for _ in range(arguments.repeats):
             for name, each in taken.items():
                 each.append(measure(name, job))
@@ -208,6 +249,8 @@ def main() -> None:
     kills = {}
     if arguments.kills:
         for what, job in jobs(arguments.kill_part).items():
+            if what.startswith("heads"):  # too few rows for an engine; its shards are as gradient's
+                continue
             for name in ("local", "ray"):
                 with (
                     open_engine(name, workers=WORKERS) as engine,
@@ -220,8 +263,10 @@ def main() -> None:
     results = {
         "date": datetime.now(UTC).date().isoformat(),
         "command": "python -m benchmarks.engines --bundle demo-out/sample-1 --rows rows.jsonl.gz"
-        f" --n-score {arguments.n_score} --n-near {arguments.n_near} --n-gradient"
-        f" {arguments.n_gradient} --repeats {arguments.repeats} --kills {arguments.kills}"
+        f" --only {' '.join(arguments.only)} --n-score {arguments.n_score}"
+        f" --n-near {arguments.n_near} --n-gradient {arguments.n_gradient}"
+        f" --n-heads {arguments.n_heads} --repeats {arguments.repeats}"
+        f" --kills {arguments.kills} --kill-part {arguments.kill_part} --seed {arguments.seed}"
         f" -o {arguments.out}",
         "workers": WORKERS,
         "jobs": figures,
@@ -248,7 +293,7 @@ def as_markdown(results: dict[str, Any]) -> str:
                 part: float(np.median([each[part] for each in taken[name]]))
                 for part in ("start_s", "start_processor_s", "job_s", "job_processor_s")
             }
-            for name in ("local", "ray")
+            for name in taken
         }
         local = middle["local"]["job_processor_s"]
         busy = LONG_S * results["workers"]

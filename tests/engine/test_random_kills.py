@@ -17,7 +17,7 @@ from difficulty.request import request_row
 from difficulty.traffic.duplicates import comparable_text
 from tests.journey import sample_rows, write_rows
 
-KILLS = 20
+KILLS = int(os.environ.get("DIFFICULTY_KILLS") or 20)
 SEED = int(os.environ.get("DIFFICULTY_KILL_SEED") or random.SystemRandom().randrange(1 << 32))
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
