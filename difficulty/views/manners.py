@@ -127,8 +127,10 @@ class PolitePart(NamedTuple):
 
 def find_wordings(text: str, *, head: bool = True, tail: bool = True) -> list[PolitePart]:
     """Return the sentences of courtesy and manner at the ends of a text, in order."""
-    first = [*_at_head(text)] if head else []
-    last = [*_at_tail(text, first[-1].end if first else 0)] if tail else []
+    # Most texts begin and end otherwise, which a look at two words tells.
+    first = [*_at_head(text)] if head and _begins(text, _after_blank(text)) else []
+    begin = first[-1].end if first else 0
+    last = [*_at_tail(text, begin)] if tail and _ends(text, begin) else []
     return [*first, *reversed(last)]
 
 
@@ -159,20 +161,39 @@ def _at_tail(text: str, begin: int) -> Iterator[PolitePart]:
     for _ in range(MOST_WORDINGS):
         while end > begin and text[end - 1] in _BLANK:
             end -= 1
-        least = max(begin, end - LONGEST_WORDING)
-        line = text.rfind("\n", least, end)
-        first = max(line, least)
-        place = max(line, *(text.rfind(each, first, end) for each in _SEPARATORS))
-        if place < 0 and least > begin:
-            return
-        at = begin if place < 0 else place + 1
-        while at < end and text[at] in _BLANK:
-            at += 1
-        kind = _kind_of(text[at:end]) if _begins(text, at) else ""
+        at = _last_sentence(text, begin, end)
+        kind = _kind_of(text[at:end]) if at >= 0 and _begins(text, at) else ""
         if not kind:
             return
         yield PolitePart(at, end, kind)
         end = at
+
+
+def _last_sentence(text: str, begin: int, end: int) -> int:
+    """Return where the sentence that ends at ``end`` begins; -1 where it is too long."""
+    least = max(begin, end - LONGEST_WORDING)
+    line = text.rfind("\n", least, end)
+    place, first = line, max(line, least)
+    for each in _SEPARATORS:
+        if (found := text.rfind(each, first, end)) > place:
+            place = found
+    if place < 0 and least > begin:
+        return -1
+    at = begin if place < 0 else place + 1
+    while at < end and text[at] in _BLANK:
+        at += 1
+    return at
+
+
+def _ends(text: str, begin: int) -> bool:
+    """Return whether the last sentence begins as such sentences do."""
+    end = max(begin, len(text.rstrip(_BLANK)))
+    at = _last_sentence(text, begin, end)
+    return at >= 0 and _begins(text, at)
+
+
+def _after_blank(text: str) -> int:
+    return len(text) - len(text.lstrip(_BLANK))
 
 
 def _begins(text: str, at: int) -> bool:

@@ -82,6 +82,10 @@ _FRAME = re.compile(
     r"|Caused by: |\.\.\. [0-9]+ more|goroutine [0-9]|#[0-9]+[ ]{1,3}[^ \n])"
 )
 _INSIDE = re.compile(r"(?:[ ]{4}|\t)[ \t]*[^ \t\n]")
+# What fences, mail and traces begin with, and little else does.
+_MAY_BEGIN = re.compile(
+    r"[ \t]*(?:```|~~~|>|--|On |Begin|at |File|Traceback|Caused|\.\.\.|goroutine|#)"
+)
 _OPENS = re.compile(r"[ \t]*[\[{]")
 _BRACKET = re.compile(r"[\[\]{}]")
 _RUNS: tuple[tuple[str, Callable[[str], object], Callable[[str], object]], ...] = (
@@ -187,16 +191,17 @@ def _block_at(lines: Sequence[str], row: int) -> tuple[str, int]:
     none.
     """
     line = lines[row]
-    if fence := _FENCE.match(line):
-        return _checked("code", lines, row, _closing(lines, row, fence[1]), LEAST_CODE)
-    if _MAIL.match(line):
-        return _checked("mail", lines, row, len(lines), LEAST_QUOTED)
-    for kind, begins, goes_on in _RUNS:
-        if begins(line):
-            after = _run(lines, row, goes_on)
-            after = after if after - row >= LEAST_FRAMES else 0
-            return _checked(kind, lines, row, after, LEAST_QUOTED)
-    if columns := _columns(line):
+    if _MAY_BEGIN.match(line):
+        if fence := _FENCE.match(line):
+            return _checked("code", lines, row, _closing(lines, row, fence[1]), LEAST_CODE)
+        if _MAIL.match(line):
+            return _checked("mail", lines, row, len(lines), LEAST_QUOTED)
+        for kind, begins, goes_on in _RUNS:
+            if begins(line):
+                after = _run(lines, row, goes_on)
+                after = after if after - row >= LEAST_FRAMES else 0
+                return _checked(kind, lines, row, after, LEAST_QUOTED)
+    if len(lines) - row >= LEAST_ROWS and (columns := _columns(line)):
         after = _run(lines, row, lambda each: _columns(each) == columns)
         if after - row >= LEAST_ROWS:
             return _checked("table", lines, row, after, LEAST_DATA)
