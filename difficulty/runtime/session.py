@@ -4,7 +4,7 @@ many.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from difficulty.conversation.request_numbers import FEATURES, NUMBERS, NumberedIds, numbers_of
 from difficulty.errors import BundleError, InvalidValueError
-from difficulty.tokens import pad
+from difficulty.tokens import TokenRows, pad, pick
 
 FloatArray = NDArray[np.float32]
 Feeds = dict[str, NDArray[Any]]
 _INPUTS = {"input_ids", "attention_mask"}
 _UNKNOWN = np.full((1, len(NUMBERS)), np.nan, dtype=np.float32)
-_MOST_ROWS = 256
+MOST_ROWS = 256
 # A batch of ``rows`` requests of ``tokens`` tokens makes tensors of ``rows * tokens**2`` numbers;
 # this bounds them, and what a session keeps: its memory arena holds on to that of the largest
 # batch. Without the arena a transformer spends half of its time on pages.
@@ -106,32 +106,44 @@ class Graph:
         order of ``rows``.
         """
         results = {name: np.zeros(len(rows), dtype=np.float32) for name in self.outputs}
-        for picked in _batches([len(row) for row in rows]):
-            chosen = [rows[index] for index in picked]
+        lengths = rows.lengths if isinstance(rows, TokenRows) else [*map(len, rows)]
+        for picked in _batches(lengths, self._most_rows):
+            chosen = pick(rows, picked)
             ids, mask = pad(chosen)
             feeds: Feeds = {"input_ids": ids, "attention_mask": mask}
             if self.reads_numbers:
                 feeds[FEATURES] = numbers_of(chosen)
-            values = self.session.run(self.outputs, feeds)
-            for name, value in zip(self.outputs, values, strict=True):
+            for name, value in zip(self.outputs, self._run(feeds), strict=True):
                 results[name][picked] = value
         return results
 
+    def _run(self, feeds: Feeds) -> list[FloatArray]:
+        """Return the outputs for a batch."""
+        values: list[FloatArray] = self.session.run(self.outputs, feeds)
+        return values
 
-def _batches(lengths: Sequence[int]) -> Iterator[NDArray[np.intp]]:
+    def _most_rows(self, longest: int) -> int:
+        """Return how many requests of at most ``longest`` tokens one call may hold."""
+        return most_rows(longest)
+
+
+def _batches(
+    lengths: Sequence[int] | NDArray[np.int64], most: Callable[[int], int] | None = None
+) -> Iterator[NDArray[np.intp]]:
     """Yield row numbers in batches of like length, bounded in rows and in memory."""
+    lengths = np.asarray(lengths, dtype=np.int64)
     # Of like length, for what is padded is computed too.
-    order = np.argsort(np.asarray(lengths, dtype=np.int64), kind="stable")
+    order = np.argsort(lengths, kind="stable")
     end = len(order)
     while end > 0:  # longest first, so the first batch is the largest that memory must hold
-        size = most_rows(lengths[order[end - 1]])
+        size = (most or most_rows)(int(lengths[order[end - 1]]))
         yield order[max(0, end - size) : end]
         end -= size
 
 
 def most_rows(longest: int, *, most_pairs: int = _MOST_PAIRS) -> int:
     """Return how many requests of at most ``longest`` tokens one call may hold."""
-    return max(1, min(_MOST_ROWS, most_pairs // max(1, longest) ** 2))
+    return max(1, min(MOST_ROWS, most_pairs // max(1, longest) ** 2))
 
 
 def load_session(

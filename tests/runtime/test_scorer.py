@@ -11,7 +11,7 @@ from difficulty.bundle import read_bundle
 from difficulty.bundle.policy import UNSEALED, seal
 from difficulty.errors import BundleError, InvalidValueError, ScoringError
 from difficulty.runtime import Router, Score, Scorer
-from difficulty.runtime.session import _MOST_PAIRS, _MOST_ROWS, _batches, load_session
+from difficulty.runtime.session import _MOST_PAIRS, MOST_ROWS, _batches, load_session
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer, pad
 from tests.fakes import word_tokenizer
@@ -84,7 +84,7 @@ def test_batches_hold_every_row_once_within_rows_and_memory(lengths):
     )
     for batch in batches:
         longest = max(lengths[index] for index in batch)
-        assert len(batch) <= _MOST_ROWS
+        assert len(batch) <= MOST_ROWS
         assert len(batch) == 1 or len(batch) * longest**2 <= _MOST_PAIRS
 
 
