@@ -7,11 +7,12 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from importlib import import_module
 from socket import gaierror
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TextIO, cast
 
 import typer
 from rich.logging import RichHandler
@@ -149,7 +150,7 @@ def build_app() -> typer.Typer:
         # Every module is imported for the help; what costs time is imported in the functions.
         module = import_module(f"difficulty.cli.{place}")
         # Inside a command every path is local: what is a URL is copied in, and out.
-        command = on_urls(getattr(module, name.replace("-", "_")))
+        command = on_urls(getattr(module, name.replace("-", "_")), hold=holding)
         app.command(name, epilog=EPILOGS.get(name))(command)
     return app
 
@@ -181,6 +182,50 @@ def main() -> None:
         if stopped.code == _INTERRUPTED:  # Ctrl-C: scratch folders are gone by now
             err.print("stopped; nothing was written")
         raise
+
+
+@contextmanager
+def holding() -> Iterator[Callable[[], None]]:
+    """Hold back what is printed on standard output; give what drops it. Of an output that is still
+    on its way nothing may say that it was written.
+    """
+    held = _HeldOutput(sys.stdout)
+    try:
+        with redirect_stdout(cast(TextIO, held)):
+            yield held.drop
+    except KeyboardInterrupt:  # while it is copied out, most likely
+        held.drop()
+        raise
+    finally:
+        held.pass_on()
+
+
+class _HeldOutput:
+    """Standard output that waits; for whoever asks, it is the terminal or the pipe behind it."""
+
+    def __init__(self, behind: TextIO) -> None:
+        self._behind = behind
+        self._texts: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._behind, name)
+
+    def write(self, text: str) -> int:
+        """Keep a text."""
+        self._texts.append(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Keep waiting."""
+
+    def drop(self) -> None:
+        """Forget what was printed."""
+        self._texts.clear()
+
+    def pass_on(self) -> None:
+        """Print what was held back."""
+        self._behind.write("".join(self._texts))
+        self._behind.flush()
 
 
 def _tell_of_system(error: OSError) -> str:

@@ -1,7 +1,7 @@
 """Files and folders, whole or not at all, on this machine and behind a URL."""
 
 from difficulty.storage.carrying import local_copy, on_urls, read_remote
-from difficulty.storage.urls import named, url_of
+from difficulty.storage.urls import named, place_of, url_of
 from difficulty.storage.whole import (
     DEFAULT_CACHE,
     FULL,
@@ -22,6 +22,7 @@ __all__ = [
     "move_into_place",
     "named",
     "on_urls",
+    "place_of",
     "read_bounded",
     "read_remote",
     "refuse_existing",

@@ -12,7 +12,7 @@ import inspect
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
@@ -24,6 +24,7 @@ from difficulty.storage.urls import (
     name_of,
     named,
     parent_of,
+    place_of,
     url_of,
 )
 
@@ -39,13 +40,17 @@ KEPT = ("cache", "journal", "log", "work_dir")
 """Parameters that name what is locked, or grows while the program runs: local always."""
 
 
-def on_urls(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+def on_urls(
+    function: Callable[Arguments, Result],
+    hold: Callable[[], AbstractContextManager[Callable[[], None]]] | None = None,
+) -> Callable[Arguments, Result]:
     """Let the paths of a function be URLs: ``s3://``, ``gs://``, ``abfs://``, ``hf://``, ...
 
     Paths are the arguments that are a ``Path``, alone or in a list, and texts where the annotation
     names one; a text that stands where only paths may becomes one. Those of :data:`WRITTEN` are
     copied out when the function is done, be it with an error after which a local file would stand
-    there too; Ctrl-C copies nothing.
+    there too; Ctrl-C copies nothing. ``hold`` opens what holds back the function's words while an
+    output is on its way, and gives what drops them: what cannot be copied out was not written.
 
     Raises
     ------
@@ -67,13 +72,15 @@ def on_urls(function: Callable[Arguments, Result]) -> Callable[Arguments, Result
             copies = _Copies(space)
             for name, value in urls.items():
                 bound.arguments[name] = copies.bring(name, value, bound.arguments)
-            try:
-                result = function(*bound.args, **bound.kwargs)
-            except Exception as error:
-                copies.send_or_keep()
-                _say_urls(error)
-                raise
-            copies.send_or_keep()
+            is_held = hold is not None and not {*urls}.isdisjoint(WRITTEN)
+            with hold() if hold and is_held else nullcontext(_drop_nothing) as drop:
+                try:
+                    result = function(*bound.args, **bound.kwargs)
+                except Exception as error:
+                    copies.send_or_keep(drop)
+                    _say_urls(error)
+                    raise
+                copies.send_or_keep(drop)
             return result
 
     return carried
@@ -92,6 +99,10 @@ def local_copy(path: str | Path) -> Iterator[Path]:
         except DifficultyError as error:
             _say_urls(error)
             raise
+
+
+def _drop_nothing() -> None:
+    """Nothing is held back."""
 
 
 def _make_paths(bound: inspect.BoundArguments, signature: inspect.Signature) -> None:
@@ -165,8 +176,9 @@ class _Copies:
         if name not in WRITTEN:
             return self.read(value)
         others = {key: item for key, item in arguments.items() if key != name}
-        read = {url_of(item) for item in others.values() if isinstance(item, str | Path)}
-        if value in read | {*self._read}:
+        read = [url_of(item) for item in others.values() if isinstance(item, str | Path)]
+        places = {place_of(url) for url in [*read, *self._read] if url}
+        if place_of(value) in places:
             raise OutputExistsError(
                 f"the output must not be what is read: got {value!r} for both. Choose another name."
             )
@@ -204,11 +216,14 @@ class _Copies:
             for path in sorted(written, key=lambda path: path == sent.local):
                 self._send(Place(f"{parent}/{path.name}"), path, sent)
 
-    def send_or_keep(self) -> None:
-        """Copy out; where that fails, move what was written to where it outlasts the call."""
+    def send_or_keep(self, drop: Callable[[], None]) -> None:
+        """Copy out; where that fails, drop what was said of it, and move what was written to where
+        it outlasts the call.
+        """
         try:
             self.send()
         except DifficultyError as error:
+            drop()
             if (kept := self._keep()) is not None:
                 error.args = (
                     f"{error} What was written is kept in {str(kept)!r}: copy it from there, then"

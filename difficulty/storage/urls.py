@@ -31,6 +31,7 @@ SCHEMES = (
     "webhdfs",
 )
 """Kinds of storage, as fsspec names them."""
+_SAME = {"s3a": "s3", "gcs": "gs", "abfss": "abfs", "az": "abfs", "ssh": "sftp"}
 # A path made of 's3://bucket/key' has one slash left. Two letters at least: 'C:/' is a drive.
 _URL = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.DOTALL)
 _NAMED: dict[str, str] = {}
@@ -52,6 +53,14 @@ def url_of(path: str | Path) -> str | None:
     if scheme not in SCHEMES:
         raise UnknownNameError("storage", f"{scheme}://", [f"{name}://" for name in SCHEMES])
     return f"{scheme}:///{rest}" if scheme == "file" else f"{scheme}://{rest}"
+
+
+def place_of(url: str) -> str:
+    """Return a URL by which the place it names can be told from others: some schemes have several
+    names.
+    """
+    scheme, _, rest = url.partition("://")
+    return f"{_SAME.get(scheme, scheme)}://{rest.rstrip('/')}"
 
 
 def local_path(url: str) -> Path | None:

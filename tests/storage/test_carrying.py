@@ -1,11 +1,21 @@
 """Functions on local paths take URLs: copied in before, and out after."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
+from difficulty.cli.app import holding
 from difficulty.errors import OutputExistsError, StorageError, TrafficError, UnknownNameError
-from difficulty.storage import local_copy, named, on_urls, refuse_existing, url_of, whole_file
+from difficulty.storage import (
+    local_copy,
+    named,
+    on_urls,
+    place_of,
+    refuse_existing,
+    url_of,
+    whole_file,
+)
 from difficulty.storage.remote import Place
 
 
@@ -107,6 +117,35 @@ def test_what_cannot_be_sent_is_kept_here(root, tmp_path, monkeypatch):
     (kept,) = tmp_path.glob("difficulty-unsent-*")
     assert sorted(path.name for path in kept.iterdir()) == ["b.notes.txt", "b.txt"]
     assert (kept / "b.txt").read_text() == "NOTE"
+
+
+def test_words_wait_for_the_output_and_go_with_it(root, tmp_path, monkeypatch, capsys):
+    """Nothing says that a file was written before it is there, or where it could not be sent."""
+
+    def write(path: Path, out: Path) -> None:
+        out.write_text(path.read_text())
+        sys.stdout.write("wrote it\n")
+
+    put(f"{root}/a.txt", "note", tmp_path)
+    send, said = Place.copy_file_out, []
+    monkeypatch.setattr(
+        Place, "copy_file_out", lambda *args: (said.append(capsys.readouterr().out), send(*args))
+    )
+    on_urls(write, hold=holding)(Path(f"{root}/a.txt"), Path(f"{root}/b.txt"))
+    assert (said, capsys.readouterr().out) == ([""], "wrote it\n")
+
+    def fail(place, local):
+        raise StorageError(f"{place.url!r} is busy.")
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(Place, "copy_file_out", fail)
+    with pytest.raises(StorageError, match="is busy"):
+        on_urls(write, hold=holding)(Path(f"{root}/a.txt"), Path(f"{root}/c.txt"))
+    assert capsys.readouterr().out == ""
+
+
+def test_one_place_with_two_names_of_its_storage_is_one():
+    assert place_of("s3a://bucket/a/") == place_of("s3://bucket/a") != place_of("gs://bucket/a")
 
 
 def test_output_is_never_the_input(root, tmp_path):
