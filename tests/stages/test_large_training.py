@@ -4,10 +4,13 @@ processes read, and whether or not it was stopped on the way.
 
 import hashlib
 import os
+import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -20,6 +23,8 @@ from difficulty.traffic.stored import text_columns
 from difficulty.training.run import Run
 from tests.conftest import REPOSITORY
 from tests.journey import DRAWS, recipe_of, write_recipe
+
+KILLS = 4
 
 
 class Stopped(BaseException):
@@ -108,31 +113,59 @@ def np_ids(run):
     return [row.ids for row in run.tokenizer.encode_batch(texts)]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("part", ["tokens", "model"])
-def test_a_killed_process_goes_on_at_its_last_finished_part(large, journey, tmp_path, part):
-    """SIGKILL as soon as a part stands there; the run is that of the process that went on, and the
-    undisturbed one.
-    """
+def command_of(journey, folder, out):
+    """Return the words of a training in shards, in a process of its own."""
     program = (
         "from difficulty.channels import shards;"
         "from difficulty.traffic.stored import text_columns;"
         "shards.LARGE = 1; shards.SHARD_ROWS = 100; shards.MOST_IN_MEMORY = 0;"
         "text_columns.MOST_IN_MEMORY = 0; from difficulty.cli import main; main()"
     )
-    out = tmp_path / "run"
-    recipe = write_recipe(tmp_path / "small.toml", journey.encoder)
+    recipe = write_recipe(folder / "small.toml", journey.encoder)
     command = [sys.executable, "-c", program, "train", str(journey.traffic), "-o", str(out)]
     command += ["--recipe", str(recipe), "--no-tracking", "--resume"]
-    command += ["--no-more-labels", "--no-unseen-tasks"]
-    quiet = {"stdout": subprocess.DEVNULL, "env": {**os.environ, "PYTHONPATH": str(REPOSITORY)}}
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, **quiet)
+    return [*command, "--no-more-labels", "--no-unseen-tasks"]
+
+
+QUIET = {"stdout": subprocess.DEVNULL, "env": {**os.environ, "PYTHONPATH": str(REPOSITORY)}}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ["tokens", "model"])
+def test_a_killed_process_goes_on_at_its_last_finished_part(large, journey, tmp_path, part):
+    """SIGKILL as soon as a part stands there; the run is that of the process that went on, and the
+    undisturbed one.
+    """
+    out = tmp_path / "run"
+    command = command_of(journey, tmp_path, out)
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, **QUIET)
     while process.poll() is None and not (tmp_path / ".run.parts" / part).exists():
         time.sleep(0.005)
     process.kill()
     assert process.wait() == -signal.SIGKILL
     assert (tmp_path / ".run.parts" / part).exists()
-    subprocess.run(command, check=True, **quiet)
+    subprocess.run(command, check=True, **QUIET)
     assert not (tmp_path / ".run.parts").exists()
     files = hashes(Run.read(out))
     assert files == {name: hashes(large[0])[name] for name in files}
+
+
+@pytest.mark.slow
+def test_a_process_killed_at_random_moments_goes_on_to_the_same_run(large, journey, tmp_path):
+    """Wherever the kill falls: between parts, inside of one, while a file is written."""
+    begun = time.monotonic()
+    subprocess.run(command_of(journey, tmp_path, tmp_path / "whole"), check=True, **QUIET)
+    lasted, seed = time.monotonic() - begun, random.randrange(10**6)
+    sys.stdout.write(f"seed {seed}\n")
+    command, moments = command_of(journey, tmp_path, tmp_path / "run"), random.Random(seed)
+    for _ in range(KILLS):
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, **QUIET)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=moments.uniform(0, lasted))
+        process.kill()
+        if process.wait() == 0:  # it was done before: once more
+            shutil.rmtree(tmp_path / "run")
+    subprocess.run(command, check=True, **QUIET)
+    run, whole = (hashes(Run.read(tmp_path / name)) for name in ("run", "whole"))
+    assert run == whole
+    assert [path.name for path in tmp_path.glob(".*")] == []
