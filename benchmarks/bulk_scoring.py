@@ -2,12 +2,13 @@
 
     python -m benchmarks.bulk_scoring --bundle BUNDLE -o benchmarks/results/2026-11-28-bulk-scoring
 
-With ``--accurate BUNDLE`` too, a bundle of that recipe scores some requests of the sample beside
+With ``--accurate BUNDLE`` too, a bundle of that recipe scores 2,000 requests of the sample beside
 ``encode`` of sentence-transformers, which gives no more than the embeddings, on one thread each.
 
-Two kinds of rows: ``questions``, one user message of words as frequent as a language has them
-(Zipf) and of 20 made-up words in the mean, which is about 60 tokens; and ``sample``, the sample
-over and over, with its system prompts, passages and code, each with a number of its own. Every run
+Three kinds of rows: ``questions``, one user message of words as frequent as a language has them
+(Zipf) and of 20 made-up words in the mean, which is about 60 tokens; ``long``, the same with 43
+words, about 130 tokens; and ``sample``, the sample over and over, with its system prompts, passages
+and code, each with a number of its own. Every run
 is the command as a user types it, in a process of its own. ``start`` is the same with one row: what
 is left is the speed. The processor's time is that of all processes; it moves less than the clock on
 a machine that others use too. Runs of one and of two processes alternate. ``loop`` is what one
@@ -44,20 +45,24 @@ from difficulty.runtime import Router
 from difficulty.stages.bulk.block_scoring import score_block
 
 SAMPLE = Path(__file__).parents[1] / "data" / "sample.jsonl.gz"
-KINDS = ("questions", "sample")
+KINDS = ("questions", "long", "sample")
 _GROUP_ROWS = 16_384
 _LOOPED = 5_000
-_ACCURATE = 256
-_WORDS = (2.85, 0.5)  # of the logarithm of their number: 20 in the mean, of three tokens each
+_ACCURATE = 2_000
+_ACCURATE_REPEATS = 2
+_WORDS = {"questions": 2.85, "long": 3.63}
+"""Mean of the logarithm of their number: 20 and 43 words in the mean, of three tokens each."""
 
 
-def question_rows(n: int, *, seed: int = 0) -> Iterator[dict[str, Any]]:
+def question_rows(n: int, *, kind: str = "questions", seed: int = 0) -> Iterator[dict[str, Any]]:
     """Yield requests of one message each."""
     rng = np.random.default_rng(seed)
     letters = "etaoinshrdlucmfwypvbgk"
     words = ["".join(rng.choice(list(letters), rng.integers(2, 9))) for _ in range(20_000)]
     for number in range(n):
-        picked = np.minimum(rng.zipf(1.35, max(3, int(rng.lognormal(*_WORDS)))), 20_000) - 1
+        picked = (
+            np.minimum(rng.zipf(1.35, max(3, int(rng.lognormal(_WORDS[kind], 0.5)))), 20_000) - 1
+        )
         text = " ".join(words[place] for place in picked)
         yield {"id": str(number), "messages": _asked(f"{text}?"), "team": f"team {number % 7}"}
 
@@ -83,7 +88,7 @@ def _asked(text: str) -> list[dict[str, str]]:
 
 def write_log(kind: str, n: int, path: Path) -> Path:
     """Write a log of ``n`` requests."""
-    rows = question_rows(n) if kind == "questions" else sampled_rows(n)
+    rows = question_rows(n, kind=kind) if kind in _WORDS else sampled_rows(n)
     pq.write_table(pa.Table.from_pylist(list(rows)), path, row_group_size=_GROUP_ROWS)
     return path
 
@@ -199,7 +204,7 @@ def main() -> None:
     """Measure and write ``<out>.json`` and ``<out>.md``."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bundle", type=Path, required=True)
-    parser.add_argument("--rows", type=int, default=200_000)
+    parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--accurate", type=Path, help="a bundle of the recipe accurate")
@@ -209,7 +214,8 @@ def main() -> None:
     results = {
         "date": datetime.now(UTC).date().isoformat(),
         "command": "python -m benchmarks.bulk_scoring --bundle BUNDLE --rows"
-        f" {asked.rows} --repeats {asked.repeats} -o {asked.out}",
+        f" {asked.rows} --repeats {asked.repeats}"
+        f"{' --accurate ACCURATE' if asked.accurate else ''} -o {asked.out}",
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python"
         f" {platform.python_version()}, {load}",
         "rows": asked.rows,
@@ -219,7 +225,7 @@ def main() -> None:
     }
     if asked.accurate:
         results["accurate"] = beside_sentence_transformers(
-            asked.accurate, _ACCURATE, repeats=asked.repeats
+            asked.accurate, _ACCURATE, repeats=min(asked.repeats, _ACCURATE_REPEATS)
         )
     write_results(asked.out, results, as_markdown(results))
 

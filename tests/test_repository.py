@@ -89,6 +89,7 @@ its room.
 """
 MAY_NAME = {
     "onnx": [
+        "stages/bulk/block_graph.py",
         "stages/bulk/unpacked_table.py",
         "tensors.py",
         "export/graph.py",

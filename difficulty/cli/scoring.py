@@ -44,6 +44,8 @@ TaskName = Annotated[
 ]
 _Spread = tuple[str | None, str | None, int | None]
 """Engine, address and workers, as asked for."""
+# Of files of JSON lines; a device has none.
+_LINES = ("", ".jsonl", ".ndjson", ".json", ".txt")
 # In the order in which they are counted up for people.
 _REASONS = (
     "ineligible",
@@ -126,6 +128,7 @@ def score(
         options = {"keep": keep or (), "resume": resume, "skip_damaged": skip_damaged}
         _score_files(bundle, inputs, out_path, spread, json=json, work_dir=work_dir, **options)
         return
+    _refuse_form(out_path, also=".parquet (with --input)")
     if keep or resume or skip_damaged or work_dir:
         raise typer.BadParameter(
             "--keep, --resume, --skip-damaged and --work-dir go with --input and -o NAME.parquet"
@@ -139,6 +142,14 @@ def score(
         _score_rows(
             bundle, _read_input(text, task, path), (text, task), out_path, spread, json=json
         )
+
+
+def _refuse_form(out_path: Path | None, *, also: str = "") -> None:
+    """Refuse a name of another kind of file than JSON lines."""
+    if out_path is None or out_path.suffix.lower() in _LINES:
+        return
+    forms = " or ".join(form for form in ("JSON lines: .jsonl", also) if form)
+    raise typer.BadParameter(f"-o must name a file of {forms}; got a name with {out_path.suffix}")
 
 
 def _score_files(
@@ -155,6 +166,8 @@ def _score_files(
         assert engine is not None
         done = score_files(bundle, inputs, out_path, engine=engine, progress=count, **options)
     counts = done.counts
+    for column in done.absent:
+        warn(f"no row has a value of {column!r}, which was to be kept.")
     if json:
         names = ("rows", "errors", "truncated", "cheap", "frontier")
         told = {name: counts[name] for name in names}
@@ -320,6 +333,7 @@ def route(
     from difficulty.runtime.service import explain_rows, route_rows
     from difficulty.stages.route import write_rows
 
+    _refuse_form(out_path)
     requests = _with_needs(_read_input(text, task, input_path), text, needs)
     if out_path is not None:
         refuse_output(out_path, source=input_path, overwrite=overwrite)
@@ -368,6 +382,7 @@ def check(
     from difficulty.runtime import Router
     from difficulty.stages.route import check_rows, write_rows
 
+    _refuse_form(out_path)
     requests = _read_input(text, task, input_path)
     if text is not None:
         if answer is None:

@@ -77,6 +77,8 @@ def test_a_wide_table_is_not_wrapped_where_there_is_no_terminal(capsys):
         (["route"], "Missing argument 'bundle'"),
         (["route", "b"], "pass either a text or --input FILE"),
         (["route", "b", "text", "--input", "f.jsonl"], "pass either a text or --input FILE"),
+        (["score", "b", "--input", "f.jsonl", "-o", "s.xlsx"], "-o must name a file of JSON lines"),
+        (["route", "b", "--input", "f.jsonl", "-o", "s.parquet"], "got a name with .parquet"),
         (["route", "b", "text", "--colour"], "No such option: --colour"),
         (["train", "t.parquet"], "Missing option"),
         (["evaluate", "r", "t", "-o", "x", "--draws", "0"], "Invalid value for '--draws'"),

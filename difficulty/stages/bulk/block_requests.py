@@ -6,7 +6,8 @@ Every other row takes the road of all request files, so it means the same here a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -30,7 +31,50 @@ MOST_BYTES = 16_000_000
 _QUICK = {"id", "messages", "prompt", "task", "prompt_tokens", "tools"}
 
 
-def requests_of(table: Any, *, first_row: int = 0) -> list[RequestRow]:
+@dataclass(frozen=True, slots=True)
+class BlockRequests:
+    """The requests of a table, one a row: columns of the plain ones, and the others as they are.
+
+    Parameters
+    ----------
+    names : list of str
+        The ``id`` of each row.
+    texts : list of str or None
+        Of each row that is one user message and nothing else; ``None``: it is one of ``others``.
+    tasks : list of str or None
+    counts : list of int or None
+        Tokens as the row has them.
+    others : dict of int to RequestRow
+        By place.
+    """
+
+    names: list[str]
+    texts: Sequence[str | None]
+    tasks: list[str | None]
+    counts: list[int | None]
+    others: Mapping[int, RequestRow]
+
+    @classmethod
+    def of(cls, rows: Sequence[RequestRow]) -> BlockRequests:
+        """Return requests that are read already."""
+        none = [None] * len(rows)
+        return cls([row.id for row in rows], none, [*none], [*none], dict(enumerate(rows)))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[RequestRow]:
+        return map(self.__getitem__, range(len(self)))
+
+    def __getitem__(self, place: int) -> RequestRow:
+        """Return one request."""
+        if (row := self.others.get(place)) is not None:
+            return row
+        request = Request(self.texts[place] or "", self.tasks[place], self.counts[place])
+        return RequestRow(self.names[place], request)
+
+
+def requests_of(table: Any, *, first_row: int = 0) -> BlockRequests:
     """Return the requests of a table, one a row.
 
     Parameters
@@ -41,14 +85,37 @@ def requests_of(table: Any, *, first_row: int = 0) -> list[RequestRow]:
         Rows of the file before the table; where a row has no ``id``, its number is one.
     """
     table = table.select([name for name in READ if name in table.column_names])
-    large = _find_large(table)
-    quick = _quick_texts(table)
-    numbers = range(first_row + 1, first_row + len(table) + 1)
-    rows = _rows_of(table, numbers) if quick is None else _merge(table, first_row, quick, large)
-    return [
-        row if not size else unreadable_row(row.id, too_large(size))
-        for row, size in zip(rows, large, strict=True)
+    large, n = _find_large(table), len(table)
+    texts = _quick_texts(table)
+    if texts is None:
+        rows = [*_rows_of(table, range(first_row + 1, first_row + n + 1))]
+        return BlockRequests.of(
+            [
+                row if not size else unreadable_row(row.id, too_large(size))
+                for row, size in zip(rows, large, strict=True)
+            ]
+        )
+    names = [
+        str(name if isinstance(name, str | int | float) and name != "" else number)
+        for number, name in enumerate(_column(table, "id", n), first_row + 1)
     ]
+    others = {
+        place: unreadable_row(names[place], too_large(size))
+        for place, size in enumerate(large)
+        if size
+    }
+    apart = [place for place, text in enumerate(texts) if text is None and place not in others]
+    if apart:
+        # All at once: an Arrow call for each would take longer than the reading.
+        read = _rows_of(table.take(apart), [first_row + place + 1 for place in apart])
+        others |= dict(zip(apart, read, strict=True))
+    return BlockRequests(
+        names,
+        [None if size else text for text, size in zip(texts, large, strict=True)],
+        [task or None for task in _column(table, "task", n)],
+        [*map(read_count, _column(table, "prompt_tokens", n))],
+        others,
+    )
 
 
 def too_large(size: int) -> str:
@@ -60,30 +127,6 @@ def _rows_of(table: Any, numbers: Sequence[int]) -> Iterator[RequestRow]:
     forms = chain.from_iterable(map(plain_rows, table.to_batches()))
     for fields, number in zip(forms, numbers, strict=True):
         yield request_row(request_fields(fields), number, noun="row")
-
-
-def _merge(
-    table: Any, first_row: int, quick: list[str | None], large: list[int]
-) -> Iterator[RequestRow]:
-    """Yield the rows whose text is known quickly, and read the others one by one."""
-    n = len(table)
-    ids = _column(table, "id", n)
-    tasks = _column(table, "task", n)
-    tokens = _column(table, "prompt_tokens", n)
-    others = [index for index, text in enumerate(quick) if text is None and not large[index]]
-    # All at once: an Arrow call for each would take longer than the reading.
-    numbers = [first_row + index + 1 for index in others]
-    read = _rows_of(table.take(others), numbers) if others else iter(())
-    for index, text in enumerate(quick):
-        if text is None and not large[index]:
-            yield next(read)
-            continue
-        given = ids[index]
-        name = str(given if isinstance(given, str | int | float) and given != "" else "")
-        yield RequestRow(
-            name or str(first_row + index + 1),
-            Request(text or "", tasks[index] or None, read_count(tokens[index])),
-        )
 
 
 def _column(table: Any, name: str, n: int) -> list[Any]:

@@ -5,7 +5,7 @@ Local processes, Ray actors, DuckDB and Spark call the same one, so they write t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -16,20 +16,24 @@ from difficulty.bundle.store import Bundle, read_bundle
 from difficulty.errors import InvalidValueError
 from difficulty.request import RequestRow
 from difficulty.runtime.decision import Decision
-from difficulty.runtime.router import Router
 from difficulty.runtime.scorer import Score
-from difficulty.stages.bulk.block_requests import requests_of
-from difficulty.stages.bulk.unpacked_table import with_unpacked_tables
+from difficulty.stages.bulk.block_graph import block_graph
+from difficulty.stages.bulk.block_requests import BlockRequests, requests_of
+from difficulty.stages.bulk.scoring_router import (
+    SCORES,
+    PlainDecisions,
+    QuickReading,
+    ScoringRouter,
+)
 from difficulty.traffic.table import pa
 
 WINDOW = 8_192
 """Rows that are sorted by length and scored together."""
-_SCORES = Score._fields
 
 BLOCK_SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
-        *((name, pa.float32()) for name in _SCORES),
+        *((name, pa.float32()) for name in SCORES),
         pa.field("route", pa.string(), nullable=False),
         pa.field("model", pa.string(), nullable=False),
         pa.field("reason", pa.string(), nullable=False),
@@ -58,8 +62,13 @@ class BlockScorer:
     def __init__(self, bundle: Bundle, *, keep: Sequence[str] = ()) -> None:
         # The early graph saves time where the scorer is not asked; here it scores every row.
         policy = replace(bundle.policy, early=None)
-        bundle = with_unpacked_tables(replace(bundle, policy=policy))
-        self._router = cast(_ScoringRouter, _ScoringRouter.from_bundle(bundle))
+        self._router = cast(
+            ScoringRouter, ScoringRouter.from_bundle(replace(bundle, policy=policy))
+        )
+        scorer = self._router.scorer
+        scorer.graph = block_graph(
+            scorer.graph, bundle.files["scorer.onnx"], vocabulary=scorer.tokenizer.vocabulary_size
+        )
         self.keep = tuple(keep)
         refuse_reserved(self.keep)
 
@@ -84,22 +93,34 @@ class BlockScorer:
 
     def score_rows(self, rows: Sequence[RequestRow]) -> Any:
         """Return one row of :data:`BLOCK_SCHEMA` for each request."""
-        return pa.Table.from_batches([self._score(rows)], BLOCK_SCHEMA)
+        return self.score_requests(BlockRequests.of(rows))
 
-    def _score(self, rows: Sequence[RequestRow]) -> Any:
-        scores, decisions = self._router.score_and_decide(rows)
-        columns: dict[str, list[Any]] = {"id": [row.id for row in rows]}
-        for place, name in enumerate(_SCORES):
-            columns[name] = [None if score is None else score[place] for score in scores]
-        for name in BLOCK_SCHEMA.names[len(columns) :]:
-            columns[name] = [getattr(decision, name) for decision in decisions]
-        columns["ineligible"] = [" ".join(rules) or None for rules in columns["ineligible"]]
-        columns["error"] = [
-            row.problem or told for row, told in zip(rows, columns["error"], strict=True)
-        ]
-        # Lone surrogates of an id: no file can hold them.
-        columns["id"] = [name if name.isascii() else _well_formed(name) for name in columns["id"]]
-        return pa.RecordBatch.from_pydict(columns, BLOCK_SCHEMA)
+    def score_requests(self, block: BlockRequests) -> Any:
+        """Return the same for a block of requests."""
+        return pa.Table.from_batches([self._score(block)], BLOCK_SCHEMA)
+
+    def _score(self, block: BlockRequests) -> Any:
+        decided = self._router.decide_block(block)
+        if decided is None:
+            rows = [*block]
+            return _batch_of(block.names, _columns_of(rows, *self._router.score_and_decide(rows)))
+        reading, plain, scores, decisions = decided
+        others = np.ones(len(block), bool)
+        others[reading.places] = False
+        rows = [block[place] for place in np.flatnonzero(others).tolist()]
+        columns = _columns_of(rows, scores, decisions)
+        if not reading.places:
+            return _batch_of(block.names, columns)
+        ours = _plain_columns(block, reading, plain)
+        if not rows:
+            return _batch_of(block.names, ours)
+        whole = {}
+        for name, values in ours.items():
+            column = np.empty(len(block), object)
+            column[reading.places] = values
+            column[others] = columns[name]
+            whole[name] = column
+        return _batch_of(block.names, whole)
 
 
 def score_block(bundle: str | Path, *, keep: Sequence[str] = ()) -> Callable[..., Any]:
@@ -133,50 +154,65 @@ def refuse_reserved(keep: Sequence[str]) -> None:
             )
 
 
+def _columns_of(
+    rows: Sequence[RequestRow], scores: Sequence[Score | None], decisions: Sequence[Decision]
+) -> dict[str, Any]:
+    """Return the columns but the id of requests that were decided one by one."""
+    columns: dict[str, Any] = {
+        name: [None if score is None else score[place] for score in scores]
+        for place, name in enumerate(SCORES)
+    }
+    for name in BLOCK_SCHEMA.names[1 + len(columns) :]:
+        columns[name] = [_value_of(decision, name) for decision in decisions]
+    columns["error"] = [
+        row.problem or told for row, told in zip(rows, columns["error"], strict=True)
+    ]
+    return columns
+
+
+def _plain_columns(
+    block: BlockRequests, reading: QuickReading, plain: PlainDecisions
+) -> dict[str, Any]:
+    """Return the columns but the id of requests that were decided in groups."""
+    n, groups = len(reading.places), plain.groups
+    columns: dict[str, Any] = {
+        name: plain.scores.get(name, np.full(n, None, object)) for name in SCORES
+    }
+    for name in BLOCK_SCHEMA.names[1 + len(columns) :]:
+        values = np.empty(len(plain.decisions), object)
+        values[:] = [_value_of(decision, name) for decision in plain.decisions]
+        columns[name] = values[groups]
+    counts = [block.counts[place] for place in reading.places]
+    totals = zip(counts, reading.totals, strict=True)
+    columns["tokens"] = [total if count is None else count for count, total in totals]
+    sources = zip(counts, reading.estimated, strict=True)
+    columns["tokens_source"] = [
+        "request" if count is not None else "estimate" if guessed else "tokenizer"
+        for count, guessed in sources
+    ]
+    # Whoever brings a count with a task that the rule decides by is not read for the decision.
+    is_read = np.array([count is None for count in counts])
+    is_read |= np.array([each.difficulty_score is not None for each in plain.decisions])[groups]
+    columns["truncated"] = np.array(reading.truncated) & is_read
+    columns["masked_share"] = np.where(is_read, np.array(reading.masked, np.float32), 0)
+    return columns
+
+
+def _value_of(decision: Decision, name: str) -> Any:
+    return (
+        " ".join(decision.ineligible) or None if name == "ineligible" else getattr(decision, name)
+    )
+
+
+def _batch_of(names: Sequence[str], columns: Mapping[str, Any]) -> Any:
+    # Lone surrogates of an id: no file can hold them.
+    ids = [name if name.isascii() else _well_formed(name) for name in names]
+    arrays = [
+        pa.array(ids if field.name == "id" else columns[field.name], field.type)
+        for field in BLOCK_SCHEMA
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=BLOCK_SCHEMA)
+
+
 def _well_formed(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
-
-
-class _ScoringRouter(Router):
-    """A router that scores what it would decide without the score, too."""
-
-    def score_and_decide(
-        self, rows: Sequence[RequestRow]
-    ) -> tuple[list[Score | None], list[Decision]]:
-        """Return the score of each request, where it has one, and the decision."""
-        looks = [self._look_at(row.request) for row in rows]
-        scored = [look if look.is_open else self._apart(look) for look in looks]
-        self._score_at_once([look for look in scored if look.error is None and look.ids])
-        decisions = [self._conclude(look) for look in looks]
-        return [look.score for look in scored], decisions
-
-    def _score_at_once(self, looks: list[Any]) -> None:
-        """Score in batches, as :meth:`_score_all` does, in a third of its time a row."""
-        try:
-            columns = self.scorer.score_many([look.ids for look in looks])
-        except Exception:
-            self._score_all(looks)  # one at a time, so that none takes others along
-            return
-        none = [None] * len(looks)
-        read = [columns[name].tolist() if name in columns else none for name in _SCORES]
-        read[-1] = [share if share is None else min(share, 1.0) for share in read[-1]]
-        is_whole = np.all([np.isfinite(column) for column in columns.values()], axis=0).tolist()
-        for look, values, whole in zip(looks, zip(*read, strict=True), is_whole, strict=True):
-            if whole:
-                look.score = Score(*values)
-            else:
-                self._score_all([look])  # says what is wrong with it
-
-    def _apart(self, look: Any) -> Any:
-        """Return a look at a request that is decided already, to score it without a bearing on
-        that.
-        """
-        apart = replace(look, verdict=None)
-        if apart.error is None and not apart.ids:
-            try:
-                request = look.request
-                encoded = self.scorer.encode(request.messages, request.task, request.tools)
-                apart.ids = encoded.ids
-            except Exception as error:
-                apart.error = error
-        return apart

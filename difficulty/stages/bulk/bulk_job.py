@@ -20,6 +20,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from difficulty import __version__
 from difficulty.bundle.store import read_bundle
 from difficulty.engine import Engine
 from difficulty.errors import DifficultyError, OutputExistsError, StorageError, TrafficError
@@ -32,6 +33,7 @@ from difficulty.storage import (
     lock_alone,
     move_into_place,
     named,
+    place_of,
     scratch_beside,
     url_of,
 )
@@ -43,6 +45,8 @@ FORMAT_KEY, BUNDLE_KEY = b"difficulty.scores.format", b"difficulty.scores.bundle
 _COUNTS_KEY = b"difficulty.scores.counts"
 _GROUP_ROWS = 65_536
 _LOCK = "lock"
+_DAMAGED = ".damaged.parquet"
+_HELD = "holds "
 
 
 class Bulk(NamedTuple):
@@ -54,12 +58,15 @@ class Bulk(NamedTuple):
     n_parts: int
     n_kept: int
     """Parts that an earlier run had done."""
+    absent: tuple[str, ...] = ()
+    """Columns to keep that no row has."""
 
 
 class _Task(NamedTuple):
     part: BulkPart
     target: Path
-    skip_damaged: bool
+    damaged: Path | None
+    """Where it is written instead if some of it cannot be read; ``None``: that is an error."""
 
 
 def score_files(
@@ -123,20 +130,21 @@ def score_files(
                     todo.note(n_rows)
                     if progress:
                         progress(todo.n_rows, sources.n_rows)
-                counts = _assemble(todo.targets, out, schema, digest)
+                counts = _assemble(todo.files, out, schema, digest)
         except DifficultyError as error:
             error.args = (f"{error}{todo.advice(work)}", *error.args[1:])
             raise
         shutil.rmtree(work)
-    return Bulk(out, counts, len(todo.targets), todo.n_kept)
+    absent = tuple(name for name in keep if counts["rows"] and not counts[_HELD + name])
+    return Bulk(out, counts, todo.n_parts, todo.n_kept, absent)
 
 
 def default_work_dir(out: Path) -> Path:
     """Return where the parts of an output wait: beside it, or in the cache where it is a URL."""
     name = named(str(out))
-    if url_of(name) is None:
+    if (url := url_of(name)) is None:
         return out.parent / f".{out.name}.parts"
-    return DEFAULT_CACHE / "bulk" / sha256(name.encode()).hexdigest()[:16]
+    return DEFAULT_CACHE / "bulk" / sha256(place_of(url).encode()).hexdigest()[:16]
 
 
 def _folder_of_parts(out: Path, work_dir: Path | None) -> Path:
@@ -144,7 +152,8 @@ def _folder_of_parts(out: Path, work_dir: Path | None) -> Path:
     if work_dir is None:
         return default_work_dir(out)
     name = named(str(out))
-    whole = name if url_of(name) else str(out.resolve())
+    url = url_of(name)
+    whole = place_of(url) if url else str(out.resolve())
     return work_dir / f"{out.name}-{sha256(whole.encode()).hexdigest()[:8]}.parts"
 
 
@@ -153,7 +162,7 @@ def _refuse_source(out: Path, sources: BulkSources) -> None:
     url = url_of(named(str(out)))
     for source in sources.all:
         if url_of(source.place) is not None:
-            is_same = source.place == url
+            is_same = url is not None and place_of(source.place) == place_of(url)
         else:
             is_same = out.exists() and Path(source.place).samefile(out)
         if is_same:
@@ -171,25 +180,38 @@ class _Parts:
     ) -> None:
         self._sources, self._work, self._digest = sources, work, digest
         self._skip = skip_damaged
-        self.targets: list[Path] = []
+        self._tasks: list[_Task] = []
         self.n_kept = self.n_rows = 0
 
     def __iter__(self) -> Iterator[_Task]:
         for part in self._sources.parts():
+            # A part without damage is the same whether or not damage is passed over.
             target = self._work / f"{self._name(part)}.parquet"
-            self.targets.append(target)
-            if target.exists():
+            damaged = target.with_suffix(_DAMAGED) if self._skip else None
+            task = _Task(part, target, damaged)
+            self._tasks.append(task)
+            if _file_of(task):
                 self.n_kept += 1
                 self.n_rows += part.n_rows
             else:
-                yield _Task(part, target, self._skip)
+                yield task
+
+    @property
+    def n_parts(self) -> int:
+        """How many there are, of those that were drawn."""
+        return len(self._tasks)
+
+    @property
+    def files(self) -> list[Path]:
+        """The parts that are done, in the order of the input."""
+        return [file for file in map(_file_of, self._tasks) if file]
 
     def note(self, n_rows: int) -> None:
         self.n_rows += n_rows
 
     def advice(self, work: Path) -> str:
         """Return what to do after an error, where parts are done."""
-        done = sum(target.exists() for target in self.targets)
+        done = len(self.files)
         if not done:
             return ""
         return f" Finished parts ({done:,}) are kept in {str(work)!r}: go on with --resume."
@@ -197,8 +219,14 @@ class _Parts:
     def _name(self, part: BulkPart) -> str:
         source = part.source
         rows = [part.first_row, part.n_rows, *part.groups]
-        content = [FORMAT, source.place, source.version, rows, self._digest, self._sources.keep]
-        return sha256(json.dumps([*content, self._skip]).encode()).hexdigest()[:32]
+        content = [FORMAT, __version__, source.place, source.version, rows, self._digest]
+        return sha256(json.dumps([*content, self._sources.keep]).encode()).hexdigest()[:32]
+
+
+def _file_of(task: _Task) -> Path | None:
+    """Return the file of a part that is done."""
+    places = (task.target, task.damaged)
+    return next((place for place in places if place and place.exists()), None)
 
 
 @contextmanager
@@ -257,14 +285,17 @@ def _score_part(scorer: BlockScorer, schema: Any, task: _Task) -> int:
     """Score a part into its file, whole or not at all, and return how many rows it has."""
     part, hidden = task.part, task.target.with_suffix(f".{os.getpid()}.part")
     counts: Counter[str] = Counter()
+    passed_over: list[str] = []
     try:
         with pq.ParquetWriter(hidden, schema, compression="zstd", compression_level=1) as writer:
-            tables = _scored(scorer, task) if part.groups else _scored_rows(scorer, part)
+            tables = (
+                _scored(scorer, task, passed_over) if part.groups else _scored_rows(scorer, part)
+            )
             for table in tables:
-                _count(counts, table)
+                _count(counts, table, scorer.keep)
                 writer.write_table(table)
             writer.add_key_value_metadata({_COUNTS_KEY: json.dumps(counts)})
-        os.replace(hidden, task.target)
+        os.replace(hidden, (task.damaged if passed_over else None) or task.target)
     except TrafficError as error:
         raise TrafficError(f"{part.source.place}: {error}") from error
     finally:
@@ -272,21 +303,24 @@ def _score_part(scorer: BlockScorer, schema: Any, task: _Task) -> int:
     return counts["rows"]
 
 
-def _scored(scorer: BlockScorer, task: _Task) -> Iterator[Any]:
+def _scored(scorer: BlockScorer, task: _Task, passed_over: list[str]) -> Iterator[Any]:
+    """Yield the scored rows of a part of Parquet; note what of it was passed over, and why."""
     part = task.part
     with part.source.open() as file:
-        first = part.first_row
+        first, last, skip = part.first_row, part.first_row + part.n_rows, part.skip
         for group in part.groups:
-            end = first + file.metadata.row_group(group).num_rows
+            end = min(last, first + file.metadata.row_group(group).num_rows - skip)
+            rows = {"skip": skip, "n_rows": end - first}
             try:
-                for table in windows_of(file, group, scorer.keep):
+                for table in windows_of(file, group, scorer.keep, **rows):
                     yield scorer(table, first_row=first)
                     first += len(table)
             except TrafficError as error:
-                if not task.skip_damaged:
+                if task.damaged is None:
                     raise
+                passed_over.append(str(error))
                 yield from _without_scores(scorer, str(error), first, end, file.schema_arrow)
-            first = end
+            first, skip = end, 0
 
 
 def _without_scores(
@@ -309,10 +343,12 @@ def _scored_rows(scorer: BlockScorer, part: BulkPart) -> Iterator[Any]:
     yield table
 
 
-def _count(counts: Counter[str], table: Any) -> None:
+def _count(counts: Counter[str], table: Any, keep: Sequence[str]) -> None:
     counts["rows"] += len(table)
     counts["errors"] += len(table) - table.column("error").null_count
     counts["truncated"] += pa.compute.sum(table.column("truncated")).as_py() or 0
+    for name in keep:
+        counts[_HELD + name] += len(table) - table.column(name).null_count
     for name in ("route", "reason"):
         for entry in pa.compute.value_counts(table.column(name)).to_pylist():
             counts[entry["values"]] += entry["counts"]

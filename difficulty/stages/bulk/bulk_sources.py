@@ -1,6 +1,8 @@
 """What a bulk job reads, cut into parts that are scored, kept and done again by themselves.
 
-Parquet is cut by row groups, which each worker reads itself, here or behind a URL. Text files and
+Parquet is cut by row groups, which each worker reads itself, here or behind a URL. Many programs
+write a million rows as one group: on this machine such a group is cut into pieces, and whoever
+reads one passes over what stands before it, which takes a hundredth of scoring it. Text files and
 saved datasets have no such marks: they are read from the beginning, and blocks of their rows are
 handed out.
 """
@@ -13,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +29,16 @@ from difficulty.traffic.columnar import request_fields
 from difficulty.traffic.readers import RawRow, read_rows, readable_files
 from difficulty.traffic.table import pa, pq
 
-PART_ROWS = 16_384
+PART_ROWS = 8_192
 """Rows of a part at most, where its file is cut finely enough; a killed job loses as many."""
+_MOST_PIECES = 16  # of a row group: each is read from the group's beginning
 _PARQUET = (".parquet", ".pq")
 _TEXT = (".jsonl", ".ndjson", ".csv")
 _PART_BYTES = 2**28  # of a part of Parquet, unpacked
 _WINDOW_BYTES = 16 * 2**20
 _WINDOW_ROWS = 8_192
 _BLOCK_ROWS = 8_192
+_LOOKED_ROWS = 1_000
 _BLOCK_CHARS = 8 * 2**20
 
 
@@ -68,15 +73,16 @@ class Source:
         """
         with ExitStack() as stack:
             url = url_of(self.place)
+            opened = self.place if url is None else stack.enter_context(read_remote(url))
             try:
-                file = self.place if url is None else stack.enter_context(read_remote(url))
                 # Not mapped into memory: a file that is cut meanwhile would end the process.
-                yield stack.enter_context(pq.ParquetFile(file, memory_map=False))
+                file = stack.enter_context(pq.ParquetFile(opened, memory_map=False))
             except pa.ArrowException as error:
                 raise TrafficError(
                     f"{self.place} must be a Parquet file: {error!s:.300}. Check that the file is"
                     " complete."
                 ) from error
+            yield file
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,8 @@ class BulkPart:
     n_rows: int
     groups: tuple[int, ...] = ()
     """Row groups of a Parquet file."""
+    skip: int = 0
+    """Rows of the first group before it."""
     rows: tuple[RawRow, ...] = ()
     """Rows of any other."""
 
@@ -105,8 +113,11 @@ class BulkPart:
         return [_request_of(row) for row in self.rows]
 
 
-def windows_of(file: Any, group: int, keep: Sequence[str]) -> Iterator[Any]:
-    """Yield the rows of a row group as tables of a bounded size, with the columns that are needed.
+def windows_of(
+    file: Any, group: int, keep: Sequence[str], *, skip: int = 0, n_rows: int | None = None
+) -> Iterator[Any]:
+    """Yield rows of a row group as tables of a bounded size, with the columns that are needed:
+    ``n_rows`` behind the first ``skip``, or all that are left.
 
     Raises
     ------
@@ -114,18 +125,28 @@ def windows_of(file: Any, group: int, keep: Sequence[str]) -> Iterator[Any]:
         If the group cannot be read.
     """
     about = file.metadata.row_group(group)
-    mean = max(1, about.total_byte_size // max(1, about.num_rows))
-    size = max(1, min(_WINDOW_ROWS, _WINDOW_BYTES // mean))
+    size = _window_rows(about.num_rows, about.total_byte_size)
+    at, end = 0, about.num_rows if n_rows is None else skip + n_rows
     wanted = [name for name in file.schema_arrow.names if name in {*READ, *keep}]
     try:
         for batch in file.iter_batches(batch_size=size, row_groups=[group], columns=wanted):
-            yield pa.Table.from_batches([batch])
+            rows = batch.slice(max(0, skip - at), max(0, end - max(at, skip)))
+            at += len(batch)
+            if len(rows):
+                yield pa.Table.from_batches([rows])
+            if at >= end:
+                return
     except (pa.ArrowException, OSError) as error:
         raise TrafficError(
             f"row group {group} (of {file.metadata.num_row_groups:,}) cannot be read:"
             f" {one_line(str(error)).rstrip(' .'):.300}. Write the file again, or pass"
             " --skip-damaged to score the rest."
         ) from error
+
+
+def _window_rows(n_rows: int, n_bytes: int) -> int:
+    """Return how many rows of a row group are read at once."""
+    return max(1, min(_WINDOW_ROWS, _WINDOW_BYTES // max(1, n_bytes // max(1, n_rows))))
 
 
 def _request_of(row: RawRow) -> RequestRow:
@@ -202,7 +223,27 @@ class BulkSources:
                         f" {types[name]} in {source.place}. Score them by themselves, or leave"
                         f" --keep {name} out."
                     )
+        self._look_for_kept()
         return [pa.field(name, kind) for name, (kind, _) in fields.items()]
+
+    def _look_for_kept(self) -> None:
+        """Refuse a column that no text file has in its first rows: a wrong name, most likely."""
+        if not self.keep or any(source.is_parquet or url_of(source.place) for source in self.all):
+            return
+        left, seen = {*self.keep}, set[str]()
+        for source in self.all:
+            files = readable_files(Path(source.place))
+            for row in islice((row for file in files for row in read_rows(file)), _LOOKED_ROWS):
+                seen |= {*(row.fields or ())}
+            if not (left := left - seen):
+                return
+        if seen:
+            name = min(left)
+            raise TrafficError(
+                f"rows must have the column {name!r}, which is to be kept: the first"
+                f" {_LOOKED_ROWS:,} of {self.all[0].place} have {', '.join(sorted(seen))!s:.300}."
+                f" Leave --keep {name} out."
+            )
 
 
 def kept_columns(part: BulkPart, keep: Sequence[str]) -> list[list[str | None]]:
@@ -257,13 +298,29 @@ def _parquet_parts(source: Source) -> Iterator[BulkPart]:
         sizes = [(group.num_rows, group.total_byte_size) for group in groups]
     first = rows = held = 0
     taken: list[int] = []
+    can_cut = url_of(source.place) is None  # elsewhere each piece would be fetched with the rest
     for number, (n, n_bytes) in enumerate(sizes):
+        if can_cut and n > PART_ROWS:
+            if rows:
+                yield BulkPart(source, first, rows, tuple(taken))
+                first, rows, held, taken = first + rows, 0, 0, []
+            yield from _pieces(source, first, number, n, n_bytes)
+            first += n
+            continue
         if taken and (rows + n > PART_ROWS or held + n_bytes > _PART_BYTES):
             yield BulkPart(source, first, rows, tuple(taken))
             first, rows, held, taken = first + rows, 0, 0, []
         taken, rows, held = [*taken, number], rows + n, held + n_bytes
     if rows:
         yield BulkPart(source, first, rows, tuple(taken))
+
+
+def _pieces(source: Source, first: int, group: int, n: int, n_bytes: int) -> Iterator[BulkPart]:
+    """Yield the pieces of a large row group, cut where windows end."""
+    window = _window_rows(n, n_bytes)
+    size = -(-max(PART_ROWS, -(-n // _MOST_PIECES)) // window) * window
+    for skip in range(0, n, size):
+        yield BulkPart(source, first + skip, min(size, n - skip), (group,), skip=skip)
 
 
 def _row_parts(source: Source) -> Iterator[BulkPart]:

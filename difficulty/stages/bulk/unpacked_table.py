@@ -7,37 +7,16 @@ computed here for all rows by the graph's own nodes, so every bit of a score sta
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from difficulty.bundle.store import Bundle
-from difficulty.runtime.scorer import Scorer
 from difficulty.runtime.session import load_session
 
 # Of one number, or along the last axis: what they make of a row of a table depends on that row.
 _BY_ROW = {"BitShift", "BitwiseAnd", "Cast", "Sub", "Mul", "Add", "Div", "Concat", "Mod"}
-_TRIED = (1, 7, 7, 30, 200)
-"""Tokens of the requests by which the two are compared."""
 _MOST_NUMBERS = 100_000_000
 """Of an unpacked table; four bytes each."""
-
-
-def with_unpacked_tables(bundle: Bundle) -> Bundle:
-    """Return a bundle whose scorer has its tables unpacked, where it gives the very same numbers;
-    the bundle itself where not. For scoring here: it is no longer what its manifest says.
-    """
-    graph = unpack_tables(bundle.files["scorer.onnx"])
-    if graph is bundle.files["scorer.onnx"]:
-        return bundle
-    changed = replace(bundle, files={**bundle.files, "scorer.onnx": graph})
-    scorer, rng = Scorer.from_bundle(bundle), np.random.default_rng(0)
-    size = scorer.tokenizer.vocabulary_size
-    rows = [rng.integers(0, size, length).tolist() for length in _TRIED]
-    before, after = scorer.score_many(rows), Scorer.from_bundle(changed).score_many(rows)
-    is_same = all((after[name] == before[name]).all() for name in before)
-    return changed if is_same else bundle
 
 
 def unpack_tables(graph: bytes) -> bytes:

@@ -1,6 +1,7 @@
 """A block's scores and decisions are those of the router, row by row."""
 
 import json
+from itertools import product
 
 import numpy as np
 import onnx
@@ -13,8 +14,8 @@ from difficulty.runtime import Router
 from difficulty.runtime.scorer import Scorer
 from difficulty.runtime.session import load_session
 from difficulty.stages.bulk.block_requests import MOST_BYTES, requests_of
-from difficulty.stages.bulk.block_scoring import BLOCK_SCHEMA, score_block
-from difficulty.stages.bulk.unpacked_table import unpack_tables, with_unpacked_tables
+from difficulty.stages.bulk.block_scoring import BLOCK_SCHEMA, BlockScorer, score_block
+from difficulty.stages.bulk.unpacked_table import unpack_tables
 from difficulty.tensors import GraphBuilder
 from difficulty.traffic.table import pa
 
@@ -84,6 +85,39 @@ def test_scores_and_decisions_are_the_router_s(journey, table):
     assert [row["error"] is not None for row in written.to_pylist()[-2:]] == [True, True]
 
 
+def test_requests_decided_together_are_decided_as_one_by_one(journey):
+    """Whatever the rule looks at: tasks that it names, counts of the caller's, scores."""
+    rows = [
+        {
+            "id": str(place),
+            "messages": user(f"{text} {place}"),
+            "task": task,
+            "prompt_tokens": count,
+        }
+        for place, (text, task, count) in enumerate(
+            product(
+                (
+                    "Which label fits?",
+                    "Plan a trip in detail. " * 30,
+                    "Gr\u00fc\u00dfe \u4f60\u597d",
+                ),
+                (None, "classify", "multi-step planning", "of no rule", ""),
+                (None, 3, 100_000, -1, 2**62),
+            )
+        )
+    ]
+    block = requests_of(pa.Table.from_pylist(rows, SCHEMA))
+    scorer = BlockScorer(read_bundle(journey.bundle))
+    together = scorer.score_requests(block)
+    alone = scorer.score_rows([*block])
+    names = [name for name in BLOCK_SCHEMA.names if name not in BLOCK_SCHEMA.names[1:5]]
+    assert together.select(names) == alone.select(names)
+    assert len(set(together.column("reason").to_pylist())) > 3
+    for name in BLOCK_SCHEMA.names[1:5]:
+        first, second = (np.array(each.column(name), float) for each in (together, alone))
+        np.testing.assert_allclose(first, second, atol=1e-6)
+
+
 def test_blocks_do_not_depend_on_how_they_are_cut(journey, table):
     score = score_block(journey.bundle, keep=["prompt_tokens"])
     whole = score(table)
@@ -111,11 +145,13 @@ def test_request_of_many_bytes_is_told_and_the_others_are_scored(journey, table)
 
 def test_unpacked_table_changes_no_bit(journey):
     bundle = read_bundle(journey.bundle)
-    changed = with_unpacked_tables(bundle)
-    assert len(changed.files["scorer.onnx"]) > len(bundle.files["scorer.onnx"])
+    content = unpack_tables(bundle.files["scorer.onnx"])
+    assert len(content) > len(bundle.files["scorer.onnx"])
+    scorer = Scorer.from_bundle(bundle)
     rows = [[number % 97 + 1 for number in range(length)] for length in (1, 5, 5, 40)]
-    first = Scorer.from_bundle(bundle).score_many(rows)
-    second = Scorer.from_bundle(changed).score_many(rows)
+    first = scorer.score_many(rows)
+    scorer.graph.session = load_session(content)
+    second = scorer.score_many(rows)
     assert all((first[name] == second[name]).all() for name in first)
 
 

@@ -56,6 +56,27 @@ def test_rows_come_out_in_order_with_what_is_kept(journey, source, rows, tmp_pat
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
+def test_row_group_of_many_rows_is_cut_into_pieces(journey, rows, tmp_path, monkeypatch):
+    """One process would have all of it; what comes out is the same."""
+    monkeypatch.setattr(bulk_sources, "_WINDOW_ROWS", 16)
+    for size in (120, 50):
+        pq.write_table(
+            pa.Table.from_pylist(rows), tmp_path / f"{size}.parquet", row_group_size=size
+        )
+    done = score(journey, tmp_path / "s.parquet", tmp_path / "120.parquet", keep=["team"])
+    assert done.n_parts == 3
+    parts = bulk_sources.BulkSources([str(tmp_path / "50.parquet")]).parts()
+    assert [(part.first_row, part.n_rows, part.groups, part.skip) for part in parts] == [
+        *((0, 48, (0,), 0), (48, 2, (0,), 48), (50, 48, (1,), 0), (98, 2, (1,), 48)),
+        (100, 20, (2,), 0),
+    ]
+    score(journey, tmp_path / "t.parquet", tmp_path / "50.parquet", keep=["team"])
+    first, second = (pq.read_table(tmp_path / f"{name}.parquet") for name in "st")
+    names = ["id", "route", "reason", "tokens", "team"]
+    assert first.select(names) == second.select(names)
+    assert first.column("id").to_pylist() == [row["id"] for row in rows]
+
+
 def test_json_lines_and_folders_give_the_same_scores(journey, source, rows, tmp_path):
     folder = tmp_path / "logs"
     folder.mkdir()
@@ -106,6 +127,27 @@ def test_file_that_changed_meanwhile_is_scored_again(journey, source, tmp_path, 
     assert (done.n_kept, done.n_parts) == (0, 3)
 
 
+def test_parts_of_another_version_are_scored_again(journey, source, tmp_path, monkeypatch):
+    assemble = bulk_job._assemble
+    monkeypatch.setattr(bulk_job, "_assemble", lambda *parts: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        score(journey, tmp_path / "s.parquet", source)
+    monkeypatch.setattr(bulk_job, "_assemble", assemble)
+    monkeypatch.setattr(bulk_job, "__version__", "0.0.9")
+    assert score(journey, tmp_path / "s.parquet", source, resume=True).n_kept == 0
+    assert not list(tmp_path.glob(".s.parquet.parts"))
+
+
+def test_column_to_keep_that_no_row_has_is_told(journey, rows, tmp_path, monkeypatch):
+    path = tmp_path / "log.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows[:20]))
+    with pytest.raises(TrafficError, match=r"'nocol', which is to be kept: the first .* id, mess"):
+        score(journey, tmp_path / "s.parquet", path, keep=["team", "nocol"])
+    monkeypatch.setattr(bulk_sources, "_LOOKED_ROWS", 0)  # it may be in later ones
+    done = score(journey, tmp_path / "s.parquet", path, keep=["team", "nocol"])
+    assert done.absent == ("nocol",)
+
+
 def test_nothing_of_the_users_goes_with_the_parts(journey, source, tmp_path):
     work = tmp_path / "work"
     work.mkdir()
@@ -133,7 +175,10 @@ def test_two_jobs_do_not_write_one_output(journey, source, tmp_path):
         score(journey, tmp_path / "s.parquet", source, work_dir=tmp_path / "other")
 
 
-def test_row_group_that_is_damaged_is_named_and_can_be_passed_over(journey, source, rows, tmp_path):
+def test_row_group_that_is_damaged_is_named_and_can_be_passed_over(
+    journey, source, rows, tmp_path, monkeypatch
+):
+    """What was passed over is not taken for whole later, where that is not asked for."""
     about = pq.ParquetFile(source).metadata.row_group(3)
     start = about.column(1).dictionary_page_offset or about.column(1).data_page_offset
     content = bytearray(source.read_bytes())
@@ -144,13 +189,19 @@ def test_row_group_that_is_damaged_is_named_and_can_be_passed_over(journey, sour
     out = tmp_path / "s.parquet"
     with pytest.raises(TrafficError, match=r"log.parquet: row group 3 \(of 6\).*\(1\) are kept in"):
         score(journey, out, source)
-    done = score(journey, out, source, resume=True, skip_damaged=True, keep=["team"])
+    done = score(journey, out, source, resume=True, skip_damaged=True)
+    assert (done.n_kept, done.n_parts) == (1, 3)  # a part without damage is the same either way
     written = pq.read_table(out).to_pylist()
     assert len(written) == 120
     assert done.counts["errors"] >= 20
     bad = [index for index, row in enumerate(written) if "row group 3" in (row["error"] or "")]
     assert bad == list(range(60, 80))
     assert written[80]["id"] == rows[80]["id"]
+    monkeypatch.setattr(bulk_job, "_assemble", lambda *parts: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        score(journey, tmp_path / "t.parquet", source, skip_damaged=True)
+    with pytest.raises(TrafficError, match=r"row group 3.*\(1\) are kept in"):
+        score(journey, tmp_path / "t.parquet", source, resume=True)
 
 
 def test_full_disk_is_told_and_parts_stay(journey, source, tmp_path, monkeypatch):
