@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -129,9 +130,17 @@ def _may_describe(messages: object) -> bool:
     if not isinstance(messages, list | tuple):
         return not isinstance(messages, str)
     return any(
-        message.get("role") in _SYSTEM if isinstance(message, dict) else True
+        message.get("role") in _SYSTEM and not _is_prose(message)
+        if isinstance(message, dict)
+        else True
         for message in messages
     )
+
+
+def _is_prose(message: dict[Any, Any]) -> bool:
+    """Return whether a message holds no object of JSON, and so no function, at a glance."""
+    content = message.get("content")
+    return type(content) is str and "{" not in content and "tool_calls" not in message
 
 
 def _of_functions(functions: Sequence[Function], asked: frozenset[str]) -> list[float]:

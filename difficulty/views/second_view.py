@@ -24,6 +24,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -57,6 +58,8 @@ _MAY_ASK = frozenset({"passage", "block", "mail"})
 
 _WORTHLESS_ALONE = _UNREAD | {"system", "manner"}
 """Kinds that explain no short ask."""
+_CACHED_SYSTEM = 32_768
+"""Code points of a system message whose parts are kept for the next request."""
 _LEAST = re.compile(rf"(?:[^0-9A-Za-z\x80-\U0010ffff]*[0-9A-Za-z\x80-\U0010ffff]){{{LEAST_LEFT}}}")
 
 
@@ -126,7 +129,13 @@ def read_messages(
             continue
         kind = {"system": "system", "tool": "tool"}.get(role, "turns")
         if kind == "system" and "system" in learned.kinds:
-            around.append(budget.write(_pieces(text, role, learned, repeated)))
+            # A program's requests come with the same few.
+            pieces: Sequence[Piece] = (
+                _pieces(text, role, learned, repeated)
+                if repeated or len(text) > _CACHED_SYSTEM
+                else _system_pieces(text, learned)
+            )
+            around.append(budget.write(pieces))
         else:
             around.append(budget.write([Piece(text, kind)]))
     known = [marker for kind, marker in markers.items() if kind in learned.kinds]
@@ -161,6 +170,11 @@ def bounded(text: str) -> str:
     """Return so much of a message as is looked at."""
     half = MOST_SCANNED // 2
     return text if len(text) <= MOST_SCANNED else f"{text[:half]}\n{text[-half:]}"
+
+
+@lru_cache(maxsize=64)
+def _system_pieces(text: str, learned: LearnedView) -> tuple[Piece, ...]:
+    return tuple(_pieces(text, "system", learned, ()))
 
 
 def _pieces(text: str, role: str, learned: LearnedView, repeated: Container[str]) -> list[Piece]:
