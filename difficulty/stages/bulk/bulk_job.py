@@ -115,6 +115,7 @@ def score_files(
     StorageError
         If the disk is full; finished parts stay.
     """
+    keep = tuple(dict.fromkeys(keep))
     refuse_reserved(keep)
     sources = BulkSources(places, keep=keep)
     _refuse_source(out, sources)

@@ -47,7 +47,11 @@ def score(journey, out, *places, **options):
 def test_rows_come_out_in_order_with_what_is_kept(journey, source, rows, tmp_path):
     told = []
     done = score(
-        journey, tmp_path / "s.parquet", source, keep=["team"], progress=lambda *n: told.append(n)
+        journey,
+        tmp_path / "s.parquet",
+        source,
+        keep=["team", "team"],
+        progress=lambda *n: told.append(n),
     )
     written = pq.read_table(tmp_path / "s.parquet")
     assert written.column("id").to_pylist() == [row["id"] for row in rows]
