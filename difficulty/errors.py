@@ -11,6 +11,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 _LONGEST = 1_500  # characters of a message; its end says what to do
+_KINDS: dict[type, str] = {
+    bool: "true or false",
+    dict: "an object",
+    float: "a number",
+    int: "a number",
+    list: "a list",
+    str: "a text",
+    type(None): "null",
+}
 
 
 class DifficultyError(Exception):
@@ -46,14 +55,49 @@ def _repr(value: object) -> str:
 
 
 class RequestError(InvalidValueError):
-    """A part of a request is not what it must be. The message names the type of what came and
+    """A part of a request is not what it must be. The message names the kind of what came and
     never its content: requests are the users' own.
     """
 
     def __init__(self, subject: str, value: object, *, rule: str) -> None:
-        came = type(value).__name__
         # Past the parent, which would show the value.
-        Exception.__init__(self, f"{subject} must {rule}: got {came:.60}.")
+        Exception.__init__(self, f"{subject} must {rule}: got {name_kind(value):.60}.")
+
+
+def name_kind(value: object) -> str:
+    """Return what a value is in JSON's words; of what JSON has not, its class's name."""
+    return _KINDS.get(type(value)) or type(value).__name__
+
+
+def tell_json_fault(error: Exception) -> str:
+    """Return why a text is no JSON, in words of people and without a word of the text.
+
+    Parameters
+    ----------
+    error : Exception
+        What ``json`` raised, or the decoding of the text: ``ValueError`` or ``RecursionError``.
+    """
+    if isinstance(error, UnicodeDecodeError):
+        came = error.object[error.start]
+        return f"it is no UTF-8, from byte {came:#04x} at position {error.start} on"
+    if isinstance(error, RecursionError):
+        return "it is nested too deep"
+    line, column = getattr(error, "lineno", None), getattr(error, "colno", None)
+    if line is None:
+        return "a number is too large, or none"  # of thousands of digits, NaN, 1e999
+    document = getattr(error, "doc", "")
+    # Of one line it would say nothing, and most come from a file with lines of its own.
+    place = (
+        f"at line {line}, column {column}"
+        if "\n" in document.rstrip()
+        else f"at character {column}"
+    )
+    if str(error).startswith("Extra data"):
+        return f"it ends {place}, and more follows"
+    if not document.strip():
+        return "it is empty"
+    is_cut = not document[getattr(error, "pos", 0) :].strip() or "Unterminated" in str(error)
+    return "it ends too soon" if is_cut else f"it breaks {place}"
 
 
 class FieldError(DifficultyError, ValueError):

@@ -15,7 +15,13 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple, get_args
 
 from difficulty.conversation import messages_of, tools_of
-from difficulty.errors import InvalidValueError, RequestError, TrafficNotFoundError
+from difficulty.errors import (
+    InvalidValueError,
+    RequestError,
+    TrafficNotFoundError,
+    name_kind,
+    tell_json_fault,
+)
 from difficulty.kinds import PACKINGS, PathKind, damage_errors, kind_of, plain_name, unpacked
 from difficulty.needs.request_needs import BODY_FIELDS, Needs
 from difficulty.routes import Held, Route
@@ -109,7 +115,7 @@ def request_row(form: object, number: int, *, noun: str = "line") -> RequestRow:
     """
     place = f"{noun} {number}"
     if not isinstance(form, dict):
-        problem = f"must be a JSON object: got {type(form).__name__}"
+        problem = f"must be a JSON object: got {name_kind(form)}"
         return unreadable_row(str(number), f"{place} {problem}")
     # An id of 0 is one.
     given = form.get("id")
@@ -117,7 +123,7 @@ def request_row(form: object, number: int, *, noun: str = "line") -> RequestRow:
     messages = next((form[key] for key in _ASKED if form.get(key) is not None), None)
     if not isinstance(messages, str | list):
         # By its type alone: values are the user's.
-        came = f"neither{_misspelt(form)}" if messages is None else type(messages).__name__
+        came = f"neither{_misspelt(form)}" if messages is None else name_kind(messages)
         problem = f"must have messages or prompt: got {came}"
         return unreadable_row(name, f"{place} {problem}")
     # A task or a count that is none is left out: the request is decided without it.
@@ -229,7 +235,9 @@ def _row(line: bytes, number: int) -> RequestRow:
     try:
         content = json.loads(line)
     except (ValueError, RecursionError) as error:  # bad UTF-8 is a ValueError too
-        return unreadable_row(str(number), f"line {number} must be a JSON object: {error!s:.120}")
+        return unreadable_row(
+            str(number), f"line {number} must be a JSON object: {tell_json_fault(error)}"
+        )
     return request_row(content, number)
 
 

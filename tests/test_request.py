@@ -51,17 +51,13 @@ def test_standard_input_is_read_too(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("line", "name", "problem"),
     [
-        (b"{oops", "2", "line 2 must be a JSON object: Expecting property name"),
-        (
-            b'{"prompt": "\xff\xfe"}',
-            "2",
-            "line 2 must be a JSON object: 'utf-8' codec can't decode",
-        ),
-        (b"[1, 2]", "2", "line 2 must be a JSON object: got list"),
-        (b"null", "2", "line 2 must be a JSON object: got NoneType"),
+        (b"{oops", "2", "line 2 must be a JSON object: it breaks at character 2"),
+        (b'{"prompt": "\xff\xfe"}', "2", "line 2 must be a JSON object: it is no UTF-8, from byte"),
+        (b"[1, 2]", "2", "line 2 must be a JSON object: got a list"),
+        (b"null", "2", "line 2 must be a JSON object: got null"),
         (b"[" * 200_000, "2", "line 2 must be a JSON object: "),
         (b'{"id": "x", "text": "hello"}', "x", "line 2 must have messages or prompt: got neither"),
-        (b'{"id": "x", "prompt": 5}', "x", "line 2 must have messages or prompt: got int"),
+        (b'{"id": "x", "prompt": 5}', "x", "line 2 must have messages or prompt: got a number"),
         (b'{"id": "x", "messages": {"role": "user"}}', "x", "line 2 must have messages or prompt"),
         (b'{"id": "x", "messages": null}', "x", "line 2 must have messages or prompt"),
     ],

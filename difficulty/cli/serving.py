@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
-from typing import Annotated, Any, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
@@ -22,6 +22,9 @@ from difficulty.cli.signing import TrustPath, build_trust
 from difficulty.errors import InvalidValueError
 from difficulty.gateway.clients import ClientField
 from difficulty.routes import Route
+
+if TYPE_CHECKING:
+    from difficulty.integrations.litellm_config import Upstream
 
 CheapModel = Annotated[
     str | None,
@@ -60,6 +63,13 @@ ClientFields = Annotated[
         " again for more. Default: task; none for nothing."
     ),
 ]
+Following = Annotated[
+    bool,
+    typer.Option(
+        "--follow",
+        help="Take up a bundle that comes to the same path later, once it has passed every check.",
+    ),
+]
 
 
 def serve(
@@ -83,14 +93,7 @@ def serve(
     frontier_api_key: FrontierKey = None,
     cheap_timeout: CheapTimeout = None,
     name: RoutedName = "auto",
-    follow: Annotated[
-        bool,
-        typer.Option(
-            "--follow",
-            help="Take up a bundle that comes to the same path later, once it has passed every"
-            " check.",
-        ),
-    ] = False,
+    follow: Following = False,
     log: LogFolder = None,
     log_texts: LogTexts = False,
     log_answers: LogAnswers = False,
@@ -121,18 +124,14 @@ def serve(
     http://gpu-1:8000/v1 --frontier openai/gpt-5 --log decisions --keys keys.txt
     """
     from difficulty.gateway.settings import parse_settings
-    from difficulty.integrations.litellm_config import Upstream
     from difficulty.serving.api_keys import VARIABLE, ApiKeys
     from difficulty.serving.served import build_service
 
-    models = {
-        "cheap": cheap
-        and Upstream(
-            model=cheap, api_base=cheap_api_base, api_key=cheap_api_key, timeout_s=cheap_timeout
-        ),
-        "frontier": frontier
-        and Upstream(model=frontier, api_base=frontier_api_base, api_key=frontier_api_key),
-    }
+    models = _read_models(
+        (cheap, cheap_api_base, cheap_api_key),
+        (frontier, frontier_api_base, frontier_api_key),
+        cheap_timeout,
+    )
     known_keys = os.environ.get(VARIABLE)
     if (cheap is None) != (frontier is None):
         given = "--frontier" if cheap is None else "--cheap"
@@ -203,6 +202,24 @@ def new_key(
     print_result({"key": secret, "line": line}, text, json=json)
 
 
+_Named = tuple[str | None, str | None, str | None]
+
+
+def _read_models(
+    cheap: _Named, frontier: _Named, cheap_timeout: float | None
+) -> dict[str, Upstream | None]:
+    """Return both models, each by its name, address and key; one without a name is none."""
+    from difficulty.integrations.litellm_config import Upstream
+
+    def read(named: _Named, timeout_s: float | None = None) -> Upstream | None:
+        model, base, key = named
+        if not model:
+            return None
+        return Upstream(model=model, api_base=base, api_key=key, timeout_s=timeout_s)
+
+    return {"cheap": read(cheap, cheap_timeout), "frontier": read(frontier)}
+
+
 def _read_settings(path: Path) -> dict[str, Any]:
     from difficulty.form import read_toml
 
@@ -271,14 +288,7 @@ def litellm_config(
             help="Name the model in a hook before the call, without LiteLLM's auto router.",
         ),
     ] = False,
-    follow: Annotated[
-        bool,
-        typer.Option(
-            "--follow",
-            help="Take up a bundle that comes to the same path later, once it has passed every"
-            " check.",
-        ),
-    ] = False,
+    follow: Following = False,
     log: LogFolder = None,
     log_texts: LogTexts = False,
     log_answers: LogAnswers = False,
@@ -293,16 +303,13 @@ def litellm_config(
     openai/gpt-5 --log decisions > proxy.yaml
     """
     from difficulty.economics import load_prices
-    from difficulty.integrations.litellm_config import Upstream, to_yaml
+    from difficulty.integrations.litellm_config import to_yaml
 
-    models = {
-        "cheap": cheap
-        and Upstream(
-            model=cheap, api_base=cheap_api_base, api_key=cheap_api_key, timeout_s=cheap_timeout
-        ),
-        "frontier": frontier
-        and Upstream(model=frontier, api_base=frontier_api_base, api_key=frontier_api_key),
-    }
+    models = _read_models(
+        (cheap, cheap_api_base, cheap_api_key),
+        (frontier, frontier_api_base, frontier_api_key),
+        cheap_timeout,
+    )
     shared: dict[str, Any] = {
         "name": name,
         "log_answers": log_answers,

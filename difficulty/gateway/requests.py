@@ -47,6 +47,8 @@ from difficulty.text import is_list
 
 logger = logging.getLogger("difficulty.runtime")
 
+EMPTY = "empty"
+"""What the log calls the error of a model that answered and said nothing."""
 Redact = Callable[[Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]]
 
 
@@ -275,6 +277,21 @@ class Gateway:
         elif escalation is not None and escalation.escalated:
             visit.fallback = "validation"
         return visit.fallback == "validation"
+
+    def replaces_empty(self, visit: Visit, call: Call) -> bool:
+        """Return whether the frontier model is asked because the cheap answer of ``call``, the last
+        one noted, says nothing; that is an error of the cheap model, by whatever validators it has
+        passed.
+        """
+        may_replace = visit.policy.fallback.on_call_failure and visit.may_fall_back
+        is_first = call.side == "cheap" and call.role == "answer" and visit.fallback is None
+        if not (may_replace and is_first and call.error is None):
+            return False
+        visit.fallback = "error"
+        visit.calls[-1] = replace(call, error=EMPTY)
+        if visit.escalation is not None:  # it had nothing left to say
+            visit.escalation = replace(visit.escalation, escalated=False, propensity=1.0)
+        return True
 
     def close(self, visit: Visit, outcome: Outcome = "answered") -> DecisionEvent:
         """Return the event of a request, and hand it to the log."""

@@ -13,10 +13,10 @@ from typing import Any
 
 from difficulty.errors import MissingExtraError
 from difficulty.events import Call, CallRole, DecisionEvent, FallbackCause, Outcome
-from difficulty.gateway.requests import Gateway, Visits
+from difficulty.gateway.requests import EMPTY, Gateway, Visits
 from difficulty.gateway.settings import GatewaySettings
 from difficulty.gateway.visits import Visit, other
-from difficulty.integrations.litellm_reply import Reply, count_chars
+from difficulty.integrations.litellm_reply import Reply, count_chars, find_finish, says_something
 from difficulty.routes import Route
 from difficulty.telemetry.meter import Recorder
 from difficulty.telemetry.request_counts import count_event
@@ -34,6 +34,12 @@ _CAUSES: tuple[tuple[type[Exception], FallbackCause], ...] = (
     (litellm.exceptions.Timeout, "timeout"),
     (litellm.exceptions.RateLimitError, "rate_limit"),
 )
+
+
+class NoAnswerError(Exception):
+    """A model answered without an answer: no choice, or a stream that ended before it said a word
+    or why it ended.
+    """
 
 
 class AnswerFlow:
@@ -79,7 +85,9 @@ class AnswerFlow:
 
     def fail(self, visit: Visit, error: BaseException) -> None:
         """Log a request that got no answer, or not all of it."""
-        self.gateway.note(visit, find_role(visit), error=name_error(error))
+        last = visit.calls[-1] if visit.calls else None
+        if last is None or last.error is None or last.role != find_role(visit):
+            self.gateway.note(visit, find_role(visit), error=name_error(error))
         visit.ended = time.perf_counter()
         self.close(visit, "failed")
 
@@ -95,11 +103,24 @@ class AnswerFlow:
     ) -> Any:
         """Check a whole answer, of a call begun at ``since``; return the one that the client
         gets.
+
+        Raises
+        ------
+        NoAnswerError
+            If there is none, not even an empty one.
+        Exception
+            What the frontier model's call raised, where the cheap answer says nothing.
         """
         began = visit.started if since is None else since
-        noted = await self.note(visit, find_role(visit), Reply.of(response), since=began)
-        if self.gateway.falls_back(visit, noted):
-            return await self._fall_back(visit, call) or response
+        reply = Reply.of(response)
+        noted = await self.note(visit, find_role(visit), reply, since=began)
+        if self.gateway.falls_back(visit, noted) or (
+            reply.is_empty and self.gateway.replaces_empty(visit, noted)
+        ):
+            # What says nothing is not better than an error that says why.
+            return await self._fall_back(visit, call, None if reply.is_empty else response)
+        if not reply.has_choices:
+            raise NoAnswerError
         return response
 
     def is_held(self, visit: Visit) -> bool:
@@ -114,7 +135,7 @@ class AnswerFlow:
         chunks = (
             self._hold_back(visit, response, call)
             if self.is_held(visit)
-            else self._pass_on(visit, response, aiter(response), [])
+            else self._begin(visit, response, call)
         )
         async for chunk in chunks:
             yield chunk
@@ -151,6 +172,28 @@ class AnswerFlow:
             return False
         self.note_failure(visit, error)
         return True
+
+    async def _begin(self, visit: Visit, response: Any, call: Calling) -> AsyncIterator[Any]:
+        """Send a stream on from its first word: until that, another model may still answer."""
+        chunks: list[Any] = []
+        stream, is_refused = aiter(response), False
+        try:
+            if not await _wait_for_word(stream, chunks):
+                stream = _nothing()  # asked again, LiteLLM's would end a second time
+                is_refused = await self._is_refused(visit, response, chunks, advisory=True)
+                if not is_refused and find_finish(response) is None:
+                    raise NoAnswerError
+        except Exception as error:
+            if not self.take_over(visit, error):
+                raise
+            is_refused = True
+        answering = (
+            self._stream_frontier(visit, call, [])
+            if is_refused
+            else self._pass_on(visit, response, stream, chunks)
+        )
+        async for chunk in answering:
+            yield chunk
 
     async def _pass_on(
         self, visit: Visit, response: Any, stream: AsyncIterator[Any], held: list[Any]
@@ -196,12 +239,23 @@ class AnswerFlow:
                 return False
         return True
 
-    async def _is_refused(self, visit: Visit, response: Any, chunks: list[Any]) -> bool:
+    async def _is_refused(
+        self, visit: Visit, response: Any, chunks: list[Any], *, advisory: bool = False
+    ) -> bool:
         """Note an answer that is held; return whether the frontier model is to answer."""
         # Only now is it known whose answer that was: LiteLLM falls back within a stream.
         reply = read_stream(chunks, response)
-        noted = await self.note(visit, find_role(visit), reply, since=visit.started)
-        return noted.role != "fallback" and self.gateway.falls_back(visit, noted)
+        role = find_role(visit)
+        noted = await self.note(visit, role, reply, since=visit.started, advisory=advisory)
+        if noted.role == "fallback":
+            return False
+        is_empty = reply.is_empty or not any(map(says_something, chunks))
+        is_refused = self.gateway.falls_back(visit, noted) or (
+            is_empty and self.gateway.replaces_empty(visit, noted)
+        )
+        if is_refused and is_empty:
+            chunks.clear()  # not better than an error that says why
+        return is_refused
 
     async def _send(self, chunks: list[Any]) -> AsyncIterator[Any]:
         for chunk in chunks:
@@ -210,41 +264,56 @@ class AnswerFlow:
     async def _stream_frontier(
         self, visit: Visit, call: Calling, held: list[Any]
     ) -> AsyncIterator[Any]:
-        """Send the frontier model's stream; if it does not begin, what is held is better than
-        nothing.
+        """Send the frontier model's stream; if it does not come to a word, what is held is better
+        than nothing.
         """
-        since, chunks = time.perf_counter(), []
+        since, chunks = time.perf_counter(), list[Any]()
         try:
-            stream = await call("frontier", True)
+            response = await call("frontier", True)
+            stream = aiter(response)
+            is_said = await _wait_for_word(stream, chunks)
+            if not is_said and (held or find_finish(response) is None):
+                raise NoAnswerError
         except Exception as error:
+            self._note_lost(visit, error, since, is_kept=bool(held))
             if not held:
                 raise
-            self._note_lost(visit, error, since)
             for chunk in held:
                 yield chunk
             return
-        async for chunk in stream:
-            chunks.append(chunk)
+        for chunk in chunks:
             yield chunk
-        await self.note(visit, "fallback", read_stream(chunks, stream), since=since)
+        if is_said:
+            async for chunk in stream:
+                chunks.append(chunk)
+                yield chunk
+        await self.note(visit, "fallback", read_stream(chunks, response), since=since)
 
-    async def _fall_back(self, visit: Visit, call: Calling) -> Any:
-        """Call the frontier model once; if that fails, the cheap answer is better than none."""
+    async def _fall_back(self, visit: Visit, call: Calling, kept: Any) -> Any:
+        """Call the frontier model once; if that fails, the cheap answer that is ``kept`` is better
+        than none.
+        """
         since = time.perf_counter()
         try:
             response = await call("frontier", False)
+            reply = Reply.of(response)
+            if not reply.has_choices or (reply.is_empty and kept is not None):
+                raise NoAnswerError
         except Exception as error:
-            self._note_lost(visit, error, since)
-            return None
-        await self.note(visit, "fallback", Reply.of(response), since=since)
+            self._note_lost(visit, error, since, is_kept=kept is not None)
+            if kept is None:
+                raise
+            return kept
+        await self.note(visit, "fallback", reply, since=since)
         return response
 
-    def _note_lost(self, visit: Visit, error: Exception, since: float) -> None:
+    def _note_lost(self, visit: Visit, error: Exception, since: float, *, is_kept: bool) -> None:
         """Note that the frontier model failed after the cheap answer did."""
         self.gateway.note(visit, "fallback", error=name_error(error), latency_ms=_ms_since(since))
         logger.warning(
-            "the frontier model failed after the cheap answer did (%s); the cheap answer is sent",
+            "the frontier model failed after the cheap answer did (%s)%s",
             type(error).__name__,
+            "; the cheap answer is sent" if is_kept else "",
         )
 
     async def _shadow(self, visit: Visit, call: Calling) -> None:
@@ -276,8 +345,24 @@ def find_cause(error: BaseException) -> FallbackCause:
 
 def name_error(error: BaseException) -> str:
     """Return what the log calls an error."""
+    if isinstance(error, NoAnswerError):
+        return EMPTY
     cause = find_cause(error)
     return type(error).__name__ if cause == "error" else cause
+
+
+async def _wait_for_word(stream: AsyncIterator[Any], chunks: list[Any]) -> bool:
+    """Take a stream's chunks up to the first that says something; return whether one does."""
+    async for chunk in stream:
+        chunks.append(chunk)
+        if says_something(chunk):
+            return True
+    return False
+
+
+async def _nothing() -> AsyncIterator[Any]:
+    return
+    yield
 
 
 def read_stream(chunks: list[Any], stream: Any) -> Reply:

@@ -11,6 +11,11 @@ from difficulty.gateway.visits import Usage
 from difficulty.integrations.litellm_forms import as_completion, read_events
 from difficulty.integrations.litellm_request import as_mapping
 from difficulty.request import read_count
+from difficulty.text import is_list
+
+_SAID = ("audio", "function_call", "images")
+"""Where a message says something, beside its text, its calls and its refusal."""
+_STREAMED = ("content", "tool_calls", "refusal", "reasoning_content", *_SAID)
 
 
 class Reply(NamedTuple):
@@ -20,11 +25,16 @@ class Reply(NamedTuple):
     """As of an OpenAI chat completion."""
     hit: bool
     """Whether LiteLLM answered from its own cache."""
+    is_chat: bool = False
+    """Whether it came as a chat completion, of which it is known where it says something."""
 
     @classmethod
     def of(cls, response: Any) -> Reply:
         """Read a whole response."""
-        return cls(as_completion(_dump(response)), _is_hit(response))
+        body = _dump(response)
+        if is_chat := "choices" in body:
+            restore_refusals(body)
+        return cls(as_completion(body), _is_hit(response), is_chat)
 
     @classmethod
     def of_stream(
@@ -39,7 +49,27 @@ class Reply(NamedTuple):
             body = {}
         if not any(getattr(chunk, "usage", None) for chunk in chunks):
             body["usage"] = None  # LiteLLM estimates it, and a log holds what was counted
-        return cls(body, _is_hit(stream))
+        return cls(body, _is_hit(stream), "choices" in body)
+
+    @property
+    def has_choices(self) -> bool:
+        """Whether there is an answer at all, be it an empty one."""
+        return not self.is_chat or bool(self.body.get("choices"))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it says nothing: no text but blanks, no call, no refusal, no sound, no picture.
+        What a model thought is no answer.
+        """
+        choices = self.body.get("choices")
+        if not self.is_chat or not is_list(choices):
+            return self.is_chat
+        answer = self.answer
+        texts = (answer.text, answer.refusal or "", *answer.others)
+        if answer.tool_calls or any(text.strip() for text in texts):
+            return False
+        messages = (as_mapping(as_mapping(choice).get("message")) for choice in choices)
+        return not any(message.get(name) for message in messages for name in _SAID)
 
     @property
     def answer(self) -> Answer:
@@ -75,6 +105,37 @@ def _dump(response: Any) -> Mapping[str, Any]:
 
 def _is_hit(response: Any) -> bool:
     return as_mapping(getattr(response, "_hidden_params", None)).get("cache_hit") is True
+
+
+def restore_refusals(body: Mapping[str, Any]) -> None:
+    """Put what a model said in place of an answer where OpenAI has it: LiteLLM keeps it among a
+    message's ``provider_specific_fields``.
+    """
+    choices = body.get("choices")
+    for choice in choices if is_list(choices) else ():
+        message = as_mapping(choice).get("message")
+        refusal = as_mapping(as_mapping(message).get("provider_specific_fields")).get("refusal")
+        if refusal and isinstance(message, dict):
+            message["refusal"] = message.get("refusal") or refusal
+
+
+def says_something(chunk: Any) -> bool:
+    """Return whether a chunk of a stream adds to the answer, or to what the model thinks; one that
+    is no chunk of a chat does.
+    """
+    try:
+        said = (getattr(choice.delta, name, None) for choice in chunk.choices for name in _STREAMED)
+        return any(part.strip() if isinstance(part, str) else part for part in said)
+    except Exception:  # of another API, or of what is no chunk of LiteLLM's
+        return True
+
+
+def find_finish(stream: Any) -> str | None:
+    """Return why the model ended its stream, an empty text where that cannot be known; ``None``: it
+    did not say, so that the stream broke off, or was none.
+    """
+    finish = getattr(stream, "received_finish_reason", "")
+    return finish if isinstance(finish, str | None) else ""
 
 
 def count_chars(chunk: Any) -> int:

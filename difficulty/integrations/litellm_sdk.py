@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import re
 from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from difficulty.errors import InvalidValueError, MissingExtraError
 from difficulty.integrations.litellm_config import Upstream
+from difficulty.integrations.litellm_flow import NoAnswerError
+from difficulty.integrations.litellm_reply import restore_refusals
 from difficulty.routes import Route
 
 try:
     import litellm
+    from litellm.types.llms.openai import ValidUserMessageContentTypes
 except ImportError as error:  # pragma: no cover - installed without the extra
     raise MissingExtraError("calling models", package="litellm", extra="serve") from error
 
@@ -56,6 +62,10 @@ TIMEOUT_S = 600.0
 """Of a call for which no other time is stated."""
 _RETRIES: Mapping[Route, int] = {"cheap": 0, "frontier": 1}
 """An error of the cheap model goes to the frontier model without a retry (docs/gateway.md)."""
+_WAIT_S: Mapping[Route, float] = {"cheap": 0.1, "frontier": 61.0}
+"""Beside the time of the calls: until LiteLLM says itself that one was too slow, and what a
+provider may have us wait before a second one.
+"""
 
 
 class SdkModels:
@@ -79,17 +89,29 @@ class SdkModels:
     ) -> None:
         litellm.suppress_debug_info = True  # it would print where our answers go
         self.passed_on = PASSED_ON | {*passed_on}
+        self.parts = frozenset(ValidUserMessageContentTypes)
+        """Types of the parts of a user's message; others the SDK refuses."""
         self._fixed = {side: _read_fixed(side, upstream) for side, upstream in upstreams.items()}
+        self._longest_s = {
+            side: fixed["timeout"] * (1 + fixed["max_retries"]) + _WAIT_S[side]
+            for side, fixed in self._fixed.items()
+        }
 
     async def call(self, side: Route, body: Mapping[str, Any], stream: bool) -> Any:
-        """Return a model's response, or its stream of chunks; raises what LiteLLM raises."""
+        """Return a model's response, or its stream of chunks, begun; raises what LiteLLM raises,
+        and ``TimeoutError`` for a model that goes on sending and comes to no end.
+        """
         options = {name: value for name, value in body.items() if name in self.passed_on}
         if stream:
             # Asked for always: the log holds what was counted.
             options["stream_options"] = {"include_usage": True}
-        return await litellm.acompletion(
-            **{**options, **self._fixed[side], "stream": stream, "drop_params": True}
-        )
+        longest_s = self._longest_s[side]
+        # LiteLLM's time is of each piece that comes in: a byte now and then would do.
+        async with asyncio.timeout(longest_s):
+            response = await litellm.acompletion(
+                **{**options, **self._fixed[side], "stream": stream, "drop_params": True}
+            )
+        return await Begun(response, longest_s).begin() if stream else response
 
     async def close(self) -> None:
         """Close the connections that LiteLLM keeps, of this process."""
@@ -120,24 +142,49 @@ def _read_key(side: Route, variable: str | None) -> str | None:
 
 
 class Begun:
-    """A stream whose first chunk has come, so that an error before it can still be answered."""
+    """A stream whose first chunk has come, so that an error before it can still be answered.
 
-    def __init__(self, stream: Any) -> None:
+    Parameters
+    ----------
+    stream : async iterable
+        LiteLLM's.
+    longest_s : float
+        Seconds between two chunks.
+    """
+
+    def __init__(self, stream: Any, longest_s: float) -> None:
         self._hidden_params = getattr(stream, "_hidden_params", None)
-        self._stream, self._first = aiter(stream), list[Any]()
+        self._longest_s = longest_s
+        self._given, self._stream, self._first = stream, aiter(stream), list[Any]()
+
+    @property
+    def received_finish_reason(self) -> str | None:
+        """Why the model ended, as LiteLLM's stream has it; ``None``: it did not say."""
+        finish = getattr(self._given, "received_finish_reason", "")
+        return finish if isinstance(finish, str | None) else ""
 
     async def begin(self) -> Begun:
         """Wait for the first chunk, and return the stream."""
-        async for chunk in self._stream:
-            self._first.append(chunk)
-            break
+        with suppress(StopAsyncIteration):
+            self._first.append(await self._take())
         return self
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         for chunk in self._first:
             yield chunk
-        async for chunk in self._stream:
+        while True:
+            try:
+                chunk = await self._take()
+            except StopAsyncIteration:
+                return
             yield chunk
+
+    async def _take(self) -> Any:
+        async with asyncio.timeout(self._longest_s):
+            return await anext(self._stream)
+
+
+_PREFIX = re.compile(r"litellm\.\w+: (?:\w+(?:Exception|Error) - )?")
 
 
 class Failure(NamedTuple):
@@ -161,8 +208,11 @@ def read_failure(error: BaseException) -> Failure:
         wait = _read_wait(error)
         return Failure(429, "rate_limit_error", "The model is at its limit. Ask again later.", wait)
     if status in (400, 404, 413, 422) and isinstance(error, litellm.exceptions.BadRequestError):
-        said = str(getattr(error, "message", ""))[:1_000]
+        # Without what LiteLLM puts before it: the names of its own classes.
+        said = _PREFIX.sub("", str(getattr(error, "message", "")))[:1_000]
         return Failure(status, "invalid_request_error", said or "The model refused the request.")
+    if isinstance(error, NoAnswerError):
+        return Failure(502, "api_error", "The model gave no answer. Ask again.")
     return Failure(502, "api_error", "The model could not be asked. The service's log says why.")
 
 
@@ -175,9 +225,15 @@ def _read_wait(error: BaseException) -> str | None:
 def as_whole(response: Any) -> dict[str, Any]:
     """Return a response as it is sent."""
     body: dict[str, Any] = response.model_dump(exclude_none=True)
+    restore_refusals(body)
     for choice in body.get("choices", ()):
-        if isinstance(choice.get("message"), dict):
-            choice["message"].setdefault("content", None)  # beside tool calls, and expected there
+        message = choice.get("message")
+        for form in (choice, message):
+            own = form.get("provider_specific_fields") if isinstance(form, dict) else None
+            if isinstance(own, dict) and not any(value is not None for value in own.values()):
+                del form["provider_specific_fields"]  # LiteLLM's, with nothing in it
+        if isinstance(message, dict):
+            message.setdefault("content", None)  # beside tool calls, and expected there
     return body
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, Protocol
 
+from difficulty.errors import name_kind
 from difficulty.request import Request, RequestRow, request_row
 from difficulty.runtime.answers import AnswerScore, AnswerVerdict
 from difficulty.runtime.decision import Decision
@@ -63,7 +64,7 @@ def check_forms(router: Router, forms: Iterable[Any]) -> Iterator[dict[str, Any]
             body, answer = {**form, "messages": row.request.messages}, form.get("answer")
         problem = row.problem
         if problem is None and not isinstance(answer, str | dict):
-            came = "none" if answer is None else type(answer).__name__
+            came = "none" if answer is None else name_kind(answer)
             problem = f"answer must be a text or a message: got {came}"
         verdict = router.check(body, answer or "", task=row.request.task, problem=problem)
         yield verdict_row(row.id, verdict)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from difficulty.errors import tell_json_fault
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -19,11 +23,16 @@ MOST_BYTES = 16_000_000
 """Of a request's body."""
 MOST_PARTS = 2_000_000
 """Objects, lists and their entries of a body: each takes memory of its own."""
+MOST_DEEP = 200
+"""Objects and lists within each other: what reads on walks them, one call within another."""
 LARGE = 65_536
 """Bytes; larger bodies are read and decided a few at a time, away from the event loop."""
 MOST_LARGE = 4
 PATIENCE_S = 10.0
 _MOST_DIGITS = 15
+_WEIGHTS = np.zeros(256, np.int8)
+_WEIGHTS[list(b"[{")], _WEIGHTS[list(b"]}")] = 1, -1
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
 _BLOCK = 1 << 18  # bytes of a body that are counted at a time
 _BACKSLASH = 0x5C
 
@@ -37,11 +46,14 @@ class RefusedError(Exception):
         error: str,
         *,
         code: str | None = None,
+        param: str | None = None,
         headers: Mapping[str, str] | None = None,
         closes: bool = True,
     ) -> None:
         super().__init__(error)
         self.status, self.error, self.code = status, error, code
+        self.param = param
+        """Which field of the request is at fault, where that is known."""
         self.headers = dict(headers or {})
         self.closes = closes
         """Whether the connection ends: where what is left of the body is not read."""
@@ -49,8 +61,10 @@ class RefusedError(Exception):
     def as_openai(self) -> dict[str, Any]:
         """Return it as OpenAI writes errors."""
         kind = "invalid_request_error" if self.status < 500 else "api_error"
+        if self.status == HTTPStatus.TOO_MANY_REQUESTS:
+            kind = "rate_limit_error"
         code = self.code or kind
-        return {"error": {"message": self.error, "type": kind, "param": None, "code": code}}
+        return {"error": {"message": self.error, "type": kind, "param": self.param, "code": code}}
 
 
 class CallerGoneError(Exception):
@@ -64,8 +78,11 @@ class Bodies:
         self._places = asyncio.Semaphore(MOST_LARGE)
 
     @asynccontextmanager
-    async def read(self, scope: Scope, receive: Receive) -> AsyncIterator[Any]:
+    async def read(
+        self, scope: Scope, receive: Receive, *, is_sent_on: bool = False
+    ) -> AsyncIterator[Any]:
         """Give what the body of a call says; a large one keeps its place until the block ends.
+        One that is sent on must be of whole characters.
 
         Raises
         ------
@@ -76,7 +93,7 @@ class Bodies:
         """
         length = read_length(scope["headers"])
         if length <= LARGE:
-            yield parse_body(await _receive(receive, length))
+            yield parse_body(await _receive(receive, length), is_sent_on=is_sent_on)
             return
         try:
             await asyncio.wait_for(self._places.acquire(), PATIENCE_S)
@@ -85,7 +102,8 @@ class Bodies:
                 HTTPStatus.SERVICE_UNAVAILABLE, "too many large requests at once"
             ) from None
         try:
-            yield await asyncio.to_thread(parse_body, await _receive(receive, length))
+            body = await _receive(receive, length)
+            yield await asyncio.to_thread(parse_body, body, is_sent_on=is_sent_on)
         finally:
             self._places.release()
 
@@ -133,43 +151,84 @@ def read_length(headers: Sequence[tuple[bytes, bytes]]) -> int:
     return int(length)
 
 
-def parse_body(body: bytes) -> Any:
+def parse_body(body: bytes, *, is_sent_on: bool = False) -> Any:
     """Return what a body says.
 
     Raises
     ------
     RefusedError
-        If it is no JSON, or has too many parts.
+        If it is no JSON, has too many parts or is nested too deep; and where it is sent on, if a
+        text holds half of a character, which can be written for nobody.
     """
     if has_too_many_parts(body):
         rule = f"a request must have at most {MOST_PARTS:,} objects, lists and entries"
         raise RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, rule)
+    if has_too_deep_parts(body):
+        raise RefusedError(
+            HTTPStatus.BAD_REQUEST, f"a request must be nested at most {MOST_DEEP} deep"
+        )
     try:
         # By hand: of UTF-16, which the module would take too, no parts were counted.
-        return json.loads(body.decode("utf-8-sig", "surrogatepass"))
+        content = _JSON.decode(body.decode("utf-8-sig", "surrogatepass"))
     except (ValueError, RecursionError) as error:
-        # The message names a place and a letter at most.
         raise RefusedError(
-            HTTPStatus.BAD_REQUEST, f"a request must be JSON: {error!s:.120}"
+            HTTPStatus.BAD_REQUEST, f"a request must be JSON: {tell_json_fault(error)}"
         ) from None
+    if is_sent_on and _SURROGATE.search(body):  # halves that belong together, most often
+        try:
+            json.dumps(content, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise RefusedError(
+                HTTPStatus.BAD_REQUEST, "a text of the request holds half of a character"
+            ) from None
+    return content
+
+
+def _refuse_number(text: str) -> float:
+    raise ValueError(text)
+
+
+def _read_float(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _refuse_number(text)
+
+
+_JSON = json.JSONDecoder(parse_constant=_refuse_number, parse_float=_read_float)
+"""JSON alone: what Python writes as NaN or Infinity no model's server would read."""
+
+
+def has_too_deep_parts(body: bytes) -> bool:
+    """Return whether a body is nested deeper than is read."""
+    if body.count(b"[") + body.count(b"{") <= MOST_DEEP:  # the usual case
+        return False
+    return measure_parts(body).depth > MOST_DEEP
 
 
 def has_too_many_parts(body: bytes) -> bool:
     """Return whether a body has more objects, lists and entries than are read."""
     if len(body) <= MOST_PARTS:  # a part takes a byte
         return False
-    return _count_parts(body) > MOST_PARTS and count_parts_outside_texts(body) > MOST_PARTS
+    return _count_parts(body) > MOST_PARTS and measure_parts(body).count > MOST_PARTS
 
 
 def _count_parts(body: bytes) -> int:
     return sum(body.count(sign) for sign in (b"[", b"{", b","))
 
 
-def count_parts_outside_texts(body: bytes) -> int:
-    """Return how many objects, lists and entries stand in a body, those in its texts left out."""
+class Parts(NamedTuple):
+    """What a body consists of, its texts left out."""
+
+    count: int
+    """Objects, lists and entries."""
+    depth: int
+    """Objects and lists within each other."""
+
+
+def measure_parts(body: bytes) -> Parts:
+    """Return how many objects, lists and entries stand in a body, and how deep."""
     # Not by an expression: over a text without an end that takes hours, and no other thread runs.
     # A block at a time: several bodies are counted at once.
-    total, inside, start = 0, 0, 0
+    total, inside, start, depth, deepest = 0, 0, 0, 0, 0
     while start < len(body):
         end = min(start + _BLOCK, len(body))
         while end < len(body) and body[end - 1] == _BACKSLASH:  # what it escapes belongs to it
@@ -178,7 +237,14 @@ def count_parts_outside_texts(body: bytes) -> int:
         signs = np.frombuffer(block, np.uint8)
         if len(signs):
             within = np.bitwise_xor.accumulate((signs == ord('"')).view(np.uint8)) ^ inside
-            total += sum(int(np.count_nonzero((signs == sign) & (within == 0))) for sign in b"[{,")
+            weights = _WEIGHTS[signs]
+            weights[within != 0] = 0
+            total += int(np.count_nonzero((signs == ord(",")) & (within == 0)))
+            total += int(np.count_nonzero(weights > 0))
+            depths = np.cumsum(weights[weights != 0], dtype=np.int64)
+            if len(depths):
+                deepest = max(deepest, depth + int(depths.max()))
+                depth += int(depths[-1])
             inside = int(within[-1])
         start = end
-    return total
+    return Parts(total, deepest)

@@ -11,9 +11,8 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Collection, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import aclosing, suppress
-from difflib import get_close_matches
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -22,15 +21,14 @@ from difficulty.gateway.settings import GatewaySettings
 from difficulty.gateway.visits import Visit
 from difficulty.integrations.litellm_flow import AnswerFlow, Calling
 from difficulty.integrations.litellm_request import as_mapping, headers_of, read_text
-from difficulty.integrations.litellm_sdk import Begun, SdkModels, as_event, as_whole, read_failure
+from difficulty.integrations.litellm_sdk import SdkModels, as_event, as_whole, read_failure
 from difficulty.routes import Route
 from difficulty.serving.call_bodies import Bodies, Receive, RefusedError, Scope, Send, refuse_body
+from difficulty.serving.chat_fields import check_chat
 from difficulty.serving.decision_calls import send_json
 
 logger = logging.getLogger("difficulty.serving")
 
-_OURS = frozenset({"model", "stream", "stream_options", "metadata", "store"})
-"""Fields that are read here and go to no model."""
 _LONG_MS = 3.0
 """Decisions that take longer are made in a thread: they would hold up everybody else's streams."""
 
@@ -67,8 +65,10 @@ class ChatCalls:
 
     async def complete(self, scope: Scope, receive: Receive, send: Send) -> None:
         """POST /v1/chat/completions."""
-        async with self.bodies.read(scope, receive) as content:
-            body = check_chat(content, self.settings.models, self.models.passed_on)
+        async with self.bodies.read(scope, receive, is_sent_on=True) as content:
+            body = check_chat(
+                content, self.settings.models, self.models.passed_on, self.models.parts
+            )
         visit = await self._open(body, read_caller(scope))
         answering = self._send_stream if body.get("stream") else self._send_whole
         await _until_gone(receive, answering(visit, body, send))
@@ -152,12 +152,12 @@ class ChatCalls:
         """
         since = time.perf_counter()
         try:
-            return await _begun(call, visit.route, stream), since
+            return await call(visit.route, stream), since
         except Exception as error:
             if not self.flow.take_over(visit, error):
                 raise
         since = time.perf_counter()
-        return await _begun(call, "frontier", stream), since
+        return await call("frontier", stream), since
 
     def _calling(self, body: Mapping[str, Any]) -> Calling:
         async def call(side: Route, stream: bool) -> Any:
@@ -181,57 +181,12 @@ class ChatCalls:
         )
 
 
-def check_chat(content: Any, models: Collection[str], passed_on: Collection[str]) -> dict[str, Any]:
-    """Return the body of a chat request.
-
-    Raises
-    ------
-    RefusedError
-        If it is none, names another model, or has a field that goes to no model.
-    """
-    if not isinstance(content, dict):
-        raise _bad("a chat request must be a JSON object")
-    model, messages = content.get("model"), content.get("messages")
-    if not isinstance(model, str) or model not in models:
-        raise RefusedError(
-            HTTPStatus.NOT_FOUND,
-            f"model must be {' or '.join(models)}: the route is decided here",
-            code="model_not_found",
-            closes=False,
-        )
-    if not isinstance(messages, list) or not messages or not all(map(_is_object, messages)):
-        raise _bad("messages must be a list of objects, at least one")
-    if not isinstance(content.get("stream"), bool | None):
-        raise _bad("stream must be true or false")
-    # Unsaid is not the same as null to some models.
-    body = {name: value for name, value in content.items() if value is not None}
-    for name in body:
-        if name not in passed_on and name not in _OURS:
-            near = get_close_matches(name, [*passed_on, *_OURS], n=1)
-            hint = f" Did you mean {near[0]}?" if near else " The operator may add it by --pass-on."
-            raise _bad(f"a field of {len(name)} characters goes to no model.{hint}")
-    return body
-
-
-def _is_object(value: object) -> bool:
-    return isinstance(value, dict)
-
-
-def _bad(error: str) -> RefusedError:
-    return RefusedError(HTTPStatus.BAD_REQUEST, error, code="invalid_request_error", closes=False)
-
-
 def read_caller(scope: Scope) -> Caller:
     """Return who calls, as the door has noted it, and what its headers say."""
     state = scope["state"]
     sent: dict[bytes, bytes] = dict(scope["headers"])
     session = sent.get(b"x-session-id", b"").decode("latin-1")
     return Caller(state["request_id"], state["sent_id"], state["key"], session or None)
-
-
-async def _begun(call: Calling, side: Route, stream: bool) -> Any:
-    response = await call(side, stream)
-    return await Begun(response).begin() if stream else response
 
 
 async def _events(chunks: AsyncIterator[Any], *, with_usage: bool) -> AsyncIterator[str]:

@@ -12,7 +12,7 @@ from typing import Any
 from difficulty.answers.answer import Answer
 from difficulty.bundle import Bundle
 from difficulty.engine import Engine
-from difficulty.errors import BundleError, ScoringError
+from difficulty.errors import BundleError, ScoringError, name_kind
 from difficulty.request import RequestRow
 from difficulty.runtime.answer_checker import Answering, read_asking
 from difficulty.runtime.router import Router
@@ -104,7 +104,7 @@ def _read_answer(row: RequestRow) -> tuple[Answering, str | None]:
     if row.answer is None and isinstance(row.cheap_answer, str):
         return Answer.parse(row.cheap_answer), None
     given = row.cheap_answer if row.answer is None else row.answer
-    came = "none" if given is None else type(given).__name__
+    came = "none" if given is None else name_kind(given)
     return "", f"answer or cheap_answer must be a text or a message: got {came}"
 
 

@@ -24,7 +24,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from difficulty.errors import TrafficError, TrafficNotFoundError
+from difficulty.errors import TrafficError, TrafficNotFoundError, name_kind, tell_json_fault
 from difficulty.kinds import (
     PACKINGS,
     UNNAMED,
@@ -261,14 +261,12 @@ def _row(source: str, number: int, line: bytes) -> RawRow:
     problem, value = "a line must be one JSON object: got ", None
     try:
         value = json.loads(line.decode("utf-8"))
-        problem += f"{type(value).__name__}."
+        problem += f"{name_kind(value)}."
     except UnicodeDecodeError as error:
         position = error.start
         problem = f"{_UNKNOWN_BYTE}: got byte {line[position]:#04x} at position {position}."
-    except json.JSONDecodeError as error:
-        problem += f"{error.msg!r} at character {error.pos}."
     except (ValueError, RecursionError) as error:
-        problem += f"{str(error)[:100]!r}."
+        problem = f"a line must be one JSON object: {tell_json_fault(error)}."
     if isinstance(value, dict):
         if len(value) <= MOST_COLUMNS:
             return RawRow(source, number, value)

@@ -154,7 +154,7 @@ def test_text_of_a_request_stands_neither_in_the_log_nor_in_the_proxys_own(runni
     form["messages"][0]["content"] = {"type": "text", "text": "SECRETPATIENT"}
     reply = post(running, json.dumps(form))
     (event,) = running.events([reply.headers["x-difficulty-id"]])
-    said = "message content must be a string, a list of content parts or null: got dict."
+    said = "message content must be a string, a list of content parts or null: got an object."
     assert (event.reason, event.decision_error) == ("scorer_error", said)
     lines = b"".join(file.read_bytes() for file in running.log.iterdir())
     assert b"SECRETPATIENT" not in lines

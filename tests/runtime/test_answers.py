@@ -276,7 +276,7 @@ def test_answers_of_a_file_are_checked_in_their_order(tmp_path):
     assert all(row["answer_score"] is None for row in found[4:])
     assert [row["error"].split(":")[-1].strip() for row in found[4:]] == [
         "got none",
-        "got int",
+        "got a number",
         "got neither",
     ]
     assert router.answers.watch.checked == 0

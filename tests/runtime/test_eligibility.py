@@ -143,7 +143,7 @@ def test_callers_words_are_joined_with_what_is_read():
     assert told.ineligible == ("cheap.image", "cheap.residency")
     odd = router.decide("w1", needs="eu")
     assert (odd.route, odd.reason) == ("frontier", "scorer_error")
-    assert odd.error == "needs must be Needs or None: got str."
+    assert odd.error == "needs must be Needs or None: got a text."
 
 
 def test_bad_task_or_count_takes_no_request_to_a_model_that_cannot_take_it():

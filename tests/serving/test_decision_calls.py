@@ -77,7 +77,7 @@ def test_health_names_the_bundle(server, router):
     [
         (("POST", "/decide", b"{"), 400, "a request must be JSON: "),
         (("POST", "/decide", b"\xff"), 400, "a request must be JSON: "),
-        (("POST", "/decide", b"[" * 100_000), 400, "a request must be JSON: "),
+        (("POST", "/decide", b"[" * 100_000), 400, "a request must be nested at most "),
         (
             ("POST", "/decide", b"", {"Content-Length": str(MOST_BYTES + 1)}),
             413,

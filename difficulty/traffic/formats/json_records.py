@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from difficulty.errors import TrafficError
+from difficulty.errors import TrafficError, name_kind
 from difficulty.kinds import damage_errors, plain_name
 from difficulty.traffic.lines import lines_of, pieces_of
 from difficulty.traffic.readers import RawRow, read_rows, readable_files
@@ -45,7 +45,7 @@ def read_records(file: Path, options: ReadOptions = AS_FOUND) -> Iterator[RawRow
         if isinstance(value, dict):
             yield RawRow(str(file), n, value)
         else:
-            problem = f"an element must be one JSON object: got {type(value).__name__}."
+            problem = f"an element must be one JSON object: got {name_kind(value)}."
             yield RawRow(str(file), n, None, problem, repr(value)[:_SHOWN])
     if not n:
         raise TrafficError(

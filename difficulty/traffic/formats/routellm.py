@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from difficulty.errors import TrafficError
+from difficulty.errors import TrafficError, name_kind
 from difficulty.traffic.readers import RawRow, csv_header, read_json_lines, read_rows
 from difficulty.traffic.rows import FIELDS
 
@@ -115,7 +115,7 @@ def _listed_prompts(path: Path) -> Iterator[str]:
     for row in read_json_lines(path):
         prompt = (row.fields or {}).get("eval_prompt")
         if not isinstance(prompt, str):
-            problem = row.problem or f"must have a string eval_prompt: got {type(prompt).__name__}."
+            problem = row.problem or f"must have a string eval_prompt: got {name_kind(prompt)}."
             raise TrafficError(
                 f"line {row.line:,} of {path}: {problem} Copy the file again, or remove it."
             )

@@ -39,8 +39,8 @@ def test_an_element_that_is_no_object_is_a_row_with_a_problem(tmp_path):
     rows = list(read_records(written(tmp_path, '[{"a": 1}, 7, "x"]')))
     assert [row.problem for row in rows] == [
         "",
-        "an element must be one JSON object: got int.",
-        "an element must be one JSON object: got str.",
+        "an element must be one JSON object: got a number.",
+        "an element must be one JSON object: got a text.",
     ]
 
 
