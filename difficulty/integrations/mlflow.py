@@ -8,7 +8,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,12 @@ from difficulty.bundle import Bundle
 from difficulty.bundle.store import copy_bundle
 from difficulty.errors import MissingExtraError, TrackingError
 from difficulty.integrations.layouts import Layout
+from difficulty.integrations.mlflow_address import (
+    find_silence,
+    hide_password,
+    little_patience,
+    tell_refusal,
+)
 from difficulty.integrations.tracked_step import TrackedData, TrackedRun, TrackedStep
 from difficulty.request import request_row
 from difficulty.runtime import Router
@@ -74,15 +80,18 @@ class MlflowTracker:
     def _open(self) -> None:
         if self._is_open:
             return
+        hint = "Pass another --tracking-uri, or --no-tracking."
+        if silence := find_silence(self.uri):
+            raise TrackingError(f"{silence}. {hint}")
         try:
-            self.client = MlflowClient(tracking_uri=self.uri)
-            self._experiment = find_experiment(
-                self.client, self.experiment, artifacts=self._artifacts
-            )
+            with little_patience():
+                self.client = MlflowClient(tracking_uri=self.uri)
+                self._experiment = find_experiment(
+                    self.client, self.experiment, artifacts=self._artifacts
+                )
         except MlflowException as error:
             raise TrackingError(
-                f"MLflow cannot be used at {self.uri!r}: {error}. Pass another --tracking-uri, or"
-                " --no-tracking."
+                f"MLflow cannot be used at {hide_password(self.uri)}: {tell_refusal(error)}. {hint}"
             ) from error
         self._is_open = True
 
@@ -95,29 +104,34 @@ class MlflowTracker:
         TrackingError
             If the store refuses; what the step wrote stays.
         """
+        written = f"{step.step} {str(_find_written(step))!r} is written"
+        if silence := find_silence(self.uri):  # gone while the step took its time
+            raise TrackingError(f"{written}, but not recorded: {silence}.")
         self._open()  # a new store only now
         try:
-            training = self._find_training(step)
-            tags = _written_tags(step, training)
-            with recorded_run(self.client, self._experiment, name=step.name, tags=tags) as run:
-                self._log_figures(run, step)
-                for path, kept_in in step.files:
-                    self.client.log_artifact(run, str(path), artifact_path=kept_in)
-                self._log_pictures(run, step)
-                if step.data is not None:
-                    self.client.log_inputs(run, datasets=[_dataset_input(step.data, step.step)])
-                if step.bundle is not None:
-                    self._log_model(run, step.bundle)
+            with little_patience():
+                training = self._find_training(step)
+                run = self._record(step, _written_tags(step, training))
         except MlflowException as error:
-            written = (
-                step.bundle or step.run_folder or (step.files[0][0].parent if step.files else "")
-            )
             raise TrackingError(
-                f"{step.step} {str(written)!r} is written, but MLflow at {self.uri!r} did not"
-                f" record it: {error}."
+                f"{written}, but MLflow at {hide_password(self.uri)} did not record it:"
+                f" {tell_refusal(error)}."
             ) from error
         self.recorded = TrackedRun(run, step.name, self.experiment, self.uri, training)
         return self.recorded
+
+    def _record(self, step: TrackedStep, tags: Mapping[str, str]) -> str:
+        """Write all of a step into a run of its own, and return the run's id."""
+        with recorded_run(self.client, self._experiment, name=step.name, tags=tags) as run:
+            self._log_figures(run, step)
+            for path, kept_in in step.files:
+                self.client.log_artifact(run, str(path), artifact_path=kept_in)
+            self._log_pictures(run, step)
+            if step.data is not None:
+                self.client.log_inputs(run, datasets=[_dataset_input(step.data, step.step)])
+            if step.bundle is not None:
+                self._log_model(run, step.bundle)
+        return run
 
     def _log_figures(self, run: str, step: TrackedStep) -> None:
         for key, value in step.parameters.items():
@@ -172,6 +186,12 @@ class MlflowTracker:
         return str(found[0].info.run_id) if found else None
 
 
+def _find_written(step: TrackedStep) -> Path | str:
+    """Return what a step has left on this machine."""
+    files = step.files[0][0].parent if step.files else ""
+    return step.bundle or step.run_folder or files
+
+
 def _written_tags(step: TrackedStep, training: str | None) -> dict[str, str]:
     folder = {"run_folder": str(step.run_folder.resolve())} if step.run_folder else {}
     link = {"training_run": training} if training else {}
@@ -221,7 +241,8 @@ def recorded_run(
     try:
         yield run
     except BaseException:  # Ctrl-C too: else the run would count as under way for good
-        client.set_terminated(run, status="FAILED")
+        with suppress(MlflowException):  # of a server that is gone: the first error says why
+            client.set_terminated(run, status="FAILED")
         raise
     client.set_terminated(run)
 

@@ -10,8 +10,6 @@ never reached and does not count. So a process that is killed in between has pro
 
 from __future__ import annotations
 
-import os
-import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +17,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from urllib.parse import urlsplit
 
 from difficulty.bundle.registry import (
     CHALLENGER,
@@ -41,19 +38,17 @@ except ImportError as error:  # pragma: no cover - installed without the extra
     raise MissingExtraError("an MLflow registry", package="mlflow", extra="track") from error
 
 from difficulty.integrations.mlflow import find_experiment, recorded_run
+from difficulty.integrations.mlflow_address import (
+    find_silence,
+    hide_password,
+    little_patience,
+    tell_refusal,
+)
 
 _FOLDER = "bundle"
 _EXPERIMENT = "difficulty-bundles"
 _LINE = "champions"
 _LONGEST_LINE = 100
-# In place of MLflow's patience of minutes and of what it prints, while this module asks, where the
-# environment says nothing else.
-_WHILE_ASKING = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-}
-_CONNECT_S = 5.0
 # A promotion takes a second; a lock that is older is a dead process's.
 _STALE_S = 20.0
 
@@ -74,7 +69,8 @@ class MlflowRegistry:
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
-        _check_reachable(uri)
+        if silence := find_silence(uri):
+            raise RegistryError(f"{silence}. Start it, or check --registry.")
         with self._ask():
             self.client = MlflowClient(tracking_uri=uri, registry_uri=uri)
 
@@ -210,7 +206,7 @@ class MlflowRegistry:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             raise RegistryError(
-                f"no bundle {name!r} in the MLflow registry at {_hide_password(self.uri)}. Publish"
+                f"no bundle {name!r} in the MLflow registry at {hide_password(self.uri)}. Publish"
                 " one first."
             ) from error
 
@@ -274,19 +270,14 @@ class MlflowRegistry:
     @contextmanager
     def _ask(self) -> Iterator[None]:
         """Ask with little patience, and say what MLflow says in our words."""
-        # Through the environment, for MLflow's client takes none of this as an argument.
-        unset = {name: value for name, value in _WHILE_ASKING.items() if name not in os.environ}
-        os.environ.update(unset)
         try:
-            yield
+            with little_patience():
+                yield
         except MlflowException as error:
             raise RegistryError(
-                f"the MLflow registry at {_hide_password(self.uri)} refused or did not answer:"
-                f" {error}. Check the server."
+                f"the MLflow registry at {hide_password(self.uri)} refused or did not answer:"
+                f" {tell_refusal(error)}. Check the server."
             ) from error
-        finally:
-            for name in unset:
-                os.environ.pop(name, None)
 
 
 def _read_version(item: Any) -> Version:
@@ -297,30 +288,4 @@ def _read_version(item: Any) -> Version:
         digest=item.tags.get("bundle_sha256", ""),
         published=datetime.fromtimestamp(item.creation_timestamp / 1000, UTC),
         tags=dict(item.tags),
-    )
-
-
-def _check_reachable(uri: str) -> None:
-    """Refuse an address where nothing listens at once: MLflow itself would try for minutes."""
-    parts = urlsplit(uri)
-    # Behind a proxy the server itself may be out of reach.
-    if parts.scheme not in ("http", "https") or any(
-        name.lower() in ("http_proxy", "https_proxy", "all_proxy") for name in os.environ
-    ):
-        return
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    try:
-        socket.create_connection((parts.hostname or "", port), timeout=_CONNECT_S).close()
-    except OSError as error:
-        raise RegistryError(
-            f"no MLflow server answers at {_hide_password(uri)} ({error}). Start it, or check"
-            " --registry."
-        ) from error
-
-
-def _hide_password(uri: str) -> str:
-    """Return an address without the password that may be in it."""
-    parts = urlsplit(uri)
-    return repr(
-        parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if parts.netloc else uri
     )

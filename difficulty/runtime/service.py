@@ -5,6 +5,7 @@ and ``difficulty serve`` write them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from itertools import islice
 from typing import Any, Protocol
 
@@ -17,6 +18,8 @@ from difficulty.runtime.scorer import Score
 
 CHUNK = 2_048
 """Requests decided together, and most of one call."""
+
+_DECIDED = tuple(field.name for field in fields(Decision))
 
 
 class DecidesMany(Protocol):
@@ -47,7 +50,10 @@ def explain_rows(router: Router, rows: Iterable[RequestRow]) -> Iterator[dict[st
 
 def decision_row(row: RequestRow, decision: Decision) -> dict[str, Any]:
     """Return a decision as it is written out."""
-    written = {"id": row.id, **decision.as_dict()}
+    written: dict[str, Any] = {"id": row.id}
+    for name in _DECIDED:  # of plain values all, so that nothing is to be walked
+        written[name] = getattr(decision, name)
+    written["ineligible"] = list(decision.ineligible)
     for name in Score._fields:
         if written[name] is not None:
             written[name] = round(written[name], 7)  # the digits that float32 has

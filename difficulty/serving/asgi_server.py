@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import signal
@@ -196,6 +197,8 @@ class Service(uvicorn.Server):
                 http=protocol,
                 ws="none",
                 lifespan="on",
+                interface="asgi3",
+                proxy_headers=False,  # nothing asks who called but by its key
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -216,6 +219,10 @@ class Service(uvicorn.Server):
 
     def run_until_stopped(self) -> None:
         """Serve in this thread."""
+        if threading.current_thread() is threading.main_thread():  # a process of its own
+            # What is loaded stays: looked through again and again, it would hold up all callers.
+            gc.collect()
+            gc.freeze()
         self.run(sockets=[self._socket])
 
     def stop(self) -> None:

@@ -208,7 +208,7 @@ def has_too_many_parts(body: bytes) -> bool:
     """Return whether a body has more objects, lists and entries than are read."""
     if len(body) <= MOST_PARTS:  # a part takes a byte
         return False
-    return _count_parts(body) > MOST_PARTS and measure_parts(body).count > MOST_PARTS
+    return _count_parts(body) > MOST_PARTS and measure_parts(body).entries > MOST_PARTS
 
 
 def _count_parts(body: bytes) -> int:
@@ -218,8 +218,8 @@ def _count_parts(body: bytes) -> int:
 class Parts(NamedTuple):
     """What a body consists of, its texts left out."""
 
-    count: int
-    """Objects, lists and entries."""
+    entries: int
+    """Objects, lists and what stands in them after the first."""
     depth: int
     """Objects and lists within each other."""
 

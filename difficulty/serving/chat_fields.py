@@ -222,12 +222,13 @@ def _check_calls(calls: Any, place: str) -> None:
         if form.get("type") == "custom" and isinstance(form.get("custom"), dict):
             continue
         function = form.get("function")
-        if not isinstance(form.get("id"), str) or not _is_named(function, "name"):
+        if not isinstance(form.get("id"), str) or not _is_function(function):
             rule = "must be an object with an id, and a function with its name"
             raise _bad(f"{here} {rule}", "messages")
         # As some servers wrote it, and their clients send it back.
-        if not isinstance(function.get("arguments", ""), str | dict):
-            came = name_kind(function["arguments"])
+        arguments = function.get("arguments", "") if isinstance(function, dict) else None
+        if not isinstance(arguments, str | dict):
+            came = name_kind(arguments)
             raise _bad(f"{here}.function.arguments must be a text: got {came}", "messages")
 
 

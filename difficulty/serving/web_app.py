@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -28,7 +28,6 @@ from difficulty.serving.decision_calls import ANSWERS, DecisionCalls, send_json
 from difficulty.telemetry.meter import Meter
 
 try:
-    from starlette.routing import Route
     from starlette.routing import Router as Paths
 except ImportError as error:  # pragma: no cover - installed without the extra
     raise MissingExtraError("serve", package="starlette", extra="serve") from error
@@ -82,10 +81,7 @@ class WebApp:
             "/v1/models": {"GET": self._chat.list_models if self._chat else _no_models},
         }
         self._paths = Paths(
-            routes=[Route(path, _Methods(methods)) for path, methods in self._answering.items()],
-            redirect_slashes=False,
-            default=self._refuse_unknown,
-            lifespan=self._live,
+            redirect_slashes=False, default=self._refuse_unknown, lifespan=self._live
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -108,7 +104,7 @@ class WebApp:
 
         try:
             self._check_key(scope, headers)
-            await self._paths(scope, receive, answer)
+            await self._find(path, scope)(scope, receive, answer)
         except CallerGoneError:
             pass
         except RefusedError as refused:
@@ -121,14 +117,28 @@ class WebApp:
             broken = RefusedError(HTTPStatus.INTERNAL_SERVER_ERROR, "the service failed at this")
             await _send_refusal(path, broken, answer)
 
+    def _find(self, path: str, scope: Scope) -> _Endpoint:
+        """Return what answers a call. Every path is one text: nothing is to be matched."""
+        methods = self._answering.get(path)
+        if methods is None:
+            return self._paths
+        answer = methods.get(scope["method"])
+        if answer is None:
+            allowed = ", ".join(methods)
+            raise RefusedError(
+                HTTPStatus.METHOD_NOT_ALLOWED, f"{path} takes {allowed}", headers={"allow": allowed}
+            )
+        return answer
+
     def count_refusal(self, status: int) -> None:
         """Count a call that was refused before it came here."""
         self.meter.add(ANSWERS, "other", str(status))
 
     def _note_caller(self, scope: Scope, headers: Mapping[bytes, bytes]) -> bytes:
-        sent = headers.get(b"x-request-id", b"").decode("latin-1")
-        sent_id = sent if _REQUEST_ID.fullmatch(sent) else None
-        request_id = sent_id or uuid.uuid4().hex
+        sent = headers.get(b"x-request-id")
+        said = "" if sent is None else sent.decode("latin-1")
+        sent_id = said if said and _REQUEST_ID.fullmatch(said) else None
+        request_id = sent_id or os.urandom(16).hex()
         scope["state"] = {"request_id": request_id, "sent_id": sent_id, "key": None}
         return request_id.encode()
 
@@ -172,24 +182,6 @@ class WebApp:
             log = self._chat.flow.gateway.log
             if log is not None:
                 await asyncio.to_thread(log.close)
-
-
-class _Methods:
-    """What answers at one path, by method."""
-
-    def __init__(self, methods: Mapping[str, _Endpoint]) -> None:
-        self._methods = methods
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = self._methods.get(scope["method"])
-        if answer is None:
-            allowed = ", ".join(self._methods)
-            raise RefusedError(
-                HTTPStatus.METHOD_NOT_ALLOWED,
-                f"{scope['path']} takes {allowed}",
-                headers={"allow": allowed},
-            )
-        await answer(scope, receive, send)
 
 
 async def _no_models(scope: Scope, receive: Receive, send: Send) -> None:

@@ -2,6 +2,9 @@ import io
 import json
 import re
 import sys
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib import import_module
 
 import pytest
@@ -271,3 +274,55 @@ def test_an_evaluation_is_recorded_with_its_verdict(journey, tmp_path, monkeypat
     ]
     assert names[0] - names[1] == {"evaluation/report.html"}
     assert {"evaluation/metrics.json", "evaluation/report.md"} <= names[1]
+
+
+@contextmanager
+def serving_faults(status=503):
+    """Serve nothing but faults, as an MLflow server in trouble."""
+
+    class Fault(BaseHTTPRequestHandler):
+        def log_message(self, *_):
+            """Print nothing."""
+
+        def do_GET(self):
+            """Fail."""
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_POST = do_GET
+
+    with HTTPServer(("127.0.0.1", 0), Fault) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://user:secret@127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_server_that_is_gone_is_said_at_once_in_one_sentence(store, monkeypatch):
+    """Before the step, and after it: what was written stays, and no try of MLflow's is printed."""
+    tracker, _, folder = store
+    gone = r"no MLflow server answers at 'http://127.0.0.1:1' \(Connection refused\)"
+    with pytest.raises(TrackingError, match=rf"^{gone}\. Pass another --tracking-uri, or"):
+        type_of_tracker()("http://127.0.0.1:1")
+    monkeypatch.setattr(tracker, "uri", "http://127.0.0.1:1")
+    with pytest.raises(
+        TrackingError, match=rf"^train .*run' is written, but not recorded: {gone}\.$"
+    ):
+        tracker.log(step_of("gone", run_folder=folder / "run"))
+
+
+def test_a_server_in_trouble_is_not_waited_for(caplog, monkeypatch):
+    """Its password stands in no message."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with serving_faults() as uri, pytest.raises(TrackingError) as refused:
+        type_of_tracker()(uri)
+    said = str(refused.value)
+    assert said.startswith("MLflow cannot be used at 'http://127.0.0.1:")
+    assert len(said) < 600
+    for word in ("secret", "\n", "HTTPConnectionPool"):
+        assert word not in said
+    assert not caplog.records

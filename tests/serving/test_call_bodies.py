@@ -35,7 +35,7 @@ def test_only_what_stands_outside_of_texts_counts(seed):
     body = json.dumps(value).encode()
     # An object and a list for each row, and the commas between; one list around all.
     expected = 1 + len(value) * 2 + sum(len(texts) - 1 for _ in value) + len(value) - 1
-    assert measure_parts(body).count == expected
+    assert measure_parts(body).entries == expected
 
 
 def test_blocks_do_not_cut_what_is_escaped():
@@ -43,7 +43,7 @@ def test_blocks_do_not_cut_what_is_escaped():
     text = '\\"[,' * 100_000 + "\\" * 99_999
     for shift in range(6):
         body = json.dumps(["x" * shift + text, [1, 2]]).encode()
-        assert measure_parts(body).count == 4
+        assert measure_parts(body).entries == 4
 
 
 @pytest.mark.parametrize("shift", range(3))
