@@ -207,7 +207,7 @@ def check_messages(messages: object) -> None:
 
 def message_text(message: Mapping[str, Any]) -> str:
     """Return the text of one OpenAI-style message (steps 1 and 2)."""
-    if not isinstance(message, Mapping):
+    if type(message) is not dict and not isinstance(message, Mapping):
         raise RequestError("a message", message, rule="be an object with role and content")
     text = _content_text(message.get("content"))
     calls = message.get("tool_calls")
@@ -232,7 +232,7 @@ def is_list(value: object) -> TypeGuard[Sequence[Any]]:
     """Return whether a value that came from outside is a list of parts."""
     # Any sequence: clients' own classes hand in tuples. What holds bytes or numbers has no parts,
     # and a range has as many as one likes.
-    return isinstance(value, Sequence) and not isinstance(value, _NO_LISTS)
+    return type(value) is list or (isinstance(value, Sequence) and not isinstance(value, _NO_LISTS))
 
 
 def _part_text(part: object) -> str:

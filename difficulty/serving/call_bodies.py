@@ -6,8 +6,7 @@ import asyncio
 import json
 import math
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -77,10 +76,7 @@ class Bodies:
     def __init__(self) -> None:
         self._places = asyncio.Semaphore(MOST_LARGE)
 
-    @asynccontextmanager
-    async def read(
-        self, scope: Scope, receive: Receive, *, is_sent_on: bool = False
-    ) -> AsyncIterator[Any]:
+    def read(self, scope: Scope, receive: Receive, *, is_sent_on: bool = False) -> _Reading:
         """Give what the body of a call says; a large one keeps its place until the block ends.
         One that is sent on must be of whole characters.
 
@@ -91,20 +87,40 @@ class Bodies:
         CallerGoneError
             If it did not come in whole.
         """
-        length = read_length(scope["headers"])
+        return _Reading(self._places, scope, receive, is_sent_on)
+
+
+class _Reading:
+    """The block in which a body is read and answered: by hand, as every call has one."""
+
+    __slots__ = ("_held", "_is_sent_on", "_places", "_receive", "_scope")
+
+    def __init__(
+        self, places: asyncio.Semaphore, scope: Scope, receive: Receive, is_sent_on: bool
+    ) -> None:
+        self._places, self._scope, self._receive = places, scope, receive
+        self._is_sent_on, self._held = is_sent_on, False
+
+    async def __aenter__(self) -> Any:
+        length = read_length(self._scope["headers"])
         if length <= LARGE:
-            yield parse_body(await _receive(receive, length), is_sent_on=is_sent_on)
-            return
+            return parse_body(await _receive(self._receive, length), is_sent_on=self._is_sent_on)
         try:
             await asyncio.wait_for(self._places.acquire(), PATIENCE_S)
         except TimeoutError:
             raise RefusedError(
                 HTTPStatus.SERVICE_UNAVAILABLE, "too many large requests at once"
             ) from None
+        self._held = True
         try:
-            body = await _receive(receive, length)
-            yield await asyncio.to_thread(parse_body, body, is_sent_on=is_sent_on)
-        finally:
+            body = await _receive(self._receive, length)
+            return await asyncio.to_thread(parse_body, body, is_sent_on=self._is_sent_on)
+        except BaseException:
+            self._places.release()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._held:
             self._places.release()
 
 
@@ -136,9 +152,13 @@ def read_length(headers: Sequence[tuple[bytes, bytes]]) -> int:
     RefusedError
         If it is not stated once and plainly, or is too much.
     """
-    lengths = [value.decode("latin-1") for name, value in headers if name == b"content-length"]
+    lengths, is_chunked = list[str](), False
+    for name, value in headers:
+        if name == b"content-length":
+            lengths.append(value.decode("latin-1"))
+        elif name == b"transfer-encoding":
+            is_chunked = True
     length = lengths[0] if lengths else ""
-    is_chunked = any(name == b"transfer-encoding" for name, _ in headers)
     # Two ways to say where a request ends: who stands before us may have read the other one.
     if len(lengths) > 1 or (lengths and is_chunked):
         raise RefusedError(HTTPStatus.BAD_REQUEST, "a request needs one Content-Length alone")
@@ -215,7 +235,7 @@ def _count_parts(body: bytes) -> int:
     return sum(body.count(sign) for sign in (b"[", b"{", b","))
 
 
-class Parts(NamedTuple):
+class BodyParts(NamedTuple):
     """What a body consists of, its texts left out."""
 
     entries: int
@@ -224,7 +244,7 @@ class Parts(NamedTuple):
     """Objects and lists within each other."""
 
 
-def measure_parts(body: bytes) -> Parts:
+def measure_parts(body: bytes) -> BodyParts:
     """Return how many objects, lists and entries stand in a body, and how deep."""
     # Not by an expression: over a text without an end that takes hours, and no other thread runs.
     # A block at a time: several bodies are counted at once.
@@ -247,4 +267,4 @@ def measure_parts(body: bytes) -> Parts:
                 depth += int(depths[-1])
             inside = int(within[-1])
         start = end
-    return Parts(total, deepest)
+    return BodyParts(total, deepest)

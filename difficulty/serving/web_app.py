@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
 import re
@@ -66,6 +67,7 @@ class WebApp:
         keys: ApiKeys | None = None,
     ) -> None:
         self.router, self.keys, self.meter = router, keys, Meter()
+        self._prefix, self._number = os.urandom(8).hex(), itertools.count(1)
         bodies = Bodies()
         calls = DecisionCalls(router, self.meter, bodies)
         self._chat = chat(self.meter, bodies) if chat else None
@@ -138,7 +140,8 @@ class WebApp:
         sent = headers.get(b"x-request-id")
         said = "" if sent is None else sent.decode("latin-1")
         sent_id = said if said and _REQUEST_ID.fullmatch(said) else None
-        request_id = sent_id or os.urandom(16).hex()
+        # Of this process alone and counted: no call asks the system, nor lets go of the thread.
+        request_id = sent_id or f"{self._prefix}{next(self._number):016x}"
         scope["state"] = {"request_id": request_id, "sent_id": sent_id, "key": None}
         return request_id.encode()
 

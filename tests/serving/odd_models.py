@@ -5,6 +5,7 @@ not: ``cheap=empty frontier=fine`` in the last message.
 import asyncio
 import contextlib
 import json
+import re
 import threading
 import time
 from collections import defaultdict
@@ -132,7 +133,7 @@ class OddModels:
         if name in RAW:
             status, kind, content = RAW[name]
         elif is_stream:
-            words = [_chunk({"content": word}) for word in FINE[side].split(" ")]
+            words = [_chunk({"content": word}) for word in re.findall(r"\S+ ?", FINE[side])]
             events = {"fine": [_ROLE, *words, _STOP, _LAST, _DONE], **STREAMS}[name]
             content = b"".join(map(_event, events))
         else:
