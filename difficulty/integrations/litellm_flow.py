@@ -176,10 +176,10 @@ class AnswerFlow:
     async def _begin(self, visit: Visit, response: Any, call: Calling) -> AsyncIterator[Any]:
         """Send a stream on from its first word: until that, another model may still answer."""
         chunks: list[Any] = []
-        stream, is_refused = aiter(response), False
+        stream, is_silent, is_refused = aiter(response), False, False
         try:
-            if not await _wait_for_word(stream, chunks):
-                stream = _nothing()  # asked again, LiteLLM's would end a second time
+            is_silent = not await _wait_for_word(stream, chunks)
+            if is_silent:
                 is_refused = await self._is_refused(visit, response, chunks, advisory=True)
                 if not is_refused and find_finish(response) is None:
                     raise NoAnswerError
@@ -190,6 +190,8 @@ class AnswerFlow:
         answering = (
             self._stream_frontier(visit, call, [])
             if is_refused
+            else self._send(chunks)  # noted already
+            if is_silent
             else self._pass_on(visit, response, stream, chunks)
         )
         async for chunk in answering:
@@ -358,11 +360,6 @@ async def _wait_for_word(stream: AsyncIterator[Any], chunks: list[Any]) -> bool:
         if says_something(chunk):
             return True
     return False
-
-
-async def _nothing() -> AsyncIterator[Any]:
-    return
-    yield
 
 
 def read_stream(chunks: list[Any], stream: Any) -> Reply:

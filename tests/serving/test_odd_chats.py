@@ -7,6 +7,7 @@ import http.client
 import importlib
 import json
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from typing import NamedTuple
@@ -175,6 +176,16 @@ class Asking:
         headers = {name.lower(): value for name, value in reply.headers.items()}
         return Told(reply.status, headers, text, self.models.asked.get(_last_text(body), []))
 
+    def event(self, name):
+        """Wait for the event of a request."""
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            events = {event.id: event for event in read_log(self.log)} if self.log.is_dir() else {}
+            if name in events:
+                return events[name]
+            time.sleep(0.05)
+        raise AssertionError("no event was logged")
+
     def ask_models(self, case):
         """Ask for an answer of each model; the number keeps streams apart."""
         cheap, frontier, is_streamed = case
@@ -288,12 +299,16 @@ def test_refusals_stand_where_openai_has_them(told):
 def test_answers_that_say_nothing_are_noted_as_errors(asking, told):
     """With what they took: they are paid for."""
     name = told["empty", "fine", False].headers["x-difficulty-id"]
-    event = next(event for event in read_log(asking.log) if event.id == name)
+    event = asking.event(name)
     calls = [(call.side, call.error, call.completion_tokens) for call in event.calls]
     assert calls == [("cheap", "empty", 5), ("frontier", None, 5)]
     assert (event.fallback, event.outcome) == ("error", "answered")
+    for cheap in ("only_role", "429"):
+        name = asking.ask_models((cheap, "only_role", True)).headers["x-difficulty-id"]
+        event = asking.event(name)
+        assert [call.role for call in event.calls] == ["answer", "fallback"]
     name = told["no_choices", "no_choices", False].headers["x-difficulty-id"]
-    event = next(event for event in read_log(asking.log) if event.id == name)
+    event = asking.event(name)
     calls = [(call.role, call.error) for call in event.calls]
     assert calls == [("answer", "empty"), ("fallback", "empty")]
     assert event.outcome == "failed"
