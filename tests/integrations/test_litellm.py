@@ -152,11 +152,22 @@ def test_cheap_model_in_trouble_is_answered_for_by_the_frontier_model(running, m
 
 
 def test_stream_is_sent_on_unchecked_and_its_verdict_logged(auto):
-    reply, event = auto.ask(messages=bad_row(), stream=True, **EASY)
+    refusal = "[say:I'm sorry, but I can't help with that.]"
+    reply, event = auto.ask(refusal, stream=True, **EASY)
     assert "frontier" not in reply.text
     assert reply.text.rstrip().endswith("data: [DONE]")
     assert (event.streamed, event.fallback, event.calls[0].passed) == (True, None, False)
     assert event.calls[0].completion_tokens is None
+
+
+def test_stream_without_a_word_is_replaced(auto):
+    """Nothing of it was sent on: that it failed is seen in time."""
+    reply, event = auto.ask("[say:]", stream=True, **EASY)
+    assert "frontier" in reply.text
+    assert (event.fallback, [call.side for call in event.calls]) == (
+        "validation",
+        ["cheap", "frontier"],
+    )
 
 
 def test_stream_tells_its_tokens_where_the_client_asks_for_them(auto):
