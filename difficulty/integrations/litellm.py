@@ -292,6 +292,10 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             for name, value in known.items()
             if name not in (MARK, "user_api_key_budget_reservation")
         }
+        # Its row in LiteLLM's logs bears the same tags; without the visit, which is another call's.
+        mark = read_mark(known)
+        told = {name: mark[name] for name in ("id", "bundle", "route", "reason") if name in mark}
+        metadata[MARK] = Mark(told, call="shadow" if "fallback" in mark else "fallback")
         if stream:
             options["stream_options"] = data.get("stream_options")
         call = getattr(llm_router, form.method)
@@ -331,9 +335,10 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         mark = read_mark(find_metadata(as_mapping(row.get("litellm_params"))))
         is_cheap = mark.get("route") == "cheap" if group is None else group == self._groups["cheap"]
         usage, prices = Reply.of(response).usage, self.gateway.prices
-        if not is_cheap or usage.hit or prices is None:
+        if not is_cheap or mark.get("call") or usage.hit or prices is None:
             return None
-        if usage.prompt is None or usage.completion is None:
+        # No prompt has no tokens: of a stream that LiteLLM could not count, it says 0.
+        if not usage.prompt or usage.completion is None:
             return None
         cached = min(usage.cached or 0, usage.prompt)
         frontier, cheap = (

@@ -11,6 +11,8 @@ from typing import Any
 MARK = "difficulty"
 """Where a request's metadata has its mark."""
 _HEADERS = ("id", "bundle", "route", "reason", "fallback", "check")
+_TAGS = ("route", "reason", "call")
+"""What tags say; ``call`` of a second one, ``fallback`` or ``shadow``."""
 _SPEND = "spend_logs_metadata"
 """Where LiteLLM's spend logs take labels of a request from."""
 _ID_HEADER = "x-litellm-call-id"
@@ -65,7 +67,7 @@ def label_row(row: Mapping[str, Any], saving_usd: float | None) -> None:
     if isinstance(written, dict):
         sent = written.get("request_tags") or []
         tags = [tag for tag in sent if not str(tag).startswith(f"{MARK}:")]
-        ours = [f"{MARK}:{name}={mark[name]}" for name in ("route", "reason") if mark.get(name)]
+        ours = [f"{MARK}:{name}={mark[name]}" for name in _TAGS if mark.get(name)]
         written["request_tags"] = [*tags, *ours]
     if saving_usd is None or not isinstance(params, dict):
         return

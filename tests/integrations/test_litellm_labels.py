@@ -91,6 +91,26 @@ def test_saving_is_what_the_frontier_model_would_have_cost_more(handler):
         assert "saving_usd" not in metadata["spend_logs_metadata"]["difficulty"]
 
 
+def test_second_call_is_told_from_the_first(handler):
+    """The frontier model after a cheap answer that would not do, or a shadow: no saving."""
+    mark = handlers.Mark(route="cheap", reason="easy_task", call="fallback")
+    row = logged(handler, {"difficulty": mark, "spend_logs_metadata": {"difficulty": {"id": "a"}}})
+    assert row["standard_logging_object"]["request_tags"] == [
+        "difficulty:route=cheap",
+        "difficulty:reason=easy_task",
+        "difficulty:call=fallback",
+    ]
+    assert row["litellm_params"]["metadata"]["spend_logs_metadata"] == {"difficulty": {"id": "a"}}
+
+
+def test_saving_of_a_stream_that_nobody_counted_is_not_known(handler):
+    row = {"litellm_params": {"metadata": decided(handler, "classify")["metadata"]}}
+    whole = {**ANSWER, "usage": {"prompt_tokens": 0, "completion_tokens": 0}}
+    asyncio.run(handler.async_logging_hook(row, whole, "acompletion"))
+    noted = row["litellm_params"]["metadata"]["spend_logs_metadata"]["difficulty"]
+    assert "saving_usd" not in noted
+
+
 def test_spend_logs_of_the_proxy_have_the_place():
     types = pytest.importorskip("litellm.proxy._types")
     assert "spend_logs_metadata" in types.SpendLogsMetadata.__annotations__
