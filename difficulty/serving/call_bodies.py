@@ -76,7 +76,7 @@ class Bodies:
     def __init__(self) -> None:
         self._places = asyncio.Semaphore(MOST_LARGE)
 
-    def read(self, scope: Scope, receive: Receive, *, is_sent_on: bool = False) -> _Reading:
+    def read(self, scope: Scope, receive: Receive, *, is_sent_on: bool = False) -> _BodyBlock:
         """Give what the body of a call says; a large one keeps its place until the block ends.
         One that is sent on must be of whole characters.
 
@@ -87,10 +87,10 @@ class Bodies:
         CallerGoneError
             If it did not come in whole.
         """
-        return _Reading(self._places, scope, receive, is_sent_on)
+        return _BodyBlock(self._places, scope, receive, is_sent_on)
 
 
-class _Reading:
+class _BodyBlock:
     """The block in which a body is read and answered: by hand, as every call has one."""
 
     __slots__ = ("_held", "_is_sent_on", "_places", "_receive", "_scope")
