@@ -294,7 +294,9 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         }
         # Its row in LiteLLM's logs bears the same tags; without the visit, which is another call's.
         mark = read_mark(known)
-        told = {name: mark[name] for name in ("id", "bundle", "route", "reason") if name in mark}
+        told: dict[str, Any] = {
+            name: mark[name] for name in ("id", "bundle", "route", "reason") if name in mark
+        }
         metadata[MARK] = Mark(told, call="shadow" if "fallback" in mark else "fallback")
         if stream:
             options["stream_options"] = data.get("stream_options")

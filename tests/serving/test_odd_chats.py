@@ -252,7 +252,8 @@ def asking(tmp_path_factory):
             for is_streamed in (False, True):  # what it loads is no answer's time
                 asking.ask_models(("fine", "fine", is_streamed))
                 asking.ask_models(("fine", "html", is_streamed))
-            asking.ask({"model": "auto", "messages": [ASK], "tools": GOOD["tools"][0]})
+            first = {"role": "user", "content": "warm up"}
+            asking.ask({"model": "auto", "messages": [first], "tools": GOOD["tools"][0]})
             yield asking
         finally:
             service.stop()
