@@ -39,9 +39,10 @@ from benchmarks.lib.killing import count_kills
 from benchmarks.lib.logistic_shard import COLUMNS, LogisticShard
 from benchmarks.lib.results import write_results
 from difficulty.bundle import read_bundle
+from difficulty.channels.descent import fit_logistic
 from difficulty.channels.ngram_products import fitting_on
 from difficulty.channels.ngrams import NgramChannel
-from difficulty.channels.shards import NgramShards, WeightedNgrams, fit_logistic
+from difficulty.channels.shards import NgramShards, WeightedNgrams
 from difficulty.engine import Engine, open_engine, tree_sum
 from difficulty.request import RequestRow, request_row
 from difficulty.stages.route import score_rows_on

@@ -23,7 +23,7 @@ from functools import cached_property, lru_cache
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple, Self, SupportsIndex, TypeAlias, overload
+from typing import Any, NamedTuple, Self, SupportsIndex, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,6 +86,8 @@ class TokenRows(Sequence[Sequence[int]]):
         Row ``i`` is ``flat[ends[i] : ends[i + 1]]``.
     numbers : dict of int to ndarray
         Those of the rows that have some, by place.
+    made : dict of str to object
+        What was made of all rows and is not to be made again, by name.
     """
 
     def __init__(self, rows: Iterable[Sequence[int]], tokenizer: str) -> None:
@@ -103,6 +105,7 @@ class TokenRows(Sequence[Sequence[int]]):
         self.ends = np.frombuffer(ends, dtype=np.int64)
         self.flat.flags.writeable = self.ends.flags.writeable = False
         self.tokenizer = tokenizer
+        self.made: dict[str, Any] = {}
 
     @classmethod
     def of(

@@ -125,7 +125,7 @@ MAY_NAME = {
         "traffic/labels/judge.py",
     ],
     "pyarrow": ["face/given_data.py", "kinds.py", "traffic/"],
-    "threadpoolctl": ["evaluation/measure.py"],
+    "threadpoolctl": ["engine/threads.py"],
     "datasets": ["traffic/columnar.py"],
     "duckdb": ["decisions/"],
     "fsspec": ["storage/remote.py"],

@@ -31,6 +31,7 @@ from difficulty.answer_check.fact_heads import (
 from difficulty.channels.heads import LinearHead, fit_head, fit_ridge
 from difficulty.channels.ngrams import NgramChannel
 from difficulty.channels.tree_arrays import TreeArrays, follow
+from difficulty.engine.threads import in_threads
 from difficulty.errors import TooFewSamplesError
 from difficulty.model.calibration import Calibrator, fit_calibrator
 from difficulty.model.combination import Target, fit_outcome_stack, fold_numbers
@@ -260,10 +261,14 @@ class AnswerCheck:
         columns = self._columns(learned.answered)
         if self.heads_ is None:
             return columns
-        for number in np.unique(fold):
+
+        def predict(number: int) -> tuple[NDArray[np.intp], FloatArray]:
             inside, outside = np.flatnonzero(fold == number), np.flatnonzero(fold != number)
             heads = self._fit_heads(learned, outside)
-            columns[inside, 1:] = heads.logits(self.ngrams, learned.answered.at(inside))
+            return inside, heads.logits(self.ngrams, learned.answered.at(inside))
+
+        for inside, said in in_threads(predict, np.unique(fold).tolist()):
+            columns[inside, 1:] = said
         whole = columns[:, 1:].mean(axis=0)
         for number in np.unique(fold):
             columns[fold == number, 1:] += whole - columns[fold == number, 1:].mean(axis=0)

@@ -118,6 +118,8 @@ class Channel:
     """Whether it says what no task does, so that it is read also beside task columns."""
     reads_numbers = False
     """Whether it reads the numbers beside the ids (``conversation.request_numbers``)."""
+    reads_task_beside = False
+    """Whether it reads the task only for the channels that stand beside it."""
     knows_outcomes = False
     """Whether outcomes of the fit samples shaped its vectors, but for those :meth:`unseen`."""
     fits_once = False

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from difficulty.channels import Channel, Tasks
 from difficulty.channels.heads import Matrix
-from difficulty.channels.shards import EmbeddedRows, Embeddings, IdRows, is_many, read_blocks
+from difficulty.channels.shards import EmbeddedRows, Embeddings, IdRows, KeptVectors, is_many
 from difficulty.channels.task_columns import BesideMeanChannel, TaskChannel
 from difficulty.encoders.base import Encoder
 from difficulty.recipe import FeatureSettings
@@ -34,22 +35,24 @@ class EncoderChannel(Channel):
     def prepare(self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> Matrix:
         """Return embeddings; of many requests what they are made of."""
         if isinstance(ids, TokenRows) and is_many(len(ids)):
-            return IdRows(ids, np.full(len(ids), -1, dtype=np.int64))
+            return self._rows(ids, np.full(len(ids), -1, dtype=np.int64))
         return self.encoder.encode(ids)
+
+    def _rows(self, ids: TokenRows, classes: NDArray[np.int64]) -> IdRows:
+        """Return many requests as they are prepared; kinds that read one encoder share vectors."""
+        key = f"vectors of {self.encoder.digest}"
+        return IdRows(ids, classes, ids.made.setdefault(key, KeptVectors(ids, self.encoder.encode)))
 
     def transform(self, prepared: Matrix, state: Any) -> Matrix:
         """Return embeddings, of many requests in four bytes a number."""
         if isinstance(prepared, IdRows):
-            return read_blocks(prepared, self._encoded)
+            return prepared.embedded()
         return prepared
-
-    def _encoded(self, rows: IdRows) -> Any:
-        return self.encoder.encode(rows.ids).astype(np.float32)
 
     def embeddings(self, prepared: Matrix) -> Embeddings | None:
         """Return the prepared rows."""
         if isinstance(prepared, IdRows):
-            return EmbeddedRows(prepared, self.encoder.encode)
+            return EmbeddedRows(prepared)
         return np.asarray(prepared)
 
     def export_vectors(self, requests: RequestTensors, state: Any) -> Tensor:

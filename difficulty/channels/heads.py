@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import expit, logit
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression, Ridge
+from scipy.special import logit, softmax
+from sklearn.linear_model import Ridge
 
-from difficulty.channels.shards import (
-    Beside,
-    fit_least_squares,
-    fit_logistic,
-    is_large,
-    standardised,
-)
+from difficulty.channels.descent import fit_least_squares, fit_logistic, minimise
+from difficulty.channels.shards import Beside, is_large, standardised
 from difficulty.errors import TooFewSamplesError
 
 FloatArray = NDArray[np.float64]
@@ -28,6 +19,10 @@ FloatArray = NDArray[np.float64]
 Matrix: TypeAlias = Any
 _START_STRENGTH = 0.1
 """Inverse regularisation of the multiple of an earlier head, for logits of unit deviation."""
+_GUESSED = 0.03
+"""Where a fit of classes ends: the largest entry of the gradient, in deviations of what the rows
+leave open. The last digits of a guess are of no use.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,54 +75,18 @@ def fit_head(
     TooFewSamplesError
         If no outcome is known.
     """
-    with_outcome = np.flatnonzero(~np.isnan(failure))
-    if not len(with_outcome):
+    known = ~np.isnan(failure)
+    if not known.any():
         raise TooFewSamplesError(
             "a head needs outcomes: got none that are known. Add cheap_quality or cheap_passed to"
             " the traffic."
         )
-    if is_large(vectors):
-        return _fit_large(vectors, failure, weight, strength=strength, start=start, begin=begin)
-    vectors, failure, weight = vectors[with_outcome], failure[with_outcome], weight[with_outcome]
-    rows, labels, weights = hard_labels(failure, weight)
-    dim = int(vectors.shape[1])
-    mean, deviation = _scaling(vectors)
-    scaled = vectors if sp.issparse(vectors) else (vectors - mean) / deviation
-    used = _occurring(scaled)
-    # Answers of one word each, all the same word, have no column that tells them apart.
-    if len(np.unique(labels)) < 2 or (start is None and not len(used)):
-        rate = (np.dot(failure, weight) + 0.5) / (weight.sum() + 1.0)
-        return LinearHead(np.zeros(dim), float(logit(rate)))
-    design = scaled[:, used]
-    if start is None:
-        model = LogisticRegression(C=strength, max_iter=2_000).fit(
-            design[rows], labels, sample_weight=weights
-        )
-        learned, multiple, intercept = model.coef_[0], 0.0, float(model.intercept_[0])
-    else:
-        earlier = np.asarray(vectors @ start.coefficients, dtype=np.float64)
-        learned, multiple, intercept = _fit_beside(earlier, design, rows, labels, weights, strength)
-    coefficients = np.zeros(dim)
-    coefficients[used] = learned / deviation[used]
-    of_start = multiple * start.coefficients if start else 0.0
-    # what standardising took off every column goes into the intercept
-    return LinearHead(coefficients + of_start, intercept - float(mean @ coefficients))
-
-
-def _fit_large(
-    vectors: Matrix,
-    failure: FloatArray,
-    weight: FloatArray,
-    *,
-    strength: float,
-    start: LinearHead | None,
-    begin: LinearHead | None,
-) -> LinearHead:
-    """Fit the same head without making the vectors one matrix."""
-    known = ~np.isnan(failure)
     if len(np.unique(failure[known])) < 2:
         rate = (np.dot(failure[known], weight[known]) + 0.5) / (weight[known].sum() + 1.0)
-        return LinearHead(np.zeros(vectors.shape[1]), float(logit(rate)))
+        return LinearHead(np.zeros(int(vectors.shape[1])), float(logit(rate)))
+    if not is_large(vectors) and not known.all():
+        vectors, failure, weight = vectors[known], failure[known], weight[known]
+        known = known[known]
     design, mean, deviation = standardised(vectors, known)
     if start is None:
         first = None
@@ -141,12 +100,15 @@ def _fit_large(
     else:
         earlier = np.asarray(vectors @ start.coefficients, dtype=np.float64)
         spread = float(earlier[known].std())
+        # All columns share one strength: scaling this one gives the multiple a strength of its own.
         scale = np.sqrt(_START_STRENGTH / strength) / spread if spread > 1e-9 else 0.0
         beside = Beside(design, (scale * earlier)[:, None])
         fitted = fit_logistic(beside, failure, weight, strength=strength, offset=earlier)
         learned = fitted[:-2]
+        # The earlier logits are the offset: the column's weight is what the multiple is above 1.
         of_start = (1.0 + scale * float(fitted[-2])) * start.coefficients
     coefficients = learned / deviation
+    # What standardising took off every column goes into the intercept.
     return LinearHead(coefficients + of_start, float(fitted[-1]) - float(mean @ coefficients))
 
 
@@ -166,18 +128,17 @@ def fit_ridge(
     rows = np.flatnonzero(~np.isnan(target))
     if not len(rows):
         return LinearHead(np.zeros(vectors.shape[1]), 0.0)
-    if is_large(vectors) and not isinstance(vectors, np.ndarray):
+    if not isinstance(vectors, np.ndarray):
         fitted = fit_least_squares(vectors, target, weight, penalty=penalty)
         return LinearHead(fitted[:-1], float(fitted[-1]))
-    solver = "cholesky" if isinstance(vectors, np.ndarray) else "sparse_cg"
-    model = Ridge(alpha=penalty, solver=solver).fit(
+    model = Ridge(alpha=penalty, solver="cholesky").fit(
         vectors[rows], target[rows], sample_weight=weight[rows]
     )
     return LinearHead(np.asarray(model.coef_, dtype=np.float64), float(model.intercept_))
 
 
 def fit_classes(
-    vectors: FloatArray, classes: NDArray[np.int64], *, strength: float
+    vectors: NDArray[np.floating[Any]], classes: NDArray[np.int64], *, strength: float
 ) -> dict[int, FloatArray]:
     """Fit a multinomial logistic regression and return the weights of each class that occurs, the
     bias last.
@@ -191,23 +152,45 @@ def fit_classes(
     strength : float
         Inverse regularisation, scikit-learn's ``C``.
     """
-    numbers = np.unique(classes)
+    numbers, places = np.unique(classes, return_inverse=True)
     if len(numbers) < 2:
         return {int(number): np.zeros(vectors.shape[1] + 1) for number in numbers}
-    mean, deviation = _scaling(vectors)
-    target = classes if len(numbers) > 2 else (classes == numbers[1]).astype(np.int64)
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", ConvergenceWarning
-        )  # the last digits of the guess are of no use
-        model = LogisticRegression(C=strength, max_iter=60, tol=1e-3).fit(
-            (vectors - mean) / deviation, target
-        )
-    coefficients, bias = model.coef_ / deviation, model.intercept_
-    weights = np.column_stack([coefficients, bias - coefficients @ mean])
-    if len(numbers) == 2:
-        weights = np.vstack([np.zeros(weights.shape[1]), weights[0]])
+    mean, deviation = vectors.mean(axis=0), vectors.std(axis=0)
+    deviation = np.where(deviation > 1e-9, deviation, 1.0)
+    scaled = ((vectors - mean) / deviation).astype(np.float32)
+    weights = _multinomial(scaled, places, len(numbers), strength)
+    weights[:, :-1] /= deviation
+    weights[:, -1] -= weights[:, :-1] @ mean
     return {int(number): row for number, row in zip(numbers, weights, strict=True)}
+
+
+def _multinomial(
+    scaled: NDArray[np.float32], places: NDArray[np.intp], n: int, strength: float
+) -> FloatArray:
+    """Return the weights of each class, the bias last; the bias is not penalised."""
+    rows = np.arange(len(scaled))
+    shares = np.bincount(places, minlength=n) / len(scaled)
+    # Columns have deviation 1, so the curvature differs by class alone.
+    bend = strength * len(scaled) * shares * (1.0 - shares)
+    scale = np.sqrt(np.column_stack([np.tile(1.0 + bend[:, None], scaled.shape[1]), bend]))
+
+    def loss(flat: FloatArray) -> tuple[float, FloatArray]:
+        weights = flat.reshape(scale.shape) / scale
+        inner = weights[:, :-1]
+        z = scaled @ inner.T.astype(np.float32) + weights[:, -1]
+        p = softmax(z, axis=1)
+        misfit = -np.log(p[rows, places].clip(1e-300)).sum()
+        p[rows, places] -= 1.0
+        pulled = (p.T.astype(np.float32) @ scaled).astype(np.float64)
+        gradient = np.column_stack([strength * pulled + inner, strength * p.sum(axis=0)])
+        value = strength * misfit + 0.5 * np.sum(inner**2)
+        return float(value), (gradient / scale).ravel()
+
+    start = np.zeros(scale.size)
+    found = minimise(loss, start, gradient=_GUESSED, most=60).reshape(scale.shape) / scale
+    # The loss is the same with one number more in all biases.
+    found[:, -1] -= found[:, -1].mean()
+    return found
 
 
 def hard_labels(
@@ -222,73 +205,3 @@ def hard_labels(
     weights = np.concatenate([(failure * weight)[failed], ((1.0 - failure) * weight)[fine]])
     order = np.argsort(rows, kind="stable")
     return rows[order], labels[order], weights[order]
-
-
-def _occurring(vectors: Matrix) -> NDArray[np.intp]:
-    """Return the columns that are not all zero."""
-    # The coefficients of the others stay 0, and leaving them out is faster.
-    return (
-        np.arange(vectors.shape[1])
-        if isinstance(vectors, np.ndarray)
-        else np.flatnonzero(np.bincount(vectors.indices[vectors.data != 0.0]))
-    )
-
-
-def _fit_beside(
-    earlier: FloatArray,
-    design: Matrix,
-    rows: NDArray[np.intp],
-    labels: NDArray[np.int64],
-    weights: FloatArray,
-    strength: float,
-) -> tuple[FloatArray, float, float]:
-    """Return coefficients, the multiple of the earlier logits, and the intercept."""
-    deviation = float(earlier.std())
-    # all columns share one strength: scaling this one gives the multiple a strength of its own
-    scale = np.sqrt(_START_STRENGTH / strength) / deviation if deviation > 1e-9 else 0.0
-    column = (scale * earlier)[:, None]
-    beside = (
-        np.hstack([design, column])
-        if isinstance(design, np.ndarray)
-        else sp.csr_array(sp.hstack([design, column], format="csr"))
-    )
-    *learned, multiple, intercept = _penalised_logistic(
-        beside[rows], labels, weights, offset=earlier[rows], strength=strength
-    )
-    # the earlier logits are the offset, so the column's weight is what the multiple is above 1
-    return np.array(learned), 1.0 + scale * float(multiple), float(intercept)
-
-
-def _penalised_logistic(
-    design: Matrix,
-    labels: NDArray[np.int64],
-    weights: FloatArray,
-    *,
-    offset: FloatArray,
-    strength: float,
-) -> FloatArray:
-    """Return coefficients and, last, the intercept; scikit-learn's takes no offset."""
-
-    def loss(parameters: FloatArray) -> tuple[float, FloatArray]:
-        coefficients, intercept = parameters[:-1], parameters[-1]
-        z = design @ coefficients + intercept + offset
-        misfit = strength * np.dot(weights, np.logaddexp(0.0, z) - labels * z)
-        residual = strength * weights * (expit(z) - labels)
-        gradient = np.append(design.T @ residual + coefficients, residual.sum())
-        return float(misfit + 0.5 * np.dot(coefficients, coefficients)), gradient
-
-    start = np.zeros(design.shape[1] + 1)
-    return np.asarray(
-        minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 2_000}).x,
-        dtype=np.float64,
-    )
-
-
-def _scaling(vectors: Matrix) -> tuple[FloatArray, FloatArray]:
-    """Return what to subtract from and divide each column by; sparse vectors keep their scale."""
-    dim = int(vectors.shape[1])
-    if not isinstance(vectors, np.ndarray):
-        return np.zeros(dim), np.ones(dim)
-    # A column without spread must not be divided by 0.
-    deviation = vectors.std(axis=0)
-    return vectors.mean(axis=0), np.where(deviation > 1e-9, deviation, 1.0)

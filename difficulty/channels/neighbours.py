@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 _ROWS_A_CENTRE = 20
-_MOST_ROWS = 50_000
+_MOST_ROWS = 20_000
 
 
 class NeighbourChannel(EncoderChannel):
@@ -73,8 +73,7 @@ class NeighbourChannel(EncoderChannel):
         """Return the share of each centre, of shape (n_requests, n_centres)."""
         if isinstance(prepared, IdRows):
             return read_blocks(
-                prepared,
-                lambda block: self.transform(self._encoded(block), state).astype(np.float32),
+                prepared, lambda block: self.transform(block.embedded(), state).astype(np.float32)
             )
         return np.asarray(softmax(self.sharpness * (prepared @ state.T), axis=1), dtype=np.float64)
 
@@ -91,7 +90,7 @@ class NeighbourChannel(EncoderChannel):
 def unit_centres(embeddings: Embeddings, *, most: int, seed: int) -> FloatArray:
     """Return k-means centres as unit vectors, of shape (n_centres, dim).
 
-    There is a centre for every 20 different embeddings, at most ``most``; at most 50,000 rows are
+    There is a centre for every 20 different embeddings, at most ``most``; at most 20,000 rows are
     clustered.
 
     Parameters
@@ -105,9 +104,10 @@ def unit_centres(embeddings: Embeddings, *, most: int, seed: int) -> FloatArray:
         rows = embeddings[np.random.default_rng(seed).choice(n, _MOST_ROWS, replace=False)]
     else:
         rows = embeddings[:]
-    rows = np.unique(rows, axis=0)
-    n_centres = max(1, min(most, len(rows) // _ROWS_A_CENTRE))
-    means = KMeans(n_centres, n_init=1, max_iter=25, random_state=seed).fit(rows).cluster_centers_
+    different = np.unique(rows, axis=0)
+    n_centres = max(1, min(most, len(different) // _ROWS_A_CENTRE))
+    kmeans = KMeans(n_centres, n_init=1, max_iter=25, random_state=seed).fit(different)
+    means = kmeans.cluster_centers_.astype(np.float64)
     lengths = np.linalg.norm(means, axis=1, keepdims=True)
     # Embeddings that cancel out leave a centre at 0, which has no direction.
     centres: FloatArray = np.divide(means, lengths, out=np.zeros_like(means), where=lengths > 0)

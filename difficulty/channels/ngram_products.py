@@ -7,7 +7,6 @@ over them has the same bytes.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -21,6 +20,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from difficulty.engine import Engine, HeldShards
+from difficulty.engine.threads import count_cores, one_after_the_other
 
 FloatArray = NDArray[np.float64]
 Product = Literal["times", "pulled", "pulled_squares"]
@@ -105,16 +105,18 @@ def by_threads(
 @cache
 def _threads() -> ThreadPoolExecutor:
     """Return threads for products, which hold no lock of Python's."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return ThreadPoolExecutor(cores or 1, thread_name_prefix="shards")
+    return ThreadPoolExecutor(count_cores(), thread_name_prefix="shards")
 
 
 @contextmanager
 def fitting_on(engine: Engine | None) -> Iterator[None]:
-    """Have the heads that this thread fits on many requests hold their shards on an engine."""
+    """Have the heads that this thread fits on many requests hold their shards on an engine, one
+    after the other: an engine is asked by one thread.
+    """
     token = _ENGINE.set(engine)
     try:
-        yield
+        with one_after_the_other() if engine else nullcontext():
+            yield
     finally:
         _ENGINE.reset(token)
 

@@ -7,7 +7,7 @@ after shard. Shards lie in a file that is mapped into memory once they pass ``MO
 that the machine's memory bounds nothing. What comes out does not depend on that, nor on the number
 of processes: sums go over shards in order.
 
-Fewer requests are fitted on one matrix, as ever, by scikit-learn.
+Fewer requests are fitted on one matrix, by the same solver.
 """
 
 from __future__ import annotations
@@ -17,16 +17,14 @@ from contextlib import ExitStack, contextmanager
 from copy import copy
 from dataclasses import dataclass
 from tempfile import TemporaryFile
+from threading import Lock
 from typing import Any, Protocol, TypeAlias, cast
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.sparse.linalg import LinearOperator, cg
-from scipy.special import expit
 
-from difficulty.channels.ngram_products import Product, RowShard, by_threads, held, hold
+from difficulty.channels.ngram_products import Product, RowShard, by_threads, hold
 from difficulty.engine import Engine, HeldShards
 from difficulty.tokens import TokenRows
 
@@ -39,12 +37,6 @@ SHARD_ROWS = 16_384
 _BLOCK = 4_096
 MOST_IN_MEMORY = 1 << 30
 """Bytes of n-grams that are kept in memory; more lie in a file."""
-_GRADIENT = 1e-3
-"""Where fits of heads end: the largest entry of the gradient, on the scale of the penalty. A score
-is within 1e-4 of that of the optimum then (docs/scale.md).
-"""
-_RESIDUAL = 1e-5
-"""Where ridge regressions end, of the residual's length at 0."""
 
 
 class Design(Protocol):
@@ -160,6 +152,45 @@ class LaterColumns:
 PairCounts: TypeAlias = sp.csr_array | LaterColumns
 
 
+class KeptVectors:
+    """What an encoder says of many requests: made once and kept, four bytes a number, or where that
+    would be more than ``MOST_IN_MEMORY`` made whenever it is asked for.
+
+    Parameters
+    ----------
+    ids : TokenRows
+        All of them.
+    encode : callable
+        From token ids to vectors.
+    """
+
+    def __init__(self, ids: TokenRows, encode: Callable[[TokenRows], FloatArray]) -> None:
+        self._ids, self._encode = ids, encode
+        self._lock = Lock()
+        self._whole: NDArray[np.float32] | None = None
+        self._is_kept = True
+
+    def __call__(self, places: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Return the vectors of the requests at some places."""
+        with self._lock:
+            if self._whole is None and self._is_kept:
+                self._make()
+        if self._whole is not None:
+            return self._whole[places]
+        return self._encode(self._ids.at(places)).astype(np.float32)
+
+    def _make(self) -> None:
+        n = len(self._ids)
+        for start in range(0, n, _BLOCK):
+            block = self._encode(self._ids[start : start + _BLOCK])
+            if self._whole is None:
+                self._is_kept = 4 * n * block.shape[1] <= MOST_IN_MEMORY
+                if not self._is_kept:
+                    return
+                self._whole = np.empty((n, block.shape[1]), dtype=np.float32)
+            self._whole[start : start + _BLOCK] = block
+
+
 class IdRows:
     """Prepared rows that are made of their token ids, a block at a time, whenever they are read.
 
@@ -168,11 +199,23 @@ class IdRows:
     ids : TokenRows
     classes : ndarray of shape (n,), int64
         Number of the task of each request, -1 where it is not known.
+    vectors : callable, optional
+        From places to what an encoder says of the requests there.
+    places : ndarray of shape (n,), optional
+        Where ``vectors`` has these rows; by default they are all it has.
     """
 
-    def __init__(self, ids: TokenRows, classes: NDArray[np.int64]) -> None:
+    def __init__(
+        self,
+        ids: TokenRows,
+        classes: NDArray[np.int64],
+        vectors: KeptVectors | None = None,
+        places: NDArray[np.intp] | None = None,
+    ) -> None:
         self.ids = ids
         self.classes = classes
+        self._vectors = vectors
+        self._places = np.arange(len(ids)) if places is None else places
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -184,8 +227,13 @@ class IdRows:
 
     def __getitem__(self, rows: Rows) -> IdRows:
         """Return some rows."""
-        places = np.arange(len(self))[rows]
-        return IdRows(self.ids.at(places), self.classes[places])
+        at = np.arange(len(self))[rows]
+        return IdRows(self.ids.at(at), self.classes[at], self._vectors, self._places[at])
+
+    def embedded(self, rows: Rows = slice(None)) -> NDArray[np.float32]:
+        """Return what the encoder says of some rows."""
+        assert self._vectors is not None
+        return self._vectors(self._places[rows])
 
     def blocks(self) -> Iterator[IdRows]:
         """Yield the rows in blocks that fit the processor's cache."""
@@ -197,7 +245,7 @@ class IdRows:
         return self[:: 1 + (len(self) - 1) // most]
 
 
-def read_blocks(rows: IdRows, read: Callable[[IdRows], FloatArray]) -> FloatArray:
+def read_blocks(rows: IdRows, read: Callable[[IdRows], Any]) -> NDArray[Any]:
     """Return what is read of rows, block by block, one below the other."""
     return np.concatenate([read(block) for block in rows.blocks()])
 
@@ -207,22 +255,21 @@ class EmbeddedRows:
     """Unit vectors of token ids, which are made when they are asked for."""
 
     rows: IdRows
-    encode: Callable[[TokenRows], FloatArray]
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, rows: Rows) -> FloatArray:
+    def __getitem__(self, rows: Rows) -> NDArray[np.float32]:
         """Return the vectors of some rows."""
-        return self.encode(self.rows[rows].ids)
+        return self.rows.embedded(rows)
 
-    def blocks(self) -> Iterator[FloatArray]:
+    def blocks(self) -> Iterator[NDArray[np.float32]]:
         """Yield all vectors, in blocks."""
-        for block in self.rows.blocks():
-            yield self.encode(block.ids)
+        for start in range(0, len(self.rows), _BLOCK):
+            yield self.rows.embedded(slice(start, start + _BLOCK))
 
 
-Embeddings: TypeAlias = FloatArray | EmbeddedRows
+Embeddings: TypeAlias = "NDArray[np.floating[Any]] | EmbeddedRows"
 
 
 class WeightedNgrams:
@@ -323,7 +370,7 @@ class ScaledColumns:
 
     def pulled_squares(self, weight: FloatArray) -> FloatArray:
         """Return the transposed squares of the rows times a number each."""
-        pulled = _pulled_squares(self._vectors, weight) - 2.0 * self._mean * _pulled(
+        pulled = pulled_squares_of(self._vectors, weight) - 2.0 * self._mean * pulled_of(
             self._vectors, weight
         )
         return np.asarray((pulled + self._mean**2 * weight.sum()) / self._deviation**2)
@@ -364,19 +411,20 @@ class Beside:
 
     def pulled(self, residual: FloatArray) -> FloatArray:
         """Return the transposed rows times a number each."""
-        return np.concatenate([_pulled(self.left, residual), _pulled(self.right, residual)])
+        return np.concatenate([pulled_of(self.left, residual), pulled_of(self.right, residual)])
 
     def pulled_squares(self, weight: FloatArray) -> FloatArray:
         """Return the transposed squares of the rows times a number each."""
         parts = self.left, self.right
-        return np.concatenate([_pulled_squares(part, weight) for part in parts])
+        return np.concatenate([pulled_squares_of(part, weight) for part in parts])
 
 
-def _pulled_squares(columns: Any, weight: FloatArray) -> FloatArray:
+def pulled_squares_of(columns: Any, weight: FloatArray) -> FloatArray:
+    """Return the transposed squares of columns times a number for each row."""
     if isinstance(columns, np.ndarray):  # without a copy of its squares
         return np.asarray(np.einsum("ij,ij,i->j", columns, columns, weight), dtype=np.float64)
     own = getattr(columns, "pulled_squares", None)
-    return np.asarray(own(weight) if own else (columns**2).T @ weight, dtype=np.float64)
+    return np.asarray(own(weight) if own else columns.power(2).T @ weight, dtype=np.float64)
 
 
 def is_many(n: int) -> bool:
@@ -395,14 +443,20 @@ def standardised(vectors: Any, known: NDArray[np.bool_]) -> tuple[Design, FloatA
     """Return vectors as heads are fitted on them, and what is subtracted from each column and what
     it is divided by: dense ones are standardised on the known rows, n-grams are as they are.
     """
-    if isinstance(vectors, Beside) and not isinstance(vectors.left, WeightedNgrams):
-        left, right = (standardised(part, known) for part in (vectors.left, vectors.right))
+    if isinstance(vectors, Beside) and isinstance(vectors.left, np.ndarray):
+        left, right = (_standardised(part, known) for part in (vectors.left, vectors.right))
         mean, deviation = (np.concatenate(both) for both in zip(left[1:], right[1:], strict=True))
         return Beside(left[0], right[0]), mean, deviation
-    if not isinstance(vectors, np.ndarray) and not sp.issparse(vectors):
-        return vectors, np.zeros(vectors.shape[1]), np.ones(vectors.shape[1])
+    if isinstance(vectors, np.ndarray):
+        return _standardised(vectors, known)
+    return vectors, np.zeros(vectors.shape[1]), np.ones(vectors.shape[1])
+
+
+def _standardised(
+    vectors: Any, known: NDArray[np.bool_]
+) -> tuple[ScaledColumns, FloatArray, FloatArray]:
     n = max(1, int(known.sum()))
-    mean = _pulled(vectors, known.astype(np.float64)) / n
+    mean = pulled_of(vectors, known.astype(np.float64)) / n
     if isinstance(vectors, np.ndarray):
         rows = vectors if known.all() else vectors[known]
         deviation = rows.std(axis=0, dtype=np.float64)
@@ -412,89 +466,10 @@ def standardised(vectors: Any, known: NDArray[np.bool_]) -> tuple[Design, FloatA
     return ScaledColumns(vectors, mean, deviation), mean, deviation
 
 
-def _pulled(columns: Any, residual: FloatArray) -> FloatArray:
+def pulled_of(columns: Any, residual: FloatArray) -> FloatArray:
+    """Return the transposed columns times a number for each row."""
     own = getattr(columns, "pulled", None)
     return np.asarray(own(residual) if own else columns.T @ residual, dtype=np.float64)
-
-
-def fit_logistic(
-    design: Design,
-    outcome: FloatArray,
-    weight: FloatArray,
-    *,
-    strength: float,
-    offset: FloatArray | None = None,
-    begin: FloatArray | None = None,
-) -> FloatArray:
-    """Return coefficients and, last, the intercept of a penalised logistic regression.
-
-    The loss is that of scikit-learn's. Columns are scaled by the root of their curvature, so that
-    rare n-grams, which the penalty rules, and common ones converge alike, and so that the end of
-    the search means the same however many rows there are.
-
-    Parameters
-    ----------
-    design : Design
-        n rows.
-    outcome, weight : ndarray of shape (n,)
-        In [0, 1]; NaN where unknown, which counts for nothing.
-    strength : float
-        Inverse regularisation, scikit-learn's ``C``; the intercept is not penalised.
-    offset : ndarray of shape (n,), optional
-        Logits that are there already.
-    begin : ndarray of shape (dim + 1,), optional
-        Where to begin, at the optimum of the same rows with fewer columns; default: 0. Begun at the
-        optimum of all rows, a fold's heads would keep something of the outcomes that they are not
-        to see.
-    """
-    known = ~np.isnan(outcome)
-    w, y = np.where(known, weight, 0.0) * strength, np.where(known, outcome, 0.0)
-    before = 0.0 if offset is None else offset
-    rate = np.dot(w, y) / w.sum()
-    bend = w * rate * (1.0 - rate)
-    scale = np.sqrt(np.append(1.0 + _pulled_squares(design, bend), bend.sum()))
-
-    def loss(scaled: FloatArray) -> tuple[float, FloatArray]:
-        parameters = scaled / scale
-        coefficients = parameters[:-1]
-        z = design @ coefficients + parameters[-1] + before
-        misfit = np.dot(w, np.logaddexp(0.0, z) - y * z)
-        residual = w * (expit(z) - y)
-        gradient = np.append(_pulled(design, residual) + coefficients, residual.sum()) / scale
-        return float(misfit + 0.5 * np.dot(coefficients, coefficients)), gradient
-
-    start = np.zeros(design.shape[1] + 1) if begin is None else begin * scale
-    options = {"maxiter": 2_000, "gtol": _GRADIENT, "ftol": 0.0, "maxls": 50}
-    with held(design) as design:
-        found = minimize(loss, start, jac=True, method="L-BFGS-B", options=options)
-    return np.asarray(found.x / scale, dtype=np.float64)
-
-
-def fit_least_squares(
-    design: Design, target: FloatArray, weight: FloatArray, *, penalty: float
-) -> FloatArray:
-    """Return coefficients and, last, the intercept of a ridge regression, by conjugate gradients.
-
-    Parameters are those of :func:`fit_logistic`; ``penalty`` is scikit-learn's ``alpha``.
-    """
-    known = ~np.isnan(target)
-    w, y = np.where(known, weight, 0.0), np.where(known, target, 0.0)
-    total, dim = w.sum(), design.shape[1]
-    mean = np.dot(w, y) / total
-
-    def centred(z: FloatArray) -> FloatArray:
-        return np.asarray(w * (z - np.dot(w, z) / total))
-
-    def product(vector: FloatArray) -> FloatArray:
-        return _pulled(design, centred(design @ vector)) + penalty * vector
-
-    operator = LinearOperator((dim, dim), matvec=product, dtype=np.float64)
-    wanted = _pulled(design, w * (y - mean) * known)
-    # Scaled as heads are, by the diagonal.
-    bend = 1.0 / (penalty + _pulled_squares(design, w))
-    scaled = LinearOperator((dim, dim), matvec=lambda vector: bend * vector, dtype=np.float64)
-    coefficients, _ = cg(operator, wanted, M=scaled, rtol=_RESIDUAL, maxiter=1_000)
-    return np.append(coefficients, mean - np.dot(w, design @ coefficients) / total)
 
 
 def _narrow(counts: sp.csr_array) -> sp.csr_array:

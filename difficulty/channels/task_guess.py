@@ -26,7 +26,7 @@ from difficulty.tokens import TokenRows
 if TYPE_CHECKING:
     from difficulty.tensors import RequestTensors, Tensor
 
-_MOST_ROWS = 30_000
+_MOST_ROWS = 20_000
 # exp(-1e4) is 0 in float32 too.
 _NEVER = -1e4
 
@@ -82,7 +82,7 @@ class TaskGuessChannel(EncoderChannel):
             dtype=np.int64,
         )
         if isinstance(ids, TokenRows) and is_many(len(ids)):
-            return IdRows(ids, classes)
+            return self._rows(ids, classes)
         return self._beside(self.encoder.encode(ids), classes)
 
     def _beside(self, embeddings: NDArray[np.float64], classes: NDArray[np.int64]) -> Matrix:
@@ -125,16 +125,15 @@ class TaskGuessChannel(EncoderChannel):
     def transform(self, prepared: Matrix, state: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the probability of each class, of shape (n_requests, n_tasks + 1)."""
         if isinstance(prepared, IdRows):
-            return read_blocks(
-                prepared,
-                lambda block: self.transform(
-                    self._beside(self.encoder.encode(block.ids), block.classes), state
-                ),
-            )
-        return np.asarray(
-            softmax(prepared[:, :-1] @ state[:-1] + state[-1], axis=1), dtype=np.float64
-        )
+            return read_blocks(prepared, lambda block: _guessed(block.embedded(), state))
+        return _guessed(prepared[:, :-1], state)
 
     def export_vectors(self, requests: RequestTensors, state: NDArray[np.float64]) -> Tensor:
         """Return the probabilities."""
         return requests.embed(self.encoder).affine(state[:-1], state[-1]).softmax(1)
+
+
+def _guessed(
+    embeddings: NDArray[np.floating[Any]], state: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    return np.asarray(softmax(embeddings @ state[:-1] + state[-1], axis=1), dtype=np.float64)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from difficulty.errors import EncoderError, InvalidValueError
@@ -145,6 +146,8 @@ def _read_checked(path: Path, expected: str | None) -> bytes:
 
 
 _TINY = 1e-12
+_MANY = 256
+"""Requests from which on making the whole table wide is paid by reading them in one product."""
 _HALF = 4
 """Bits of half a byte."""
 _LARGEST_OF_HALF, _SHIFT = 7, 8
@@ -222,10 +225,15 @@ class StaticEncoder:
         """
         check_ids(ids, vocabulary=self.vocabulary_size, tokenizer=self.tokenizer_path)
         (flat, ends), scale = flattened(ids), self.scale.astype(np.float64)
-        sums = np.zeros((len(ids), self.dim))
-        for index, (start, end) in enumerate(itertools.pairwise(ends.tolist())):
-            tokens = flat[start:end]
-            sums[index] = scale[tokens] @ self.table[tokens]
+        if len(ids) < _MANY:
+            sums = np.zeros((len(ids), self.dim))
+            for index, (start, end) in enumerate(itertools.pairwise(ends.tolist())):
+                tokens = flat[start:end]
+                sums[index] = scale[tokens] @ self.table[tokens]
+        else:
+            shape = (len(ids), self.vocabulary_size)
+            tokens = sp.csr_array((scale[flat], flat, ends.copy()), shape=shape)
+            sums = tokens @ self.table.astype(np.float64)
         lengths = np.linalg.norm(sums, axis=1, keepdims=True)
         unit: FloatArray = np.divide(sums, lengths, out=np.zeros_like(sums), where=lengths > 0)
         return unit

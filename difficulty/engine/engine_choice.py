@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from difficulty.engine.local_engine import LocalEngine
+from difficulty.engine.threads import count_cores
 from difficulty.engine.work import Engine
 from difficulty.errors import InvalidValueError, UnknownNameError
 
@@ -53,10 +53,3 @@ def open_engine(
 
     with RayEngine(address, workers=workers) as engine:
         yield engine
-
-
-def count_cores() -> int:
-    """Return how many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
+from difficulty.engine.threads import one_core_each
 from difficulty.evaluation.baselines import Baseline, TaskMeans, baselines_of
 from difficulty.evaluation.figures import (
     CALIBRATION_FIGURES,
@@ -137,7 +137,7 @@ def evaluate(
         for name, baseline in baselines.items()
     }
     # The products are small: threads would wait for each other.
-    with threadpool_limits(1, user_api="blas"):
+    with one_core_each():
         supports = _all_supports(sets, draws, weight)
         points, resampled = _resampled(scored, sets, draws)
         along = _drawn_curve(curve, draws, weight)

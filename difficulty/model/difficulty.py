@@ -23,7 +23,7 @@ a task nor suffers from having been trained with one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -31,10 +31,11 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from difficulty.channels import Channel, Tasks, task_channels_of
+from difficulty.channels import Channel, Tasks
 from difficulty.channels.heads import Matrix
 from difficulty.channels.shards import is_many
 from difficulty.channels.task_columns import BesideMeanChannel, TaskChannel, TaskColumns
+from difficulty.engine.threads import in_threads
 from difficulty.model.combination import (
     Calibration,
     Combination,
@@ -48,7 +49,7 @@ from difficulty.model.combination import (
     mean_of,
 )
 from difficulty.model.familiarity import Familiarity, Known, fit_familiarity
-from difficulty.model.fitted_channel import FittedChannel, fit_heads, widened
+from difficulty.model.fitted_channel import FittedChannel, fit_heads
 from difficulty.model.labelled import LabelledTokens
 
 FloatArray = NDArray[np.float64]
@@ -96,7 +97,7 @@ class DifficultyModel:
     start : DifficultyModel, optional
         A fitted model with the same channels, of another model pair. What its channels learned of
         the texts is kept, and heads and weights shrink towards its own; see
-        :func:`continued`.
+        :func:`~difficulty.model.continuing.continued`.
     calibration : {"split", "cross"}, default "split"
         Whether heads keep off the calibration samples, or learn from them as from the fit samples.
 
@@ -251,9 +252,12 @@ class DifficultyModel:
         ndarray of shape (n,)
         """
         prepared, asked = self._prepare(fit.ids, fit.tasks), self._prepare(ids, tasks)
-        for rows in parts:
+
+        def scores(rows: NDArray[np.intp]) -> FloatArray:
             logits = self._logits(asked, self._fit_channels(prepared, fit, rows))
-            yield self._combined(logits, tasks, len(ids)).difficulty_score
+            return self._combined(logits, tasks, len(ids)).difficulty_score
+
+        yield from in_threads(scores, parts)
 
     def scores_of_unseen(
         self,
@@ -278,10 +282,15 @@ class DifficultyModel:
         without_task = copy(self)
         without_task.task_channels = []
         prepared, held_out = (
-            [channel.prepare(data.ids, data.tasks) for channel in self.channels]
+            [
+                channel.prepare(data.ids, None if channel.reads_task_beside else data.tasks)
+                for channel in self.channels
+            ]
             for data in (fit, calibration)
         )
-        for rows, still_known in left_out:
+
+        def scores(part: tuple[NDArray[np.intp], NDArray[np.intp]]) -> Scores:
+            rows, still_known = part
             inside = np.setdiff1d(np.arange(len(fit)), rows)
             asked = [matrix[rows] for matrix in prepared]
             logits = without_task._logits(asked, without_task._fit_channels(prepared, fit, inside))
@@ -290,10 +299,12 @@ class DifficultyModel:
                 self._known_by([matrix[still_known] for matrix in held_out]),
                 seed=0,
             )
-            scores = self.without_task_.scores(logits[slice(None), self._without_task])
-            yield replace(
-                scores, familiarity=familiarity(*self._known_by(asked)) if familiarity else None
+            said = self.without_task_.scores(logits[slice(None), self._without_task])
+            return replace(
+                said, familiarity=familiarity(*self._known_by(asked)) if familiarity else None
             )
+
+        yield from in_threads(scores, left_out)
 
     def _prepare(self, ids: Sequence[Sequence[int]], tasks: Tasks | None) -> list[Matrix]:
         prepared = {channel.name: channel.prepare(ids, tasks) for channel in self.channels}
@@ -486,11 +497,13 @@ class DifficultyModel:
         """Return logits of all channels, each request predicted without its own fold."""
         cheap = np.zeros((len(data), len(prepared)))
         frontier, gain = np.zeros_like(cheap), np.full(cheap.shape, np.nan)
-        for number in np.unique(fold):
+
+        def predict(number: int) -> tuple[NDArray[np.intp], Logits]:
             inside, outside = np.flatnonzero(fold == number), np.flatnonzero(fold != number)
-            part = self._logits(
-                [matrix[inside] for matrix in prepared], self._fit_channels(prepared, data, outside)
-            )
+            fitted = self._fit_channels(prepared, data, outside)
+            return inside, self._logits([matrix[inside] for matrix in prepared], fitted)
+
+        for inside, part in in_threads(predict, np.unique(fold).tolist()):
             cheap[inside], frontier[inside], gain[inside] = part.cheap, part.frontier, part.gain
         for column, channel in enumerate(self.channels):
             apart = channel.logits_unseen(data.ids, data.groups)
@@ -502,13 +515,31 @@ class DifficultyModel:
         self, prepared: list[Matrix], data: LabelledTokens, rows: NDArray[np.intp]
     ) -> dict[str, FittedChannel]:
         """Return what every channel learns from some rows."""
+        # A channel and those that stand beside it, one after the other.
+        columns = [[channel, *self.task_channels_of(channel)] for channel in self.channels]
+        matrices = {
+            channel.name: matrix
+            for channel, matrix in zip(self.all_channels, prepared, strict=True)
+        }
+        parts = in_threads(lambda chain: self._fit_chain(chain, matrices, data, rows), columns)
+        fitted = {name: each for part in parts for name, each in part.items()}
+        return {channel.name: fitted[channel.name] for channel in self.all_channels}
+
+    def _fit_chain(
+        self,
+        chain: Sequence[Channel],
+        matrices: Mapping[str, Matrix],
+        data: LabelledTokens,
+        rows: NDArray[np.intp],
+    ) -> dict[str, FittedChannel]:
+        """Return what a channel, and after it those that stand beside it, learn from some rows."""
         started = self.start.fitted_ if self.start else {}
-        fitted = {}
-        for channel, matrix in zip(self.all_channels, prepared, strict=True):
+        fitted: dict[str, FittedChannel] = {}
+        for channel in chain:
             if channel.heads:
                 fitted[channel.name] = FittedChannel(None, *channel.heads)
                 continue
-            start = started.get(channel.name)
+            matrix, start = matrices[channel.name], started.get(channel.name)
             # what holds nothing of the outcomes is learned on the whole fit, for its folds as well
             whole = self.fitted_.get(channel.name) if channel.fits_once else None
             earlier = start or whole
@@ -539,59 +570,3 @@ class DifficultyModel:
             said = learned.logits_of(vectors[channel.name])
             cheap[:, column], frontier[:, column], gain[:, column] = said
         return Logits(cheap, frontier, gain)
-
-
-def speaking_of(channels: Sequence[AnyChannel], target: Target) -> list[AnyChannel]:
-    """Return the channels that say something of the target: those of the gain alone say nothing of
-    a failure.
-    """
-    return [channel for channel in channels if target == "benefit" or channel.knows_failures]
-
-
-def continued(
-    start: DifficultyModel,
-    *,
-    target: Target,
-    tasks: Sequence[str] = (),
-    folds: int = 5,
-    rng: np.random.Generator | None = None,
-    calibration: Calibration = "split",
-) -> DifficultyModel:
-    """Return an unfitted model with the channels of a fitted one, which fits from there.
-
-    What the channels learned of the texts (document frequencies, the guess of the task) is kept as
-    it is, so the exported graph has the same structure. Every head is fitted to the new outcomes,
-    but its coefficients shrink towards a multiple of the old head's instead of towards 0
-    (:func:`~difficulty.channels.heads.fit_head`): which requests are hard for one pair says
-    something of another. The multiple is learned too, and shrinks towards 1. The weights that
-    combine the channels shrink towards the old ones. Calibration is learned anew.
-
-    Parameters
-    ----------
-    start : DifficultyModel
-        Fitted; it is not changed.
-    target : {"benefit", "failure"}
-        Of the new model.
-    tasks : sequence of str, optional
-        Tasks of the new traffic; those that ``start`` does not know get columns after its own.
-    folds, rng, calibration
-        As in :class:`DifficultyModel`.
-    """
-    old_tasks = start.tasks.tasks if start.tasks else ()
-    added = [task for task in tasks if task not in set(old_tasks)]
-    channels = speaking_of(start.channels, target)
-    task_channels = speaking_of(task_channels_of(channels, [*old_tasks, *added]), target)
-    earlier = DifficultyModel(channels, task_channels=task_channels, target=start.target)
-    earlier.fitted_ = dict(start.fitted_)
-    for channel in start.task_channels:
-        earlier.fitted_[channel.name] = widened(start.fitted_[channel.name], len(added))
-    earlier.without_task_, earlier.beside_task_ = start.without_task_, start.beside_task_
-    return DifficultyModel(
-        channels,
-        task_channels=task_channels,
-        target=target,
-        folds=folds,
-        rng=rng,
-        start=earlier,
-        calibration=calibration,
-    )

@@ -22,7 +22,8 @@ from difficulty.encoders.base import Encoder
 from difficulty.errors import RunError
 from difficulty.model.calibration import Calibrator
 from difficulty.model.combination import Combination, GainWeights, OutcomeStack
-from difficulty.model.difficulty import DifficultyModel, speaking_of
+from difficulty.model.continuing import speaking_of
+from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.familiarity import Familiarity, Percentile, Topic, Wording
 from difficulty.model.fitted_channel import FittedChannel
 

@@ -26,6 +26,7 @@ from difficulty.early_exit import EarlyModel, fit_early, save_early
 from difficulty.encoders.base import Encoder
 from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.engine import Engine
+from difficulty.engine.threads import one_core_each
 from difficulty.errors import TooFewSamplesError
 from difficulty.evaluation import Evaluation, evaluate, write_metrics
 from difficulty.evaluation.scored import ScoredTraffic
@@ -33,7 +34,8 @@ from difficulty.evaluation.slices import scripts, traffic_labels
 from difficulty.integrations.tracked_step import Tracker
 from difficulty.metrics import Resampling
 from difficulty.model.combination import Scores
-from difficulty.model.difficulty import DifficultyModel, OutOfFold, continued
+from difficulty.model.continuing import continued
+from difficulty.model.difficulty import DifficultyModel, OutOfFold
 from difficulty.model.labelled import LabelledTokens
 from difficulty.model.saved_model import load_model, save_model
 from difficulty.recipe import FeatureSettings, Recipe
@@ -195,7 +197,7 @@ def train(
         engine=engine,
         parts=parts,
     )
-    with parts, TemporaryDirectory(prefix="difficulty-") as scratch:
+    with parts, TemporaryDirectory(prefix="difficulty-") as scratch, one_core_each():
         fitted = _fit(material, cache or Path(scratch), say)
         say("judging the test samples")
         evaluation = _evaluate(material, fitted, Resampling(draws, recipe.seed))

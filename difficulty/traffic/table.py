@@ -7,9 +7,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -27,6 +25,7 @@ from difficulty.tokens import RequestTokenizer, TokenRows, flattened, pick
 from difficulty.traffic.duplicates import bare_key, comparable_text, known_text, text_hash
 from difficulty.traffic.outcomes import GAIN_OF_VOTE, VALIDATORS, VOTES, Outcomes, without_checks
 from difficulty.traffic.stored import text_columns
+from difficulty.traffic.stored.content_hash import hash_of
 from difficulty.traffic.stored.splits import assign_splits
 from difficulty.traffic.stored.text_columns import TEXTS, TextColumns, is_large, marked_messages
 from difficulty.traffic.stored.token_reading import read_tokens
@@ -260,14 +259,9 @@ class Traffic:
         over the version and then, for every 4,096 rows, the JSON of the columns (keys sorted,
         ASCII, times in ISO 8601).
         """
-        # JSON of the values, not the bytes of Arrow, which differ with its version.
-        digest = sha256(f"difficulty.traffic.{VERSION}\n".encode())
         later = [name for name in _ADDED_LATER if self._is_unknown(name)]
-        for batch in self._batches([name for name in SCHEMA.names if name not in later]):
-            digest.update(
-                json.dumps(batch.to_pydict(), sort_keys=True, default=datetime.isoformat).encode()
-            )
-        return digest.hexdigest()
+        batches = self._batches([name for name in SCHEMA.names if name not in later])
+        return hash_of(batches, version=VERSION)
 
     def messages(self, rows: ArrayLike | None = None) -> list[list[dict[str, str]]]:
         """Return the messages, {role, content} and maybe ``marks``, of some samples or of all."""

@@ -19,7 +19,8 @@ from difficulty.encoders.base import Encoder, TuningData
 from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.errors import RecipeError
 from difficulty.model.combination import Calibration, Target
-from difficulty.model.difficulty import DifficultyModel, speaking_of
+from difficulty.model.continuing import speaking_of
+from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import FinetuneSettings, Recipe
 from difficulty.thresholds.policy_curve import parse_objective

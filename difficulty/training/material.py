@@ -402,7 +402,7 @@ def gather(
     if recipe.augment:
         asked = wrap_some(traffic, fitted, recipe.augment, seed=recipe.seed)
     # Heads that go on from another run's read what that run read.
-    view = start.view if start else learn_view(recipe, asked, fitted)
+    view = start.view if start else learn_view(recipe, asked, fitted, data_hash=read.data_hash)
     recipe, encoder, searched = _search(
         recipe, encoder, find, traffic, splits == "fit", view=view, target=target, progress=progress
     )

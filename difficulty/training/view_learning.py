@@ -42,7 +42,9 @@ KIND_SHARE = 0.01
 LEAST_OF_KIND = 20
 
 
-def learn_view(recipe: Recipe, traffic: Traffic, rows: NDArray[np.intp]) -> TextView:
+def learn_view(
+    recipe: Recipe, traffic: Traffic, rows: NDArray[np.intp], *, data_hash: str | None = None
+) -> TextView:
     """Return a recipe's text view, version 2 with what it learned from some samples.
 
     Parameters
@@ -51,13 +53,16 @@ def learn_view(recipe: Recipe, traffic: Traffic, rows: NDArray[np.intp]) -> Text
     traffic : Traffic
     rows : ndarray of int
         Places of the fit samples.
+    data_hash : str, optional
+        Of the traffic as it was read, which salts what is kept of sentences; by default it is
+        worked out.
     """
     settings = recipe.text
     if settings.view == 1:
         return TextView(1, max_chars=settings.max_chars)
     step = -(-len(rows) // MOST_SAMPLES) or 1
     chosen = traffic.messages(rows[::step]) if len(rows) else []
-    learned = count_boilerplate(chosen, salt=salt_of(traffic.data_hash))
+    learned = count_boilerplate(chosen, salt=salt_of(data_hash or traffic.data_hash))
     return TextView(settings.view, max_chars=settings.max_chars, learned=learned)
 
 

@@ -8,18 +8,12 @@ import pytest
 import scipy.sparse as sp
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from difficulty.channels import shards
+from difficulty.channels import descent, shards
+from difficulty.channels.descent import fit_least_squares, fit_logistic
 from difficulty.channels.heads import fit_head
 from difficulty.channels.ngram_products import fitting_on
 from difficulty.channels.ngrams import NgramChannel
-from difficulty.channels.shards import (
-    Beside,
-    NgramShards,
-    WeightedNgrams,
-    fit_least_squares,
-    fit_logistic,
-    standardised,
-)
+from difficulty.channels.shards import Beside, NgramShards, WeightedNgrams, standardised
 from difficulty.channels.tree_arrays import _walk, follow
 from difficulty.engine import LocalEngine
 from difficulty.tokens import TokenRows
@@ -78,7 +72,8 @@ def test_a_whole_shard_is_shared(channel, ids, monkeypatch):
 @both
 def test_heads_on_shards_are_those_of_scikit_learn(channel, ids, monkeypatch):
     """The optimum, with graded and unknown outcomes."""
-    monkeypatch.setattr(shards, "_GRADIENT", 1e-9)
+    monkeypatch.setattr(descent, "_GRADIENT", 1e-9)
+    monkeypatch.setattr(descent, "_GRADIENT_OF_FEW", 1e-9)
     rng = np.random.default_rng(2)
     outcome = rng.choice([0.0, 0.3, 1.0, np.nan], N)
     weight, known = rng.uniform(0.5, 2.0, N), ~np.isnan(outcome)
@@ -106,7 +101,8 @@ def test_dense_columns_and_marks_are_standardised_as_one_matrix(monkeypatch):
     left, marks = rng.normal(2.0, 3.0, (N, 4)), sp.csr_array(np.eye(3)[rng.integers(0, 3, N)])
     outcome, weight = (rng.random(N) < 0.4).astype(float), np.ones(N)
     whole = fit_head(np.hstack([left, marks.toarray()]), outcome, weight, strength=0.1)
-    monkeypatch.setattr(shards, "_GRADIENT", 1e-9)
+    monkeypatch.setattr(descent, "_GRADIENT", 1e-9)
+    monkeypatch.setattr(descent, "_GRADIENT_OF_FEW", 1e-9)
     beside = Beside(left, marks)
     parts = fit_head(beside, outcome, weight, strength=0.1)
     assert parts.coefficients == pytest.approx(whole.coefficients, abs=1e-3)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from difficulty.channels import shards, task_channels_of
+from difficulty.channels import descent, shards, task_channels_of
 from difficulty.channels.embedding import EmbeddingChannel
 from difficulty.channels.length import LengthChannel
 from difficulty.channels.neighbours import NeighbourChannel
@@ -13,7 +13,8 @@ from difficulty.channels.ngrams import NgramChannel
 from difficulty.channels.task_guess import TaskGuessChannel
 from difficulty.channels.trees import TreeChannel
 from difficulty.encoders.base import StaticEncoder
-from difficulty.model.difficulty import DifficultyModel, continued
+from difficulty.model.continuing import continued
+from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.nested import nested_logits
 from difficulty.tokens import TokenRows, digest_of_tokenizer
 from tests.fakes import VOCABULARY, labelled_tokens, with_tasks, write_encoder
@@ -64,7 +65,7 @@ def many(monkeypatch):
     monkeypatch.setattr(shards, "LARGE", 1)
     monkeypatch.setattr(shards, "SHARD_ROWS", 50)
     monkeypatch.setattr(shards, "_BLOCK", 64)
-    monkeypatch.setattr(shards, "_GRADIENT", 1e-6)
+    monkeypatch.setattr(descent, "_GRADIENT", 1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +99,7 @@ def test_nested_logits_are_the_same_in_shards(data, monkeypatch, place):
     fold = np.array([int(group[1:]) % 3 for group in fit.groups])
     expected = nested_logits(channels_of(encoder)[place], fit, fold)
     monkeypatch.setattr(shards, "LARGE", 1)
-    monkeypatch.setattr(shards, "_GRADIENT", 1e-6)
+    monkeypatch.setattr(descent, "_GRADIENT", 1e-6)
     logits = nested_logits(channels_of(encoder)[place], fit, fold)
     for ours, theirs in ((logits.cheap, expected.cheap), (logits.gain, expected.gain)):
         assert ours == pytest.approx(theirs, abs=0.05, nan_ok=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from difficulty.metrics import auroc
-from difficulty.model.difficulty import continued
+from difficulty.model.continuing import continued
 from tests.fakes import fit_model, labelled_tokens, with_tasks
 
 
