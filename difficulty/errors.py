@@ -296,6 +296,57 @@ def _quoted(text: str) -> str:
     return shlex.quote(text) if "'" in text else f"'{text}'"
 
 
+def in_python(message: str) -> str:
+    """Return a message as somebody at a prompt reads it: options are keyword arguments there.
+
+    ``Pass --teacher RUN`` becomes ``Pass teacher=RUN``, ``insist with --allow-no-signal`` becomes
+    ``insist with allow_no_signal=True``; a command that is spelt out stays a command.
+    """
+    import re  # routers import this module, and say nothing to a prompt
+
+    # A command, in quotes, in brackets or after "Run:", or an option with what follows it.
+    parts = re.compile(
+        r"(?P<command>'difficulty [^']*'|\(difficulty [^)]*\)|\bRun: [^;]*"
+        r"|\bdifficulty [a-z-]+ [A-Z-].*)"
+        r"|(?<![\w-])--(?P<option>[a-z][a-z0-9-]*)"
+        r"(?P<value> (?:(?:N|X|[A-Z]{2,})\b|[0-9][0-9.]*(?=[\s,;:)])|[a-z_]+=[0-9.]*[0-9]"
+        r"|off\b|auto\b))?"
+    )
+
+    def said(part: re.Match[str]) -> str:
+        if part["command"]:
+            return part["command"]
+        name, value = part["option"], (part["value"] or "").strip()
+        if name in _OTHERWISE:
+            return _OTHERWISE[name].format(value=value or "...")
+        argument = name.replace("-", "_")
+        if name in _SWITCHES:
+            return f"{argument}=True"
+        if not value:
+            return argument
+        is_text = not value.isupper() and not value[0].isdigit()
+        return f'{argument}="{value}"' if is_text else f"{argument}={value}"
+
+    return parts.sub(said, message)
+
+
+_SWITCHES = {"accept-selection-bias", "allow-no-signal", "allow-rejects", "keep-rule", "per-task"}
+_OTHERWISE = {
+    "no-rule": 'policy={{"easy_tasks": [], "hard_tasks": []}}',
+    "min-familiarity": 'policy={{"min_familiarity": {value}}}',
+    "max-cheap-tokens": 'policy={{"max_cheap_tokens": {value}}}',
+    "catch-rate": 'policy={{"catch_rate": {value}}}',
+    "easy-task": 'policy={{"easy_tasks": [...]}}',
+    "hard-task": 'policy={{"hard_tasks": [...]}}',
+    "cheap-model": "models=(cheap, frontier)",
+    "frontier-model": "models=(cheap, frontier)",
+    "no-seen": "seen=False",
+    "no-early": "early=False",
+    "map": "columns",
+}
+"""Options whose argument has another name."""
+
+
 class NoSignalError(DifficultyError):
     """The score does no better than chance could, so routing by it is routing at random."""
 

@@ -69,6 +69,7 @@ _NAMES = {
     PathKind.BUNDLE: "Name a folder written by 'difficulty ship'.",
     PathKind.TRAFFIC: "Name a file written by 'difficulty ingest'.",
     PathKind.ROWS: "Name the files that requests and outcomes stand in.",
+    PathKind.LOG: "Name the file or folder that the gateway writes its decisions to.",
 }
 _FETCH = "Run: difficulty fetch NAME -o {bundle} --registry {path}"
 _INGEST_FIRST = "Run: difficulty ingest {path} -o {traffic}, then difficulty train."

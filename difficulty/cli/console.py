@@ -58,6 +58,13 @@ TABLE_WIDTH = 120
 intervals not compared.
 """
 
+
+def _read_draws(draws: int) -> int:
+    from difficulty.metrics.bootstrap import enough_draws
+
+    return enough_draws(draws, subject="--draws")
+
+
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 OutPath = Annotated[Path, typer.Option("--out", "-o", help="Where to write.", show_default=False)]
 RowsPath = Annotated[
@@ -97,7 +104,12 @@ KeyPath = Annotated[
     Path | None, typer.Option(help="Sign with this private key (PEM), as 'difficulty sign' does.")
 ]
 RequestText = Annotated[str | None, typer.Argument(help="A request.")]
-Draws = Annotated[int, typer.Option(min=1, help="Bootstrap draws of the intervals.")]
+Draws = Annotated[
+    int,
+    typer.Option(
+        help="Bootstrap draws of the intervals, 40 or more.", callback=_read_draws, metavar="N"
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Seed of the draws.")]
 
 EngineName = Annotated[

@@ -31,6 +31,7 @@ from difficulty.decisions.log_reading import LogReading
 from difficulty.decisions.log_sources import Sources, find_log_files, quoted
 from difficulty.engine import Engine
 from difficulty.errors import InvalidValueError, LogError, MissingExtraError, UnknownNameError
+from difficulty.kinds import PathKind, mistaken
 
 _CLOCK_SLACK = "INTERVAL 1 MINUTE"
 """Requests are logged when they end, so a minute's disorder is no clock's."""
@@ -235,11 +236,17 @@ class DecisionTable:
         problems = self._drop_problems()
         events = self._count("SELECT count(*) FROM events")
         if not events:
+            # Whole objects that are no events: most often requests are named in place of the log.
+            others = problems[Problem.REFUSED]
+            whole = others and not (problems[Problem.DAMAGED] or problems[Problem.NEWER])
+            kinds = (mistaken(file, PathKind.LOG) for file in files) if whole else ()
+            told = next(filter(None, kinds), "")
             raise LogError(
-                f"a decision log must hold decision events: got none in {len(files):,} files,"
+                told
+                or f"a decision log must hold decision events: got none in {len(files):,} files,"
                 f" {problems[Problem.DAMAGED]:,} lines that are no JSON objects,"
                 f" {problems[Problem.NEWER]:,} events of a newer format and"
-                f" {problems[Problem.REFUSED]:,} other objects. Check the path."
+                f" {others:,} other objects. Check the path."
             )
         # A damaged line counts as torn where it is the last of its file and has no end.
         torn = min(sources.torn_ends, problems[Problem.DAMAGED]) if sources.lines else 0

@@ -133,8 +133,10 @@ class Sources:
         kinds = {row[0]: row[1] for row in connection.execute(f"DESCRIBE FROM {read}").fetchall()}
         wanted = [name for name in (*FIELDS, MESSAGES) if name in kinds]
         if not {"id", "time", "route"} <= {*wanted}:
+            told = mistaken(file, PathKind.LOG) if kind_of(file) is PathKind.TRAFFIC else ""
             raise LogError(
-                f"{file} must have the columns of decision events: got"
+                told
+                or f"{file} must have the columns of decision events: got"
                 f" {', '.join(list(kinds)[:12])}. See docs/decision-log.md."
             )
         columns = ", ".join(_as_json(name, kinds[name]) for name in wanted)

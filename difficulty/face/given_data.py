@@ -8,17 +8,20 @@ import json
 import math
 import shutil
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import wraps
 from itertools import chain
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any, TypeAlias
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 from weakref import finalize
 
-from difficulty.errors import InvalidValueError, MissingExtraError
+from difficulty.errors import DifficultyError, InvalidValueError, MissingExtraError, in_python
 from difficulty.storage import local_copy, url_of
 
 AnyPath: TypeAlias = str | Path
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 
 _RULE = "be a path, a frame (pandas, polars), a datasets.Dataset, an Arrow table or a list of dicts"
 
@@ -35,6 +38,20 @@ class HeldFolder:
         self.path = Path(mkdtemp(prefix="difficulty-"))
         # TemporaryDirectory warns where it is left to this.
         finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
+def speaks_python(function: Callable[Given, Result]) -> Callable[Given, Result]:
+    """Have a function raise errors that name keyword arguments, where steps name options."""
+
+    @wraps(function)
+    def called(*arguments: Given.args, **options: Given.kwargs) -> Result:
+        try:
+            return function(*arguments, **options)
+        except DifficultyError as error:
+            error.args = (in_python(str(error)), *error.args[1:])
+            raise
+
+    return called
 
 
 def as_path(path: AnyPath) -> Path:

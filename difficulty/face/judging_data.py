@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from difficulty.errors import InvalidValueError
 from difficulty.evaluation import Evaluation
-from difficulty.face.given_data import AnyPath, as_path
+from difficulty.face.given_data import AnyPath, as_path, speaks_python
 from difficulty.face.traffic_data import as_traffic
 from difficulty.records import Prices
 from difficulty.traffic.table import Traffic
@@ -27,6 +27,7 @@ class HasFolder(Protocol):
     folder: Path
 
 
+@speaks_python
 def evaluate(
     scorer: AnyPath | HasFolder,
     data: Any,
@@ -73,6 +74,7 @@ def evaluate(
     """
     from difficulty.economics.usage import Volume
     from difficulty.metrics import Resampling
+    from difficulty.metrics.bootstrap import enough_draws
     from difficulty.stages.evaluate import evaluate_scorer
 
     monthly = None
@@ -93,7 +95,7 @@ def evaluate(
             volume=monthly,
             perturbed=perturb,
             show_texts=show_texts,
-            resampling=Resampling(draws, 0),
+            resampling=Resampling(enough_draws(draws), 0),
             progress=progress,
         )
     note = () if judged.note in judged.evaluation.notes else (judged.note,)

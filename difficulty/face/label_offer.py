@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from difficulty.face.given_data import AnyPath, as_path
+from difficulty.face.given_data import AnyPath, as_path, speaks_python
 from difficulty.face.judging_data import AnyPrices, HasFolder, folder_of, price_list
 from difficulty.face.traffic_data import as_traffic
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from difficulty.stages.labelling.label_plan import LabelPlan
 
 
+@speaks_python
 def label(
     data: Any,
     out: AnyPath,

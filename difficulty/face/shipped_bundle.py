@@ -13,7 +13,7 @@ from difficulty.errors import UnknownNameError
 from difficulty.evaluation import Evaluation
 from difficulty.evaluation.displays.summary_html import evaluation_html, shortened, table_html
 from difficulty.evaluation.words import as_percent
-from difficulty.face.given_data import AnyPath, as_path, make_parent
+from difficulty.face.given_data import AnyPath, as_path, make_parent, speaks_python
 from difficulty.face.judging_data import AnyPrices, HasFolder, evaluate, folder_of, token_prices
 from difficulty.face.traffic_data import as_traffic
 from difficulty.recipe import PolicySettings, parse_recipe
@@ -130,6 +130,7 @@ def _cuts(policy: Policy) -> str:
     return ", ".join([*own, *checked])
 
 
+@speaks_python
 def ship(
     run: AnyPath | HasFolder,
     path: AnyPath,
@@ -212,6 +213,7 @@ def ship(
     return ShippedBundle(out, notes=shipped.notes)
 
 
+@speaks_python
 def thresholds(
     bundle: AnyPath | HasFolder,
     data: Any,
@@ -255,6 +257,7 @@ def thresholds(
         If the traffic or the score cannot give such thresholds.
     """
     from difficulty.metrics import Resampling
+    from difficulty.metrics.bootstrap import enough_draws
     from difficulty.stages.thresholds import rechoose
 
     target, traffic = as_path(out), as_traffic(data)  # held: a temporary file goes with it
@@ -269,7 +272,7 @@ def thresholds(
         answer=_as_way(answer, wait_usd),
         prices=token_prices(prices),
         allow_no_signal=allow_no_signal,
-        resampling=Resampling(draws, 0),
+        resampling=Resampling(enough_draws(draws), 0),
     )
     return ShippedBundle(target, notes=(*chosen.warnings, *chosen.notes))
 

@@ -15,7 +15,14 @@ import numpy as np
 from difficulty.errors import InvalidValueError
 from difficulty.evaluation.displays.frames import frame_of
 from difficulty.evaluation.displays.summary_html import shortened, table_html
-from difficulty.face.given_data import AnyPath, HeldFolder, as_path, find_sources, make_parent
+from difficulty.face.given_data import (
+    AnyPath,
+    HeldFolder,
+    as_path,
+    find_sources,
+    make_parent,
+    speaks_python,
+)
 from difficulty.kinds import PathKind, kind_of
 from difficulty.storage import refuse_existing
 from difficulty.traffic.columnar import read_parquet
@@ -185,6 +192,7 @@ class TrafficData:
         return table_html("Traffic", lines, summary.get("warnings", ())[:_MOST_WARNINGS])
 
 
+@speaks_python
 def read(
     data: Any,
     *,
@@ -253,6 +261,7 @@ def read(
     )
 
 
+@speaks_python
 def ingest(
     data: Any,
     out: AnyPath,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from difficulty.evaluation import Evaluation, read_metrics
 from difficulty.evaluation.displays.summary_html import (
@@ -16,12 +18,21 @@ from difficulty.evaluation.displays.summary_html import (
     shortened,
     table_html,
 )
-from difficulty.face.given_data import AnyPath, HeldFolder, as_folder, as_path, make_parent
+from difficulty.face.given_data import (
+    AnyPath,
+    HeldFolder,
+    as_folder,
+    as_path,
+    make_parent,
+    speaks_python,
+)
 from difficulty.face.judging_data import evaluate
 from difficulty.face.shipped_bundle import ShippedBundle, ship
 from difficulty.face.traffic_data import as_traffic
+from difficulty.metrics.arrays import FloatArray
 from difficulty.recipe import Recipe, parse_recipe
 from difficulty.storage import DEFAULT_CACHE, refuse_existing
+from difficulty.traffic.table import tokenize
 from difficulty.training.run import Run
 
 if TYPE_CHECKING:
@@ -84,6 +95,56 @@ class TrainedRun:
             return self.evaluation
         return evaluate(self.folder, self.details.test if data is None else data, out, **options)
 
+    def predict_proba(self, texts: Iterable[Any], *, tasks: Any = None) -> FloatArray:
+        """Return how probably the cheap model does and fails.
+
+        Parameters
+        ----------
+        texts : list of n str, or of messages
+        tasks : sequence of n str, optional
+            Where known.
+
+        Returns
+        -------
+        ndarray of shape (n, 2)
+            The second column is ``p_cheap_fails``.
+        """
+        return self.model.predict_proba(texts, tasks=tasks)
+
+    def score(self, data: Any, *, tasks: Any = None) -> FloatArray:
+        """Return the ``difficulty_score`` of each request, in [0, 1]: how much it is worth the
+        frontier model.
+
+        Parameters
+        ----------
+        data : list of str, or of messages; or as in :func:`read`
+            Rows of traffic that cannot be used have no score: ``d.read(data).rejects``.
+        tasks : sequence of str, optional
+            One for each text, where known; those of traffic are its own.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+        """
+        if _is_texts(data):
+            return self.model.difficulty_score(data, tasks=tasks)
+        rows, run = as_traffic(data).rows, self.details
+        tokens = tokenize(rows, view=run.view, tokenizer=run.tokenizer)
+        scores = run.model.predict(tokens.ids, tokens.tasks if tasks is None else tasks)
+        return np.asarray(scores.difficulty_score)
+
+    def plot(self, kind: str = "cost_quality", ax: Any = None, **style: Any) -> Any:
+        """Draw a picture of the test samples: see ``Evaluation.plot``.
+
+        Parameters
+        ----------
+        kind : {"cost_quality", "calibration", "scores"}
+        ax : matplotlib Axes, optional
+        **style
+            As the display's ``plot`` takes it.
+        """
+        return self.evaluation.plot(kind, ax, **style)
+
     def ship(self, path: AnyPath, objective: str | None = None, **options: Any) -> ShippedBundle:
         """Export to ONNX, check the export, choose the threshold and write the bundle.
 
@@ -138,6 +199,7 @@ class TrainedRun:
         return table_html(f"Run {self.folder.name}", rows, notes) + evaluation_html(self.evaluation)
 
 
+@speaks_python
 def train(
     data: Any,
     recipe: str | Path | Mapping[str, Any] | Recipe = "fast",
@@ -208,6 +270,7 @@ def train(
     >>> import difficulty as d
     >>> run = d.train("traffic.parquet", recipe="fast")  # doctest: +SKIP
     """
+    from difficulty.metrics.bootstrap import enough_draws
     from difficulty.sklearn.classifier import as_recipe, with_encoder
     from difficulty.stages.train import train as fit
     from difficulty.training.shipped import find_encoder
@@ -239,7 +302,7 @@ def train(
         more_labels=more_labels,
         unseen_tasks=unseen_tasks,
         tracker=tracker,
-        draws=draws,
+        draws=enough_draws(draws),
         progress=progress,
     )
     return TrainedRun(folder, _holder=holder)
@@ -249,3 +312,10 @@ def _as_run(given: AnyPath | TrainedRun | None) -> Run | None:
     if given is None:
         return None
     return given.details if isinstance(given, TrainedRun) else Run.read(as_path(given))
+
+
+def _is_texts(data: Any) -> bool:
+    """Return whether these are texts or conversations, and no rows."""
+    if not isinstance(data, list | tuple) or not data:
+        return False
+    return all(isinstance(each, str | list | tuple) for each in data)

@@ -127,6 +127,28 @@ class GroupDraws:
         return np.concatenate([statistic(block * weight) for block in self.blocks()], axis=-1)
 
 
+LEAST_DRAWS = 40
+"""With fewer, a range of 95 % has no draw beyond its ends."""
+
+
+def enough_draws(draws: int, *, subject: str = "draws") -> int:
+    """Return how many draws a user asks for; ``subject`` is what the user calls them.
+
+    Raises
+    ------
+    InvalidValueError
+        If there are too few for ranges of 95 %.
+    """
+    if draws < LEAST_DRAWS:
+        raise InvalidValueError(
+            subject,
+            draws,
+            rule=f"be {LEAST_DRAWS} or more",
+            hint="With fewer, ranges of 95 % cannot be told; 1,000 is the default.",
+        )
+    return draws
+
+
 def percentile_interval(draws: ArrayLike, *, confidence: float = 0.95) -> tuple[float, float]:
     """Return the interval that holds the middle ``confidence`` of the draws.
 

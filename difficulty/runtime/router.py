@@ -9,12 +9,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from difficulty.bundle import Bundle, Policy
 from difficulty.bundle.store import Trust
 from difficulty.bundle.trusted import read_trusted
-from difficulty.errors import RequestError, ScoringError
+from difficulty.errors import InvalidValueError, RequestError, ScoringError
 from difficulty.needs import Needs
 from difficulty.needs.takers import find_takers, is_plain, needs_of
 from difficulty.request import Messages, Request, check_tokens, read_count
@@ -53,7 +53,8 @@ _MANY_UNASKED = 1_000
 
 
 class Router:
-    """Decide between the cheap and the frontier model.
+    """Decide between the cheap and the frontier model: ``Router("bundles/support-1")``, or
+    :meth:`load` with a trust to check the signature by.
 
     ``decide`` always answers: a request that cannot be scored takes the route of the policy's
     ``on_error`` with reason ``scorer_error``, and is counted in ``scorer_errors``; so does one that
@@ -68,6 +69,10 @@ class Router:
     +SKIP 'cheap'
     """
 
+    @overload
+    def __init__(self, scorer: str | Path) -> None: ...
+
+    @overload
     def __init__(
         self,
         scorer: Scorer,
@@ -77,7 +82,26 @@ class Router:
         early: EarlyScorer | None = None,
         answers: AnswerChecker | None = None,
         kinds: TrafficKinds | None = None,
+    ) -> None: ...
+
+    def __init__(
+        self,
+        scorer: Scorer | str | Path,
+        policy: Policy | None = None,
+        *,
+        version: str = "",
+        early: EarlyScorer | None = None,
+        answers: AnswerChecker | None = None,
+        kinds: TrafficKinds | None = None,
     ) -> None:
+        if isinstance(scorer, str | Path):
+            # ``Router("bundles/support-1")``, as people write it before they have read of ``load``.
+            self.__dict__.update(Router.load(scorer).__dict__)
+            return
+        if policy is None:
+            raise InvalidValueError(
+                "policy", policy, rule="come with a scorer", hint="Or pass a bundle's folder alone."
+            )
         self.scorer = scorer
         self.policy = policy
         self.early = early

@@ -130,7 +130,7 @@ def kinds(folder, traffic):
             load_price_list,
             lambda path: (
                 *("economics", "--traffic", traffic, "--prices", path),
-                *("--keep-cheap", "0.5", "--requests-per-month", "1000", "--draws", "5"),
+                *("--keep-cheap", "0.5", "--requests-per-month", "1000", "--draws", "40"),
             ),
         ),
         "manifest": Kind(

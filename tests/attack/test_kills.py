@@ -81,7 +81,7 @@ def writing(journey, tmp_path_factory):
         ),
         "economics": Writing(
             lambda out: (
-                *("economics", "--traffic", journey.traffic, "--prices", PRICES, "--draws", 5),
+                *("economics", "--traffic", journey.traffic, "--prices", PRICES, "--draws", 40),
                 *("--keep-cheap", "0.5", "--requests-per-month", "1000", "-o", out / "money"),
             ),
             piecewise=True,

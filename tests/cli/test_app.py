@@ -81,7 +81,7 @@ def test_a_wide_table_is_not_wrapped_where_there_is_no_terminal(capsys):
         (["route", "b", "--input", "f.jsonl", "-o", "s.parquet"], "got a name with .parquet"),
         (["route", "b", "text", "--colour"], "No such option: --colour"),
         (["train", "t.parquet"], "Missing option"),
-        (["evaluate", "r", "t", "-o", "x", "--draws", "0"], "Invalid value for '--draws'"),
+        (["evaluate", "r", "t", "-o", "x", "--draws", "39"], "--draws must be 40 or more: got 39"),
         (["evaluate", "r", "t", "-o", "x", "--draws", "many"], "Invalid value for '--draws'"),
         (["fly"], "No such command 'fly'"),
     ],
@@ -106,7 +106,7 @@ def test_path_that_cannot_be_written_is_one_line(run, journey, tmp_path):
         "-o",
         tmp_path / "file" / "report",
         "--draws",
-        5,
+        40,
         code=2,
     )
     assert result.complaint.startswith(

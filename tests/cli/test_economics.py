@@ -24,7 +24,7 @@ def ask(run, journey):
             prices,
             *with_bundle,
             "--draws",
-            20,
+            40,
             *options,
             code=code,
         )

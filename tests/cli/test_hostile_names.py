@@ -67,7 +67,7 @@ def test_routes_and_tables_print_no_name_raw(run, journey, tmp_path):
 def test_a_report_prints_and_writes_no_name_raw(run, rows, journey, tmp_path):
     source = write_rows(tmp_path / "in.jsonl", rows)
     ingest([source], tmp_path / "t.parquet", near_duplicates=False)
-    words = ["evaluate", journey.bundle, "t.parquet", "-o", "report", "--draws", "5"]
+    words = ["evaluate", journey.bundle, "t.parquet", "-o", "report", "--draws", "40"]
     printed = run(*words, code=0)
     assert not RAW.search(printed.out + printed.err)
     assert_plain((tmp_path / "report" / "report.md").read_text())

@@ -72,7 +72,7 @@ def test_whole_journey(run, journey, tmp_path):
         "-o",
         "report",
         "--draws",
-        10,
+        40,
         "--prices",
         PRICES,
         code=0,
@@ -135,7 +135,7 @@ def test_whole_journey(run, journey, tmp_path):
             {"run", "target", "samples", "metrics", "learning_curve"},
         ),
         (
-            ["evaluate", "{bundle}", "{traffic}", "-o", "report", "--draws", "5"],
+            ["evaluate", "{bundle}", "{traffic}", "-o", "report", "--draws", "40"],
             {"judged", "left_out", "note", "overall", "slices", "verdict"},
         ),
         (["ship", "{run}", "-o", "b-1"], {"bundle", "verdict", "point", "parity", "test"}),

@@ -3,7 +3,7 @@
 import json
 
 from difficulty.stages.ingest import ingest
-from tests.journey import DRAWS, sample_rows, write_rows
+from tests.journey import sample_rows, write_rows
 
 OUTCOMES = ("cheap_quality", "frontier_quality", "cheap_passed", "preference")
 
@@ -32,7 +32,7 @@ def test_score_and_route_read_parquet_as_json_lines(run, journey, tmp_path):
 
 def test_evaluate_unlabelled(run, journey, tmp_path):
     unlabelled(tmp_path)
-    arguments = ("evaluate", journey.bundle, "requests.jsonl", "-o", "out", "--draws", DRAWS)
+    arguments = ("evaluate", journey.bundle, "requests.jsonl", "-o", "out", "--draws", 40)
     told = run(*arguments, "--unlabelled", "--against", journey.traffic, code=0).out
     assert "300 requests without outcomes, by small-1" in told
     assert "frontier share" in told

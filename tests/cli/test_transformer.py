@@ -73,7 +73,7 @@ def test_whole_journey_with_a_transformer(run, journey, recipe, tmp_path):
     ]
     assert (
         "samples judged"
-        in run("evaluate", "run", journey.traffic, "-o", "report", "--draws", 10, code=0).out
+        in run("evaluate", "run", journey.traffic, "-o", "report", "--draws", 40, code=0).out
     )
     assert "same route on all" in run("ship", "run", "-o", "tiny-1", code=0).out
     assert "all reproduced" in run("verify", "tiny-1", code=0).out

@@ -378,6 +378,18 @@ def test_names_with_signs_of_patterns_are_names(tmp_path):
         assert table.reading.events == 2
 
 
+def test_requests_in_place_of_a_log_are_named_as_what_they_are(tmp_path):
+    """And not called a log in which nothing could be read."""
+    path = tmp_path / "requests.jsonl"
+    path.write_text('{"id": "a", "prompt": "What is a purchase order?"}\n')
+    with pytest.raises(LogError) as error:
+        read_decisions(path)
+    assert str(error.value) == (
+        f"{str(path)!r} must be a decision log: it is traffic that was not ingested. Name the file"
+        " or folder that the gateway writes its decisions to."
+    )
+
+
 def test_what_is_no_log_is_refused(tmp_path, folder):
     with pytest.raises(TrafficNotFoundError, match="no decision log at"):
         read_decisions(tmp_path / "nowhere")

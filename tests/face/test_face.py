@@ -35,7 +35,7 @@ from tests.journey import sample_rows, write_rows
 matplotlib.use("Agg")
 MOST = 200
 """Characters of a ``repr``."""
-QUICK = {"draws": 20}
+QUICK = {"draws": 40}
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +50,10 @@ def walked(journey, tmp_path_factory):
                 lambda code: (
                     code.replace(
                         'recipe="fast"',
-                        f'"{journey.recipe_file}", more_labels=False, unseen_tasks=False, draws=20',
+                        f'"{journey.recipe_file}", more_labels=False, unseen_tasks=False, draws=40',
                     )
-                    .replace("(judge)", "(judge, draws=20)")
-                    .replace('"share=0.3"', '"share=0.3", draws=20')
+                    .replace("(judge)", "(judge, draws=40)")
+                    .replace('"share=0.3"', '"share=0.3", draws=40')
                 )
             ),
             folder=folder,
@@ -255,6 +255,7 @@ def test_train_takes_a_path_as_text_and_a_recipe_by_name(journey, tmp_path):
 def test_ship_evaluate_and_load_take_texts(journey, walked):
     router = d.Router.load(str(journey.bundle))
     assert router.decide("hello").model
+    assert d.Router(journey.bundle).decide("hello") == router.decide("hello")
     assert repr(router) == f"Router({router.version})"
     judged = evaluate_scorer(
         str(journey.bundle),
@@ -277,6 +278,29 @@ def test_model_predicts_texts(walked):
     assert score[0] == pytest.approx(
         walked.bundle.router.decide("text", task=None).difficulty_score or score[0], abs=1.0
     )
+
+
+def test_a_run_predicts_scores_and_draws_itself(walked):
+    """The same numbers as its model's, for texts, conversations, frames and traffic."""
+    run, texts = walked.run, ["text", "Plan a move in four phases."]
+    assert run.predict_proba(texts) == pytest.approx(run.model.predict_proba(texts))
+    ours = run.score(texts)
+    assert ours == pytest.approx(run.model.difficulty_score(texts))
+    messages = [[{"role": "user", "content": text}] for text in texts]
+    assert run.score(messages) == pytest.approx(ours)
+    frame = pd.DataFrame({"id": ["a", "b"], "prompt": texts})
+    assert run.score(frame) == pytest.approx(ours)
+    scores = run.score(walked.judge)
+    assert scores.shape == (len(walked.judge),)
+    assert ((scores > 0.0) & (scores < 1.0)).all()
+    assert type(run.plot()).__name__ == "CostQualityDisplay"
+
+
+def test_errors_name_arguments_and_not_options(journey, tmp_path):
+    with pytest.raises(DifficultyError, match="pass teacher=RUN"):
+        d.train(journey.traffic, "distilled")
+    with pytest.raises(InvalidValueError, match="draws must be 40 or more: got 1"):
+        d.evaluate(journey.bundle, journey.traffic, draws=1)
 
 
 def test_score_of_the_run_is_the_bundles(walked):

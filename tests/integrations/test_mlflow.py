@@ -254,7 +254,7 @@ def test_an_evaluation_is_recorded_with_its_verdict(journey, tmp_path, monkeypat
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     for folder, *options in (["plain"], ["texts", "--show-texts"]):
         command = ["evaluate", str(journey.bundle), str(journey.traffic), "-o", folder]
-        command += ["--draws", "20", "--tracking-uri", uri, *options]
+        command += ["--draws", "40", "--tracking-uri", uri, *options]
         monkeypatch.setattr(sys, "argv", ["difficulty", *command])
         with pytest.raises(SystemExit) as stopped:
             main()

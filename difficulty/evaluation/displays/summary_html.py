@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import TYPE_CHECKING
 
+from difficulty.errors import in_python
 from difficulty.evaluation.words import as_percent
 from difficulty.records import Estimate
 
@@ -68,7 +69,7 @@ def describe_evaluation(evaluation: Evaluation) -> str:
 def evaluation_html(evaluation: Evaluation) -> str:
     """Return the verdict, the figures that are known with their ranges, and the first notes."""
     verdict = evaluation.verdict
-    title = f"{verdict.word}: {verdict.told}" if verdict else describe_target(evaluation)
+    title = f"{verdict.word}: {in_python(verdict.told)}" if verdict else describe_target(evaluation)
     rows = [
         (name, value)
         for name, value in ((_name(key), _shown(evaluation, key)) for key in _ORDER)
@@ -76,7 +77,7 @@ def evaluation_html(evaluation: Evaluation) -> str:
     ]
     rows.insert(0, ("requests", f"{evaluation.counts.get('requests', 0):,}"))
     findings = [finding.message for finding in evaluation.findings]
-    told = [*findings, *evaluation.notes]
+    told = [in_python(sentence) for sentence in (*findings, *evaluation.notes)]
     more = len(told) - _MOST_NOTES
     notes = [*told[:_MOST_NOTES], *([f"{more} more in .findings and .notes"] if more > 0 else [])]
     return table_html(title, rows, ["Ranges are 95 % confidence intervals.", *notes])
