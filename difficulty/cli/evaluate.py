@@ -210,7 +210,8 @@ def _say_step(scorer: Path, traffic: Path, result: Judgement) -> None:
     from difficulty.evaluation.decision.remedies import fill
 
     verdict, lineage = result.evaluation.verdict, result.evaluation.lineage
-    shipped = (scorer / "manifest.json").is_file()
+    # A run has no threshold yet; the folder may lie behind a URL.
+    shipped = result.evaluation.threshold is not None
     against = verdict.against[0] if verdict and verdict.against else None
     if not shipped and (against is None or against.name == "quality"):
         say_ship(scorer)
