@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -177,9 +177,8 @@ def evaluate(
                 tracker, result, out_path, scorer=scorer, traffic=traffic, texts=show_texts
             )
     if json:
-        counts = {"judged": result.judged, "left_out": result.left_out, "note": result.note}
         entries = {"tracking": tracked_entry(tracker)} if tracker else {}
-        print_json(counts | result.evaluation.as_dict() | entries)
+        print_json(_entries(result) | entries)
     else:
         _print_judged(result, out_path, details=details)
         say_tracked(tracker)
@@ -187,6 +186,12 @@ def evaluate(
     # After everything is written: a failing check is no reason to lose the report.
     if strict and not _passes(result.evaluation):
         raise typer.Exit(1)
+
+
+def _entries(result: Judgement) -> dict[str, Any]:
+    """Return what ``--json`` prints of a judgement."""
+    counts = {"judged": result.judged, "left_out": result.left_out, "note": result.note}
+    return counts | result.evaluation.as_dict()
 
 
 def _print_judged(result: Judgement, out_path: Path, *, details: bool) -> None:

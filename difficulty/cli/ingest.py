@@ -157,7 +157,6 @@ def ingest(
     from difficulty.traffic.reading.mapping import read_mapping
     from difficulty.traffic.reading.named_pair import ModelPair
     from difficulty.traffic.rows import Scale
-    from difficulty.traffic.writer import rejects_path
 
     options = ReadOptions(
         delimiter=csv_delimiter,
@@ -188,7 +187,14 @@ def ingest(
         )
     if json:
         print_json(summary.as_dict())
-        return
+    else:
+        _print_ingested(summary, out_path)
+
+
+def _print_ingested(summary: Summary, out_path: Path) -> None:
+    """Print what was read, where it was written, and what follows."""
+    from difficulty.traffic.writer import rejects_path
+
     print_summary(summary)
     say(f"wrote {out_path}")
     if (rejects := rejects_path(out_path)).exists():

@@ -151,7 +151,6 @@ def ship(
 
     Example: difficulty ship runs/first -o bundles/support-1 --objective quality=0.9
     """
-    from difficulty.early_exit import exit_sentences
     from difficulty.economics import load_prices
     from difficulty.stages.ship import ship
     from difficulty.stages.tracking.recorded_steps import record_shipping
@@ -192,21 +191,14 @@ def ship(
         if tracker is not None:
             show("tracking")
             record_shipping(tracker, shipped, run, out_path)
-    advice = finished.record.familiarity
     if json:
-        familiarity = advice.as_dict() if advice else None
+        familiarity = advice.as_dict() if (advice := finished.record.familiarity) else None
         entries = {"familiarity": familiarity, "early": _early(shipped)}
         entries |= {"tracking": tracked_entry(tracker)} if tracker else {}
         print_json(_entries(shipped, out_path) | entries)
         return
     print_shipped(shipped, details=details)
-    for sentence in (*exit_sentences(shipped.evaluation.early, judged="test"), *shipped.notes):
-        say_sentence(sentence)
-    # That nothing is set is not said where the user or the recipe did.
-    if advice and (advice.recommended or not shipped.bundle.policy.min_familiarity):
-        say_sentence(advice.sentence)
-    more = "" if details else "; --details prints every table, card.md and metrics.json hold them"
-    say(f"wrote {out_path}{more}")
+    _say_written(shipped, finished, out_path, details=details)
     say_tracked(tracker)
     recorded = tracker.recorded if tracker else None
     say_published(
@@ -214,6 +206,20 @@ def ship(
         verdict=shipped.evaluation.verdict,
         training_run=recorded.training_run if recorded else None,
     )
+
+
+def _say_written(shipped: Shipped, run: Run, out_path: Path, *, details: bool) -> None:
+    """Print what is to be known of the bundle, and where it lies."""
+    from difficulty.early_exit import exit_sentences
+
+    for sentence in (*exit_sentences(shipped.evaluation.early, judged="test"), *shipped.notes):
+        say_sentence(sentence)
+    advice = run.record.familiarity
+    # That nothing is set is not said where the user or the recipe did.
+    if advice and (advice.recommended or not shipped.bundle.policy.min_familiarity):
+        say_sentence(advice.sentence)
+    more = "" if details else "; --details prints every table, card.md and metrics.json hold them"
+    say(f"wrote {out_path}{more}")
 
 
 def print_shipped(shipped: Shipped, *, details: bool) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Group, RenderableType
@@ -44,6 +44,7 @@ from difficulty.storage import DEFAULT_CACHE
 
 if TYPE_CHECKING:
     from difficulty.evaluation import Evaluation
+    from difficulty.recipe import Recipe
     from difficulty.training.run import Run, SearchRecord
 
 
@@ -120,7 +121,6 @@ def train(
     """
     from difficulty.channels.ngram_products import fitting_on
     from difficulty.engine import open_engine
-    from difficulty.recipe import parse_recipe
     from difficulty.stages.train import train
     from difficulty.training.run import Run
     from difficulty.training.shipped import find_encoder, find_recipe
@@ -129,12 +129,11 @@ def train(
         raise typer.BadParameter("is for --engine", param_hint="--spread-heads")
     start = Run.read(start_from) if start_from else None
     from_start = start if not recipe else None  # a recipe of its own has an encoder of its own
-    chosen = from_start.recipe if from_start else find_recipe(recipe or "fast")
-    if target:
-        chosen = parse_recipe({**chosen.as_dict(), "target": target}, name="--target")
-    if accept_selection_bias:
-        labels = replace(chosen.labels, accept_selection_bias=True)
-        chosen = replace(chosen, labels=labels)
+    chosen = _change_recipe(
+        from_start.recipe if from_start else find_recipe(recipe or "fast"),
+        target=target,
+        accept_selection_bias=accept_selection_bias,
+    )
     # Before training takes its time: a store that cannot be used is said at once.
     tracker = open_tracker(tracking, tracking_uri, experiment, begins=True)
     # Large traffic is read by a process a core, whatever engine embeds it.
@@ -164,27 +163,40 @@ def train(
             progress=show,
         )
     if json:
-        record = run.record
-        parts = {
-            "reading": record.reading,
-            "familiarity": record.familiarity,
-            "search": record.search,
-            "learning_curve": run.learning_curve,
-        }
-        print_json(
-            {
-                "run": str(run.folder),
-                "target": run.model.target,
-                "samples": record.samples.as_dict(),
-                "metrics": evaluation.as_dict(),
-                **{name: part.as_dict() if part else None for name, part in parts.items()},
-                "tracking": tracked_entry(tracker),
-            }
-        )
+        print_json(_entries(run, evaluation) | {"tracking": tracked_entry(tracker)})
     else:
         print_run(run, evaluation, start_from, details=details)
         say_tracked(tracker)
         _say_step(run, traffic)
+
+
+def _change_recipe(recipe: Recipe, *, target: str | None, accept_selection_bias: bool) -> Recipe:
+    """Return a recipe with what the command line changes."""
+    from difficulty.recipe import parse_recipe
+
+    if target:
+        recipe = parse_recipe({**recipe.as_dict(), "target": target}, name="--target")
+    if accept_selection_bias:
+        recipe = replace(recipe, labels=replace(recipe.labels, accept_selection_bias=True))
+    return recipe
+
+
+def _entries(run: Run, evaluation: Evaluation) -> dict[str, Any]:
+    """Return what ``--json`` prints of a run."""
+    record = run.record
+    parts = {
+        "reading": record.reading,
+        "familiarity": record.familiarity,
+        "search": record.search,
+        "learning_curve": run.learning_curve,
+    }
+    return {
+        "run": str(run.folder),
+        "target": run.model.target,
+        "samples": record.samples.as_dict(),
+        "metrics": evaluation.as_dict(),
+        **{name: part.as_dict() if part else None for name, part in parts.items()},
+    }
 
 
 def print_run(
