@@ -183,12 +183,12 @@ def _say_what_follows(name: str, promotion: Promotion, registry: str) -> None:
 def _print_comparison(comparison: Comparison) -> None:
     from rich.table import Table
 
-    from difficulty.report.wording import as_text
+    from difficulty.report.wording import difference_text, figure_text, label_of
 
     table = Table("", "challenger", "champion", "difference", box=None, pad_edge=False)
     for figure, pair in comparison.figures.items():
-        label = "cost, USD per 1,000" if figure == "cost" else figure.replace("_", " ")
-        table.add_row(label, *map(as_text, (pair.challenger, pair.champion, pair.difference)))
+        sides = (figure_text(figure, side) for side in (pair.challenger, pair.champion))
+        table.add_row(label_of(figure), *sides, difference_text(figure, pair.difference))
     show_table(table)
     say(f"{comparison.n:,} samples; {'; '.join(comparison.notes)}")
     for sentence in comparison.warnings:

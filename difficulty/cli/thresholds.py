@@ -113,7 +113,7 @@ def _print_changes(result: Rechosen) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from difficulty.report.wording import as_text
+    from difficulty.report.wording import difference_text, figure_text, label_of
 
     old, new = result.old, result.new
     headings = ("", f"old ({old.objective})", f"new ({new.objective})", "change")
@@ -131,6 +131,6 @@ def _print_changes(result: Rechosen) -> None:
         cuts = ("" if one is None else f"{one.threshold:.6g}" for one in (old.answer, new.answer))
         table.add_row("threshold of answers", *cuts, "")
     for name, change in result.changes.items():
-        points = (as_text(getattr(point, name)) for point in (old, new))
-        table.add_row(name.replace("_", " "), *points, as_text(change, signed=True))
+        points = (figure_text(name, getattr(point, name)) for point in (old, new))
+        table.add_row(label_of(name), *points, difference_text(name, change))
     show_table(table)

@@ -30,7 +30,7 @@ from difficulty.metrics.bootstrap import STANDARD, Resampling
 from difficulty.recipe import ExportSettings, parse_recipe
 from difficulty.records import Estimate, OperatingPoint, Prices
 from difficulty.report.page import code, escape_but_code
-from difficulty.report.wording import as_text
+from difficulty.report.wording import difference_text, figure_text, label_of
 from difficulty.runtime.answer_checker import AnswerChecker
 from difficulty.runtime.scorer import EarlyScorer, Scorer
 from difficulty.stages.choosing import (
@@ -371,8 +371,8 @@ def points_table(old: OperatingPoint, new: OperatingPoint, moved: Mapping[str, E
         for task in sorted({*old.task_thresholds, *new.task_thresholds})
     ]
     rows += [
-        f"| {name.replace('_', ' ')} | {as_text(getattr(old, name))} |"
-        f" {as_text(getattr(new, name))} | {as_text(change, signed=True)} |"
+        f"| {label_of(name)} | {figure_text(name, getattr(old, name))} |"
+        f" {figure_text(name, getattr(new, name))} | {difference_text(name, change)} |"
         for name, change in moved.items()
     ]
     if new.answer or old.answer:

@@ -95,6 +95,11 @@ def test_whole_journey(run, journey, tmp_path):
         code=0,
     )
     assert re.match("(Switch on|Keep testing|Do not switch on): ", ship.out)
+    for printed in (train, evaluate, ship):
+        lines = printed.out.splitlines()
+        assert len(lines) <= 25
+        assert [line for line in lines if line.startswith("next: ")] == lines[-1:]
+        assert "--details" in printed.out
     assert "same route on all" in ship.out
     assert "chosen by quality=0.4" in ship.out
     assert read_bundle(tmp_path / "small-1").policy.hard_tasks == ("code",)

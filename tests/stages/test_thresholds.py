@@ -5,9 +5,9 @@ import pytest
 
 from difficulty.bundle import read_bundle
 from difficulty.errors import BundleError, NotAttainableError
+from difficulty.evaluation.words import as_percent
 from difficulty.metrics import Resampling
 from difficulty.records import Prices
-from difficulty.report.wording import as_text
 from difficulty.runtime import Router
 from difficulty.stages.evaluate import evaluate_scorer
 from difficulty.stages.ingest import ingest
@@ -135,8 +135,8 @@ def test_change_is_told_and_stands_on_the_card(journey, tmp_path):
     assert moved.low > 0
     card = found.bundle.files["card.md"].decode()
     assert (
-        f"| frontier share | {as_text(found.old.frontier_share)} |"
-        f" {as_text(found.new.frontier_share)} |" in card
+        f"| sent to the frontier | {as_percent(found.old.frontier_share)} |"
+        f" {as_percent(found.new.frontier_share)} |" in card
     )
     assert card.index("| threshold |") < card.index("What follows is the card of small-1")
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from difficulty.bundle import Policy
 from difficulty.report.page import code, escape_but_code
-from difficulty.report.wording import as_text
+from difficulty.report.wording import as_text, difference_text, figure_text, label_of
 from difficulty.stages.thresholds import points_table
 from difficulty.stages.watching.evidence import Recalibrated
 
@@ -67,8 +67,9 @@ def _body(result: Recalibrated) -> Iterator[str]:
     yield "| figure | expected | found | difference | decides |\n| --- | --- | --- | --- | --- |\n"
     for figure in result.figures:
         yield (
-            f"| {figure.figure.replace('_', ' ')} | {as_text(figure.expected)} |"
-            f" {as_text(figure.found)} | {as_text(figure.difference, signed=True)} |"
+            f"| {label_of(figure.figure)} | {figure_text(figure.figure, figure.expected)} |"
+            f" {figure_text(figure.figure, figure.found)} |"
+            f" {difference_text(figure.figure, figure.difference)} |"
             f" {'yes' if figure.decides else ''} |\n"
         )
     yield from _samples(result)
