@@ -127,7 +127,7 @@ class GroupDraws:
         return np.concatenate([statistic(block * weight) for block in self.blocks()], axis=-1)
 
 
-LEAST_DRAWS = 40
+ENOUGH_DRAWS = 40
 """With fewer, a range of 95 % has no draw beyond its ends."""
 
 
@@ -139,11 +139,11 @@ def enough_draws(draws: int, *, subject: str = "draws") -> int:
     InvalidValueError
         If there are too few for ranges of 95 %.
     """
-    if draws < LEAST_DRAWS:
+    if draws < ENOUGH_DRAWS:
         raise InvalidValueError(
             subject,
             draws,
-            rule=f"be {LEAST_DRAWS} or more",
+            rule=f"be {ENOUGH_DRAWS} or more",
             hint="With fewer, ranges of 95 % cannot be told; 1,000 is the default.",
         )
     return draws
