@@ -299,7 +299,7 @@ def compare(
     from difficulty.economics import load_price_list
     from difficulty.metrics import Resampling
     from difficulty.report.figures_table import pair_table
-    from difficulty.stages.deploying.comparing import FILES, compare_bundles
+    from difficulty.stages.deploying.comparing import FILES, SAME_BUNDLE, compare_bundles
 
     refuse_report(out_path, *FILES, overwrite=overwrite)
     price_list = load_price_list(prices, both_models=True) if prices else None
@@ -323,7 +323,7 @@ def compare(
     better = {"prefer_a": a, "prefer_b": b}.get(result.verdict.answer)
     if better is not None:
         say_published(better)
-    elif result.verdict.answer != "trade_off":
+    elif result.verdict.answer != "trade_off" and SAME_BUNDLE not in result.warnings:
         say_next(
             command_text("compare", a, b, "MORE.parquet", "-o", f"{out_path}-more"),
             ", on more labelled traffic",

@@ -84,6 +84,8 @@ def _screen(result: SideBySide) -> FirstScreen:
     verdict = result.verdict
     clear = verdict.answer in ("unsure", "no_difference")
     more = "More labelled requests narrow the ranges." if clear else ""
+    # A warning is a reason to read the rest of the page otherwise.
+    more = result.warnings[0] if result.warnings else more
     return FirstScreen(
         tone=_TONES[verdict.answer],
         word=verdict.word,

@@ -3,7 +3,7 @@
 import json
 
 from difficulty.metrics import Resampling
-from difficulty.stages.deploying.comparing import FILES, compare_bundles
+from difficulty.stages.deploying.comparing import FILES, SAME_BUNDLE, compare_bundles
 from tests.journey import DRAWS
 
 
@@ -17,6 +17,7 @@ def test_a_bundle_beside_itself_differs_in_nothing(journey, tmp_path):
         resampling=Resampling(DRAWS),
     )
     assert result.verdict.answer == "no_difference"
+    assert result.warnings == (SAME_BUNDLE,)
     quality = result.figures["quality"].difference
     assert (quality.value, quality.low, quality.high) == (0.0, 0.0, 0.0)
     assert {path.name for path in (tmp_path / "out").iterdir()} == set(FILES)

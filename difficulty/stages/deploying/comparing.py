@@ -22,6 +22,7 @@ from difficulty.storage import on_urls, whole_file
 from difficulty.traffic.table import Traffic
 from difficulty.training.run import notes_of
 
+SAME_BUNDLE = "A and B are one and the same bundle: pass two to compare."
 FILES = ("compare.json", "compare.html", "compare.md")
 
 
@@ -75,7 +76,7 @@ def compare_bundles(
             " both pairs: compare bundles of one pair."
         )
     if a.manifest_bytes == b.manifest_bytes:
-        warnings.append("A and B are one and the same bundle: pass two to compare.")
+        warnings.append(SAME_BUNDLE)
     result = with_notes(result, [*notes, *ungraded, *notes_of(logged)], warnings)
     out.mkdir(parents=True, exist_ok=True)
     texts = (side_by_side_text(result), pair_html(result), pair_markdown(result))
