@@ -12,6 +12,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from difficulty.evaluation.result import Evaluation
@@ -108,9 +109,19 @@ def monitor_html(title: str, about: str, sections: Sequence[Section]) -> str:
 
 
 def _render(template: str, styles: Sequence[str], script: str, **content: Any) -> str:
+    environment = _environment()
+    style = "".join(_source(environment, name) for name in styles)
+    code = _source(environment, script)
+    return environment.get_template(template).render(
+        **content, style=style, script=code, policy=_policy(style=style, script=code)
+    )
+
+
+@cache  # it keeps the templates that it has compiled
+def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined  # cards need no templates
 
-    environment = Environment(
+    return Environment(
         loader=PackageLoader(__package__),
         # Names of tasks, models and files are the user's, and may hold markup.
         autoescape=True,
@@ -119,11 +130,6 @@ def _render(template: str, styles: Sequence[str], script: str, **content: Any) -
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-    )
-    style = "".join(_source(environment, name) for name in styles)
-    code = _source(environment, script)
-    return environment.get_template(template).render(
-        **content, style=style, script=code, policy=_policy(style=style, script=code)
     )
 
 
