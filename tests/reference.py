@@ -15,9 +15,11 @@ def cost_quality_curve(score, cheap_quality, frontier_quality, *, weight=None):
         np.asarray(values, dtype=float) for values in (score, cheap_quality, frontier_quality)
     )
     weight = weights(weight, n=len(score))
-    sent = np.stack([score >= level for level in [np.inf, *np.unique(score)[::-1]]])
-    quality = np.where(sent, frontier, cheap) @ weight / weight.sum()
-    return sent @ weight / weight.sum(), quality
+    levels = [np.inf, *np.unique(score)[::-1]]
+    shares = np.array([weight[score >= level].sum() for level in levels])
+    # level by level: all at once is a matrix of gigabytes for thousands of requests
+    quality = np.array([np.where(score >= level, frontier, cheap) @ weight for level in levels])
+    return shares / weight.sum(), quality / weight.sum()
 
 
 def gap_recovered(quality, *, cheap_quality, frontier_quality):
