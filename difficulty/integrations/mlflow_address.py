@@ -21,8 +21,13 @@ _WHILE_ASKING = {
 }
 _CONNECT_S = 5.0
 _LONGEST = 300
-# What requests and urllib3 say in a chain of objects; the innermost has the reason.
-_LOST = re.compile(r"failed with exception .*?(\w+ timed out|Connection refused|(?<=: )[^:()]*$)")
+# What requests and urllib3 say in a chain of objects, of which one part is the reason.
+_LOST = "failed with exception"
+_REASONS = re.compile(
+    r"too many \d+ error responses|(?:\w+ )?timed out|Connection (?:refused|reset by peer|aborted)"
+    r"|Name or service not known|certificate verify failed"
+)
+_CREDENTIALS = re.compile(r"//[^/@\s]+@")
 
 
 @contextmanager
@@ -64,8 +69,10 @@ def find_silence(uri: str) -> str | None:
 def tell_refusal(error: Exception) -> str:
     """Return what MLflow said of a question, in one line that is not too long."""
     line = " ".join(str(error).split())
-    if found := _LOST.search(line):
-        return f"it did not answer ({found.group(1).strip()})"
+    if _LOST in line:
+        reason = _REASONS.search(line)
+        return f"it did not answer ({reason.group()})" if reason else "it did not answer"
+    line = _CREDENTIALS.sub("//", line)
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
 
 

@@ -322,7 +322,7 @@ def test_a_server_in_trouble_is_not_waited_for(caplog, monkeypatch):
         type_of_tracker()(uri)
     said = str(refused.value)
     assert said.startswith("MLflow cannot be used at 'http://127.0.0.1:")
-    assert len(said) < 600
+    assert ": it did not answer (too many 503 error responses). Pass another" in said
     for word in ("secret", "\n", "HTTPConnectionPool"):
         assert word not in said
     assert not caplog.records
