@@ -271,11 +271,12 @@ def test_decisions_on_traffic_are_those_of_python(fast, tmp_path):
     assert len({decision.reason for decision in decided_by_both(fast, tmp_path)}) >= 3
 
 
-def test_numbers_of_requests_are_those_of_python(tmp_path):
+@pytest.mark.parametrize("n", [500, pytest.param(2_000, marks=pytest.mark.slow)])
+def test_numbers_of_requests_are_those_of_python(tmp_path, n):
     """In a bundle that reads them, and for requests of all kinds."""
     made = make_tool_journey(tmp_path)
     assert_reproduced(made.bundle)
-    requests = odd_requests(2_000)
+    requests = odd_requests(n)
     lines = "".join(json.dumps(request) + "\n" for request in requests)
     done = subprocess.run(
         ["node", "test/numbers.js"],
@@ -288,7 +289,7 @@ def test_numbers_of_requests_are_those_of_python(tmp_path):
     )
     found = [json.loads(line) for line in done.stdout.splitlines()]
     numbers = [read_numbers(one["messages"], one["tools"]) for one in requests]
-    assert sum(each is not None for each in numbers) > 400
+    assert sum(each is not None for each in numbers) > n / 5
     assert found == [None if each is None else each.tolist() for each in numbers]
     file = tmp_path / "requests.jsonl"
     file.write_text(json.dumps({"messages": "Hi", "tools": tools_of(7)}) + "\n")
@@ -383,19 +384,20 @@ def odd_message(rng):
     return {"choices": [choice] * rng.choice((0, 1, 3))}
 
 
-def test_two_thousand_answers_are_judged_as_in_python(tmp_path):
+@pytest.mark.parametrize("n", [500, pytest.param(2_000, marks=pytest.mark.slow)])
+def test_answers_are_judged_as_in_python(tmp_path, n):
     """Plain and odd ones: equal verdicts, scores within 0.000001."""
     rule = {"threshold": 0.5, "on_unknown": "escalate"}
     bundle = write_with_check(SAVED_BUNDLE, tmp_path / "words-1", rule=rule)
-    forms = odd_answers(2_000)
+    forms = odd_answers(n)
     expected = list(check_forms(Router.from_bundle(bundle), forms))
     file = write_rows(tmp_path / "answers.jsonl", forms)
     done = node("cli.js", bundle.path, "--check", file)
     assert done.returncode == 0, done.stderr
     found = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(found) == len(expected) == 2_000
+    assert len(found) == len(expected) == n
     reasons = Counter(verdict["reason"] for verdict in expected)
-    assert min(reasons["above_threshold"], reasons["within_threshold"]) > 100
+    assert min(reasons["above_threshold"], reasons["within_threshold"]) > n / 20
     for wanted, verdict in zip(expected, found, strict=True):
         for name in ("id", "escalate", "reason", "threshold", "bundle_version"):
             assert verdict[name] == wanted[name], forms[int(wanted["id"])]
