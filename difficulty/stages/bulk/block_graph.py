@@ -11,6 +11,7 @@ stays as it was; only sums that are padded otherwise may end in another last bit
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from copy import copy
 from typing import Any
@@ -24,6 +25,11 @@ from difficulty.stages.bulk.unpacked_table import unpack_tables
 # Requests of a call hold so many tokens together: with fewer the calls themselves take the time,
 # with more what is gathered no longer fits into the processor's cache.
 _MOST_TOKENS = 8_192
+# With a transformer a token takes so long that calls cost nothing beside it: what is made of this
+# many tokens stays in the cache (of 128 tokens each, 4 requests take 140 us a token, 16 take 188).
+_FEW_TOKENS = 512
+_HEAVY = 1_000_000
+"""Numbers that a token is multiplied with; a transformer has more, and nothing else has."""
 _TRIED = (1, 2, 7, 30, 200)
 """Tokens of the requests by which both ways are compared."""
 
@@ -31,8 +37,18 @@ _TRIED = (1, 2, 7, 30, 200)
 class CountedGraph(Graph):
     """A graph whose n-grams are counted outside of it; see :func:`block_graph`."""
 
-    def __init__(self, whole: Graph, first: bytes, second: bytes, grams: str, counts: str) -> None:
+    def __init__(
+        self,
+        whole: Graph,
+        first: bytes,
+        second: bytes,
+        grams: str,
+        counts: str,
+        *,
+        most_tokens: int = _MOST_TOKENS,
+    ) -> None:
         self.__dict__.update(whole.__dict__)
+        self._most_tokens = most_tokens
         self._first = load_session(first, name="the n-grams of scorer.onnx")
         self._second = load_session(second)
         self._grams, self._counts = grams, counts
@@ -48,7 +64,17 @@ class CountedGraph(Graph):
         return values
 
     def _most_rows(self, longest: int) -> int:
-        return max(1, min(MOST_ROWS, _MOST_TOKENS // max(1, longest)))
+        return max(1, min(MOST_ROWS, self._most_tokens // max(1, longest)))
+
+
+class FewTokensGraph(Graph):
+    """A graph that is asked about few tokens at once."""
+
+    def __init__(self, whole: Graph) -> None:
+        self.__dict__.update(whole.__dict__)
+
+    def _most_rows(self, longest: int) -> int:
+        return max(1, min(MOST_ROWS, _FEW_TOKENS // max(1, longest)))
 
 
 def block_graph(graph: Graph, content: bytes, *, vocabulary: int) -> Graph:
@@ -68,10 +94,12 @@ def block_graph(graph: Graph, content: bytes, *, vocabulary: int) -> Graph:
         unpacked = unpack_tables(content)
         quicker: Graph | None = _counted(graph, unpacked)
         if quicker is None:
-            if unpacked is content:
+            is_heavy = _is_heavy(content)
+            if unpacked is content and not is_heavy:
                 return graph
-            quicker = copy(graph)
-            quicker.session = load_session(unpacked)
+            quicker = FewTokensGraph(graph) if is_heavy else copy(graph)
+            if unpacked is not content:
+                quicker.session = load_session(unpacked)
         for length in _TRIED:  # each by itself: nothing is padded
             rows = [rng.integers(0, n, length).tolist() for n in (vocabulary, min(3, vocabulary))]
             before, after = graph.many(rows), quicker.many(rows)
@@ -124,6 +152,7 @@ def _counted(whole: Graph, content: bytes) -> CountedGraph | None:
     names = _find_counting(model.graph)
     if names is None:
         return None
+    most_tokens = _FEW_TOKENS if _has_many_weights(model.graph) else _MOST_TOKENS
     new = [
         onnx.helper.make_tensor_value_info(
             name, onnx.TensorProto.INT32, ["batch", f"{name}.orders", "grams"]
@@ -143,7 +172,25 @@ def _counted(whole: Graph, content: bytes) -> CountedGraph | None:
             model.graph.node.remove(node)
     model.graph.input.extend(new)
     _drop_unused(model.graph)
-    return CountedGraph(whole, first.SerializeToString(), model.SerializeToString(), *names)
+    return CountedGraph(
+        whole, first.SerializeToString(), model.SerializeToString(), *names, most_tokens=most_tokens
+    )
+
+
+def _is_heavy(content: bytes) -> bool:
+    try:
+        import onnx
+    except ImportError:
+        return False
+    return _has_many_weights(onnx.load_from_string(content).graph)
+
+
+def _has_many_weights(graph: Any) -> bool:
+    """Return whether a token is multiplied with as many numbers as in a transformer."""
+    products = [node for node in graph.node if node.op_type in ("MatMul", "MatMulInteger")]
+    read = {name for node in products for name in node.input}
+    sizes = (math.prod(item.dims) for item in graph.initializer if item.name in read)
+    return bool(sum(sizes) > _HEAVY)
 
 
 def _find_counting(graph: Any) -> tuple[str, str] | None:

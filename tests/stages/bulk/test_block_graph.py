@@ -8,7 +8,13 @@ from hypothesis.extra.numpy import arrays
 
 from difficulty.bundle import read_bundle
 from difficulty.runtime.scorer import Scorer
-from difficulty.stages.bulk.block_graph import CountedGraph, block_graph, count_equals
+from difficulty.stages.bulk import block_graph as block_graph_module
+from difficulty.stages.bulk.block_graph import (
+    CountedGraph,
+    FewTokensGraph,
+    block_graph,
+    count_equals,
+)
 
 
 def test_counts_of_a_row_by_hand():
@@ -36,6 +42,18 @@ def test_counted_graph_changes_no_bit(journey):
         rows = [[number % 7 + 1 for number in range(length)]] * 2
         before, after = scorer.graph.many(rows), graph.many(rows)
         assert all((after[name] == before[name]).all() for name in before)
+
+
+def test_transformer_is_asked_about_few_tokens_at_once(journey, monkeypatch):
+    """What a transformer makes of many does not fit into the processor's cache."""
+    bundle = read_bundle(journey.bundle)
+    scorer, content = Scorer.from_bundle(bundle), bundle.files["scorer.onnx"]
+    monkeypatch.setattr(block_graph_module, "_HEAVY", 0)
+    graph = block_graph(scorer.graph, content, vocabulary=10)
+    assert (graph._most_rows(100), graph._most_rows(600)) == (5, 1)
+    monkeypatch.setattr(block_graph_module, "_find_counting", lambda graph: None)
+    graph = block_graph(scorer.graph, content, vocabulary=10)
+    assert (type(graph), graph._most_rows(100)) == (FewTokensGraph, 5)
 
 
 @pytest.mark.parametrize("content", [b"", b"no graph"])
