@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import socket
 from collections.abc import AsyncIterator, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -113,10 +115,36 @@ class SdkModels:
             )
         return await Begun(response, longest_s).begin() if stream else response
 
+    def warm_up(self) -> None:
+        """Load what LiteLLM loads with its first call, with the first one that has tools and the
+        first that fails: seconds in which no other request of the process would be answered.
+        """
+        with ThreadPoolExecutor(1) as thread:  # its event loop is no other's
+            thread.submit(asyncio.run, _make_first_calls()).exception()
+
     async def close(self) -> None:
         """Close the connections that LiteLLM keeps, of this process."""
         await litellm.close_litellm_async_clients()
         litellm.in_memory_llm_clients_cache.flush_cache()
+
+
+async def _make_first_calls() -> None:
+    """Make a call that LiteLLM answers itself, and one of an address where nobody listens."""
+    tool = {"type": "function", "function": {"name": "none", "parameters": {"type": "object"}}}
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        nowhere = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
+        for options in ({"mock_response": "none"}, {"api_base": nowhere}):
+            with suppress(Exception):
+                await litellm.acompletion(
+                    model="openai/none",
+                    api_key="none",
+                    messages=[{"role": "user", "content": "none"}],
+                    tools=[tool],
+                    max_retries=0,
+                    timeout=2.0,
+                    **options,
+                )
 
 
 def _read_fixed(side: Route, upstream: Upstream) -> dict[str, Any]:

@@ -87,7 +87,9 @@ def _build_chat(
     from difficulty.serving.chat_calls import ChatCalls
 
     flow = AnswerFlow(gateway, settings, recorder=meter)
-    return ChatCalls(flow, SdkModels(upstreams, passed_on=passed_on), settings, bodies)
+    models = SdkModels(upstreams, passed_on=passed_on)
+    models.warm_up()
+    return ChatCalls(flow, models, settings, bodies)
 
 
 def _load_router(settings: GatewaySettings, trust: Trust | None) -> Router | ReloadingRouter:
