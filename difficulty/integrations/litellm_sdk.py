@@ -134,7 +134,8 @@ async def _make_first_calls() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         nowhere = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
-        for options in ({"mock_response": "none"}, {"api_base": nowhere}):
+        ways: list[dict[str, Any]] = [{"mock_response": "none"}, {"api_base": nowhere}]
+        for options in ways:
             with suppress(Exception):
                 await litellm.acompletion(
                     model="openai/none",
