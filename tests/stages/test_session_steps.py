@@ -42,7 +42,7 @@ requests_per_month = 1000000
 
 @pytest.fixture(scope="module")
 def sessions(tmp_path_factory):
-    """1,600 further rows of the sample as 160 sessions of ten steps, backwards in the file; one of
+    """3,200 further rows of the sample as 320 sessions of ten steps, backwards in the file; one of
     them has a row without a count, one row no time.
     """
     folder = tmp_path_factory.mktemp("sessions")
@@ -56,7 +56,7 @@ def sessions(tmp_path_factory):
             "frontier_tokens": 50,
             "task": None,
         }
-        for number, row in enumerate(sample_rows(2400)[800:])
+        for number, row in enumerate(sample_rows(4000)[800:])
     ]
     del rows[7]["cheap_tokens"], rows[12]["timestamp"]
     ingest([write_rows(folder / "rows.jsonl", rows[::-1])], folder / "traffic.parquet")
@@ -151,7 +151,7 @@ def test_what_cannot_be_judged_of_sessions_is_said(journey, sessions):
     assert "not known, as prices of cached tokens are not" in cut.notes[0]
     uncounted = traffic.with_columns({"cheap_tokens": [None] * len(traffic)})
     uncounted = judge_sessions(serve(scorer, uncounted, target=target), policy, prices)
-    assert uncounted.figures["quality_change"].n == 159
+    assert uncounted.figures["quality_change"].n == 319
     assert "as token counts of their steps are not." in uncounted.notes[0]
     few = serve(scorer, traffic.select(np.arange(50)), target=target)
     (said,) = judge_sessions(few, policy, prices).notes
