@@ -39,7 +39,7 @@ def trained(folder, encoder, rows, **settings):
         recipe=recipe,
         encoder=StaticEncoder.load(encoder),
         draws=DRAWS,
-        **settings,
+        **{"more_labels": False, "unseen_tasks": False, **settings},
     )
 
 
@@ -58,7 +58,7 @@ def told(rows, task_of):
     ids=["none", "one", "one each", "two rows each"],
 )
 def test_tasks_that_tell_nothing_leave_a_score_of_the_text(journey, rows, tmp_path, task_of):
-    run, _ = trained(tmp_path, journey.encoder, told(rows, task_of), more_labels=False)
+    run, _ = trained(tmp_path, journey.encoder, told(rows, task_of))
     names = ["ngrams", "trees", "embedding", "length"]
     assert [channel.name for channel in run.model.all_channels] == names
     bundle = ship(tmp_path / "run", tmp_path / "odd-1", draws=DRAWS, allow_no_signal=True).bundle
@@ -68,7 +68,7 @@ def test_tasks_that_tell_nothing_leave_a_score_of_the_text(journey, rows, tmp_pa
 
 def test_task_with_two_rows_counts_as_no_task(journey, rows, tmp_path):
     rare = told(rows, lambda number, row: "rare" if number < 2 else row["task"])
-    run, _ = trained(tmp_path, journey.encoder, rare, more_labels=False)
+    run, _ = trained(tmp_path, journey.encoder, rare)
     assert run.model.tasks is not None
     assert "rare" not in run.model.tasks.tasks
     ids = [[1, 2, 3]]
@@ -115,7 +115,7 @@ def test_test_samples_without_a_gap_leave_the_curve_without_a_value(journey, row
         row | {"frontier_quality": row["cheap_quality"]} if judged else row
         for row, judged in zip(few, test, strict=True)
     ]
-    run, evaluation = trained(tmp_path, journey.encoder, without)
+    run, evaluation = trained(tmp_path, journey.encoder, without, more_labels=True)
     assert evaluation.overall["apgr"].value is None
     assert run.learning_curve.value is None
     assert "cannot tell" in run.learning_curve.sentence
