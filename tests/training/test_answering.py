@@ -150,6 +150,8 @@ def started(journey, folder, rows, start, **changes):
         recipe=recipe_of(journey.encoder, **CHECK, **changes),
         encoder=StaticEncoder.load(journey.encoder),
         start=start,
+        more_labels=False,
+        unseen_tasks=False,
         draws=DRAWS,
     )
 
