@@ -1,8 +1,11 @@
 """The engine of a Ray cluster gives what the one of this machine gives: `make test-scale`."""
 
 import socket
+import subprocess
+import sys
 import time
 from functools import partial
+from subprocess import DEVNULL, PIPE
 from threading import Thread
 
 import numpy as np
@@ -11,6 +14,7 @@ import pytest
 from difficulty.engine import LocalEngine, open_engine, tree_sum
 from difficulty.errors import EngineError, InvalidValueError
 from tests.engine import works
+from tests.engine.test_local_engine import runs
 
 pytest.importorskip("ray", reason="needs the extra scale: make test-scale")
 pytestmark = [
@@ -133,3 +137,25 @@ def test_more_workers_than_the_cluster_has_processors_are_refused(engine):
     with pytest.raises(InvalidValueError, match="at most the processors of the cluster, 2: got 9"):
         with open_engine("ray", workers=9):
             pass
+
+
+def test_ray_that_was_started_here_ends_with_a_driver_that_is_killed():
+    """Its workers, and the processes of Ray above them."""
+    script = (
+        "import sys; from difficulty.engine import open_engine; from tests.engine import works\n"
+        "with open_engine('ray', workers=1) as engine:\n"
+        "    print(*next(engine.map_blocks(works.open_parents, [0])), flush=True); sys.stdin.read()"
+    )
+    driver = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=PIPE, stdout=PIPE, stderr=DEVNULL, text=True
+    )
+    processes = [int(word) for word in driver.stdout.readline().split()]
+    driver.kill()
+    driver.wait()
+    for pipe in (driver.stdin, driver.stdout):
+        pipe.close()
+    until = time.monotonic() + 60
+    while any(map(runs, processes)) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert len(processes) == 2
+    assert not any(map(runs, processes))
