@@ -43,7 +43,7 @@ from difficulty.channels.descent import fit_logistic
 from difficulty.channels.ngram_products import fitting_on
 from difficulty.channels.ngrams import NgramChannel
 from difficulty.channels.shards import NgramShards, WeightedNgrams
-from difficulty.engine import Engine, open_engine, tree_sum
+from difficulty.engine import ENGINES, Engine, open_engine, tree_sum
 from difficulty.request import RequestRow, request_row
 from difficulty.stages.route import score_rows_on
 from difficulty.tokens import TokenRows
@@ -206,6 +206,7 @@ def main() -> None:
     parser.add_argument(
         "--only", nargs="*", default=["score", "near-duplicates", "gradient", "heads"]
     )
+    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
     parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0, help="of the moments of kills")
     parser.add_argument("--kill-part", type=float, default=0.02, help="of the rows of a job")
@@ -237,7 +238,7 @@ def main() -> None:
 
     figures = {}
     for what, job in jobs(1.0).items():
-        names = ("local", "ray")
+        names = tuple(arguments.engines)
         if what.startswith("heads"):
             ngrams_of(arguments.n_heads)  # before anything is counted
             names = (HERE, *names)
@@ -252,7 +253,7 @@ def main() -> None:
         for what, job in jobs(arguments.kill_part).items():
             if what.startswith("heads"):  # too few rows for an engine; its shards are as gradient's
                 continue
-            for name in ("local", "ray"):
+            for name in arguments.engines:
                 with (
                     open_engine(name, workers=WORKERS) as engine,
                     tempfile.TemporaryDirectory() as folder,
@@ -264,7 +265,8 @@ def main() -> None:
     results = {
         "date": datetime.now(UTC).date().isoformat(),
         "command": "python -m benchmarks.engines --bundle demo-out/sample-1 --rows rows.jsonl.gz"
-        f" --only {' '.join(arguments.only)} --n-score {arguments.n_score}"
+        f" --only {' '.join(arguments.only)} --engines {' '.join(arguments.engines)}"
+        f" --n-score {arguments.n_score}"
         f" --n-near {arguments.n_near} --n-gradient {arguments.n_gradient}"
         f" --n-heads {arguments.n_heads} --repeats {arguments.repeats}"
         f" --kills {arguments.kills} --kill-part {arguments.kill_part} --seed {arguments.seed}"
@@ -296,7 +298,7 @@ def as_markdown(results: dict[str, Any]) -> str:
             }
             for name in taken
         }
-        local = middle["local"]["job_processor_s"]
+        local = middle.get("local", next(iter(middle.values())))["job_processor_s"]
         busy = LONG_S * results["workers"]
         for name, part in middle.items():
             core = local / part["job_processor_s"]

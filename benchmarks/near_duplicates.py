@@ -2,8 +2,10 @@
 
     python -m benchmarks.near_duplicates --routellm RouteLLM -o
     benchmarks/results/2026-11-28-near-duplicates
-    python -m benchmarks.near_duplicates --routellm RouteLLM --engine local -o
-    benchmarks/results/2026-11-28-near-duplicates-engine
+    python -m benchmarks.near_duplicates --routellm RouteLLM --only planted -o
+    benchmarks/results/2026-11-29-planted-pairs
+    python -m benchmarks.near_duplicates --routellm RouteLLM --only planted --engine local -o
+    benchmarks/results/2026-11-29-planted-pairs-engine
 
 Texts are the different ones of RouteLLM's MMLU. *Tied*: of up to 600 copies that come after 2,500
 texts, those that share a key with their original. *Tied wrongly*: of texts behind one header, or
@@ -15,7 +17,8 @@ its shingles with its original, those that the search ties to it. What a shingle
 means, so three are told: the runs of 12 letters that the search itself compares, three words, and
 five characters. Words are changed here and there, or some are written behind. *False ties*: of the
 texts as they are, those that the search ties to one with which they share less than half of their
-shingles of five characters, numbers counting as equal; every tie is looked at.
+shingles of five characters, numbers counting as equal; every tie is looked at. *Another key*: of
+the texts as they are, those whose key on an engine is not that of the pass.
 """
 
 from __future__ import annotations
@@ -40,6 +43,8 @@ from difficulty.traffic.near import NearHere, NearSearch, NearShuffle
 from difficulty.traffic.near.letters import RUN, Letters
 
 N_TEXTS, N_COPIES = 2_500, 600
+SAMPLE = Path(__file__).parents[1] / "data" / "sample.jsonl.gz"
+PARTS = ("changes", "planted")
 _BLOCK = 512
 Rng = np.random.Generator
 _WORDS = (
@@ -258,6 +263,13 @@ def count_false_ties(texts: Sequence[str], engine: Engine | None = None) -> Shar
     return Share.of(sum(wrong), len(wrong))
 
 
+def count_moved(texts: Sequence[str], engine: Engine) -> Share:
+    """Return how many requests get another key on an engine than in the pass."""
+    pairs = zip(keys_of(texts), keys_of(texts, engine), strict=True)
+    moved = [plain[0] != spread[0] for plain, spread in pairs]
+    return Share.of(sum(moved), len(moved))
+
+
 def comparable(text: str) -> str:
     """Return a text as the search is given it."""
     return comparable_text([("user", text)])
@@ -311,6 +323,9 @@ def main() -> None:
         "--engine", choices=ENGINES, help="search on it; default: in one pass, as ingest does"
     )
     parser.add_argument(
+        "--only", nargs="+", choices=PARTS, default=PARTS, help="parts of the page; default: all"
+    )
+    parser.add_argument(
         "-o", "--out", type=Path, required=True, help="path of the results without suffix"
     )
     arguments = parser.parse_args()
@@ -320,8 +335,19 @@ def main() -> None:
         for name in ("mmlu", "gsm8k")
     }
     with nullcontext() if arguments.engine is None else open_engine(arguments.engine) as engine:
-        figures = measure(corpora["MMLU"], engine) | measure_planted(corpora, engine)
-    option = f" --engine {arguments.engine}" if arguments.engine else ""
+        figures = {}
+        if "changes" in arguments.only:
+            figures |= measure(corpora["MMLU"], engine)
+        if "planted" in arguments.only:
+            figures |= measure_planted(corpora, engine)
+        if engine is not None and "planted" in arguments.only:
+            sample = user_texts(read_traffic(SAMPLE))
+            figures["another key than in the pass"] = {
+                f"{name}, {len(texts):,} requests": count_moved(texts, engine)
+                for name, texts in {**corpora, "the sample": sample}.items()
+            }
+    option = "" if len(arguments.only) == len(PARTS) else f" --only {' '.join(arguments.only)}"
+    option += f" --engine {arguments.engine}" if arguments.engine else ""
     results = {
         "date": datetime.now(UTC).date().isoformat(),
         "command": f"python -m benchmarks.near_duplicates --routellm RouteLLM{option} -o"
@@ -338,7 +364,7 @@ def main() -> None:
 def as_markdown(results: dict[str, Any]) -> str:
     """Return the page."""
     lines = [
-        f"# Near-duplicates of MMLU, {results['date']}",
+        f"# Near-duplicates, {results['date']}",
         "",
         f"Searched {results.get('search', 'in one pass')}. In brackets exact 95 % intervals.",
     ]

@@ -8,6 +8,7 @@ from benchmarks.near_duplicates import (
     count_false,
     count_false_ties,
     count_family,
+    count_moved,
     count_planted,
     count_tied,
     jaccard,
@@ -57,3 +58,12 @@ def test_tie_of_texts_that_are_not_alike_is_false(monkeypatch):
     monkeypatch.setattr(search, lambda texts, engine: [[], [0], [0]])
     share = count_false_ties(texts)
     assert (share.count, share.n) == (1, 3)
+
+
+def test_requests_with_another_key_on_an_engine_are_counted(monkeypatch):
+    keys = {None: [("a",), ("b",)], "engine": [("a",), ("a", "b")]}
+    monkeypatch.setattr(
+        "benchmarks.near_duplicates.keys_of", lambda texts, engine=None: keys[engine]
+    )
+    share = count_moved(["x", "y"], "engine")
+    assert (share.count, share.n) == (1, 2)
