@@ -30,7 +30,7 @@ from difficulty.engine.work import (
 from difficulty.errors import EngineError, InvalidValueError, MissingExtraError
 
 _TRIES = 3  # further ones, of a call whose worker was lost
-_STARTS = 3  # of a cluster on this machine
+_TOO_SLOW = "timed out during startup"
 _QUEUED = 2  # blocks of a worker: the next is there when one is done
 _AHEAD = 4  # blocks for each worker that may be done before the first of them is taken
 STORE_BYTES = 1 << 30
@@ -177,22 +177,6 @@ class RayEngine:
         }
         try:
             if self._address is None:
-                self._start(options)
-                return
-            self._ray.init(address=self._address, **options)
-        except (Exception, SystemExit) as error:  # Ray even exits where it is not let in
-            where = "on this machine" if self._address is None else f"at {self._address!r}"
-            raise EngineError(
-                f"no Ray can be used {where}: {_reason(error)} Start one with 'ray start --head',"
-                " or leave --address out."
-            ) from error
-
-    def _start(self, options: dict[str, Any]) -> None:
-        """Start a cluster on this machine, again where Ray's own 30 s were too short: on a busy
-        machine they are, and what was read from the disk by then is there the next time.
-        """
-        for tries_left in range(_STARTS - 1, -1, -1):
-            try:
                 self._ray.init(
                     num_cpus=self._wanted,
                     include_dashboard=False,
@@ -200,10 +184,17 @@ class RayEngine:
                     **options,
                 )
                 return
-            except Exception as error:
-                if "timed out during startup" not in str(error) or not tries_left:
-                    raise
-                self._ray.shutdown()
+            self._ray.init(address=self._address, **options)
+        except (Exception, SystemExit) as error:  # Ray even exits where it is not let in
+            where = "on this machine" if self._address is None else f"at {self._address!r}"
+            advice = "Start one with 'ray start --head', or leave --address out."
+            if _TOO_SLOW in str(error):
+                # Not tried again: what Ray had started by then ends with this program alone.
+                advice = (
+                    "Ray waits 30 s, which is too short where others keep the machine busy: run it"
+                    " again when it is less so, or take the engine local."
+                )
+            raise EngineError(f"no Ray can be used {where}: {_reason(error)} {advice}") from error
 
     def _check_versions(self) -> None:
         """Refuse a cluster of which a node has another version of this package, or none."""

@@ -69,33 +69,17 @@ def test_engine_without_ray_names_the_extra():
 
 
 class SlowRay:
-    """A Ray that is not up within its 30 s the first few times."""
-
-    def __init__(self, n_slow, said="The current node timed out during startup."):
-        self.left, self.said, self.ended = n_slow, said, 0
+    """A Ray that is not up within its 30 s."""
 
     def init(self, **_):
-        """Start, or fail to."""
-        self.left -= 1
-        if self.left >= 0:
-            raise Exception(self.said)
-
-    def shutdown(self):
-        """End what was started."""
-        self.ended += 1
+        """Fail to start."""
+        raise Exception("The current node timed out during startup.")
 
 
-def test_ray_that_starts_slowly_is_started_again():
+def test_ray_that_starts_too_slowly_says_what_to_do():
     engine = RayEngine()
-    for n_slow in (0, 2):
-        engine._ray = SlowRay(n_slow)
-        engine._connect()
-        assert engine._ray.ended == n_slow
-
-
-@pytest.mark.parametrize("ray", [SlowRay(3), SlowRay(1, "no space left")])
-def test_ray_that_cannot_start_says_why(ray):
-    engine = RayEngine()
-    engine._ray = ray
-    with pytest.raises(EngineError, match=f"no Ray can be used on this machine.*{ray.said}"):
+    engine._ray = SlowRay()
+    with pytest.raises(
+        EngineError, match="no Ray can be used on this machine.*take the engine loc"
+    ):
         engine._connect()
