@@ -53,6 +53,7 @@ from difficulty.traffic.near import NearShuffle
 WORKERS = 2
 STEPS, SHARDS = 60, 16
 LONG_S = 120
+_SIZES = ("score", "near", "gradient", "heads")
 _BLOCK = 512
 _TICKS = os.sysconf("SC_CLK_TCK")
 HERE = "here"
@@ -193,11 +194,37 @@ def read_rows(path: Path, n: int) -> list[dict[str, Any]]:
     return [rows[place % len(rows)] for place in range(n)]
 
 
+def jobs_of(arguments: argparse.Namespace, part: float) -> dict[str, Job]:
+    """Return the jobs that were asked for, each with a part of its rows."""
+    n = {name: int(part * getattr(arguments, f"n_{name}")) for name in _SIZES}
+    chosen: dict[str, Job] = {}
+    if "score" in arguments.only:
+        asked = [
+            request_row({"id": str(number), "messages": row["messages"]}, number)
+            for number, row in enumerate(read_rows(arguments.rows, n["score"]), 1)
+        ]
+        job = partial(score_job, arguments.bundle, asked)
+        chosen[f"score, {len(asked):,} requests"] = job
+    if "near-duplicates" in arguments.only:
+        texts = [
+            comparable_text((each["role"], each["content"]) for each in row["messages"])
+            for row in read_rows(arguments.rows, n["near"])
+        ]
+        texts = list(dict.fromkeys(texts))
+        chosen[f"near-duplicates, {len(texts):,} texts"] = partial(near_job, texts)
+    if "gradient" in arguments.only:
+        what = f"gradient, {STEPS} steps of {n['gradient']:,} rows"
+        chosen[what] = partial(gradient_job, n["gradient"])
+    if "heads" in arguments.only:
+        chosen[f"heads, {n['heads']:,} rows"] = partial(heads_job, n["heads"])
+    return chosen
+
+
 def main() -> None:
     """Measure and write ``<out>.json`` and ``<out>.md``."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--bundle", type=Path, required=True)
-    parser.add_argument("--rows", type=Path, required=True, help="JSON lines with messages")
+    parser.add_argument("--bundle", type=Path, help="for score")
+    parser.add_argument("--rows", type=Path, help="JSON lines with messages, for all but heads")
     parser.add_argument("--n-score", type=int, default=600_000)
     parser.add_argument("--n-near", type=int, default=100_000)
     parser.add_argument("--n-gradient", type=int, default=600_000)
@@ -213,31 +240,8 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path, required=True, help="path without suffix")
     arguments = parser.parse_args()
 
-    def jobs(part: float) -> dict[str, Job]:
-        rows = read_rows(arguments.rows, int(part * arguments.n_score))
-        asked = [
-            request_row({"id": str(number), "messages": row["messages"]}, number)
-            for number, row in enumerate(rows, 1)
-        ]
-        texts = [
-            comparable_text((each["role"], each["content"]) for each in row["messages"])
-            for row in read_rows(arguments.rows, int(part * arguments.n_near))
-        ]
-        texts = list(dict.fromkeys(texts))
-        all_jobs: dict[str, Job] = {
-            f"score, {len(asked):,} requests": partial(score_job, arguments.bundle, asked),
-            f"near-duplicates, {len(texts):,} texts": partial(near_job, texts),
-            f"gradient, {STEPS} steps of {int(part * arguments.n_gradient):,} rows": partial(
-                gradient_job, int(part * arguments.n_gradient)
-            ),
-            f"heads, {int(part * arguments.n_heads):,} rows": partial(
-                heads_job, int(part * arguments.n_heads)
-            ),
-        }
-        return {what: job for what, job in all_jobs.items() if what.split(",")[0] in arguments.only}
-
     figures = {}
-    for what, job in jobs(1.0).items():
+    for what, job in jobs_of(arguments, 1.0).items():
         names = tuple(arguments.engines)
         if what.startswith("heads"):
             ngrams_of(arguments.n_heads)  # before anything is counted
@@ -250,7 +254,7 @@ def main() -> None:
         figures[what] = taken
     kills = {}
     if arguments.kills:
-        for what, job in jobs(arguments.kill_part).items():
+        for what, job in jobs_of(arguments, arguments.kill_part).items():
             if what.startswith("heads"):  # too few rows for an engine; its shards are as gradient's
                 continue
             for name in arguments.engines:
@@ -262,9 +266,11 @@ def main() -> None:
                         engine, job, arguments.kills, folder=Path(folder), seed=arguments.seed
                     )
                 print(what, name, kills[f"{what}, {name}"], flush=True)
+    given = {"--bundle": arguments.bundle, "--rows": arguments.rows}
+    sources = "".join(f" {option} {path}" for option, path in given.items() if path)
     results = {
         "date": datetime.now(UTC).date().isoformat(),
-        "command": "python -m benchmarks.engines --bundle demo-out/sample-1 --rows rows.jsonl.gz"
+        "command": f"python -m benchmarks.engines{sources}"
         f" --only {' '.join(arguments.only)} --engines {' '.join(arguments.engines)}"
         f" --n-score {arguments.n_score}"
         f" --n-near {arguments.n_near} --n-gradient {arguments.n_gradient}"
