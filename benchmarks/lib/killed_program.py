@@ -66,7 +66,3 @@ def main() -> None:
     """Run what each line tells and answer with its exit code."""
     for line in sys.stdin:
         print(run_apart(json.loads(line)), flush=True)
-
-
-if __name__ == "__main__":
-    main()

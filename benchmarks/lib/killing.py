@@ -204,7 +204,8 @@ def count_program_kills(
         return {path.name: path.read_bytes() for path in sorted(out.glob("[!.]*"))}
 
     undisturbed = Moment(folder / "undisturbed")
-    command = [sys.executable, "-m", "benchmarks.lib.killed_program"]
+    program = "from benchmarks.lib.killed_program import main; main()"
+    command = [sys.executable, "-c", program]
     killed = same = partly = 0
     with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True) as programs:
         for place in (undisturbed.notes, folder / "wanted"):
