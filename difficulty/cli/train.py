@@ -98,7 +98,7 @@ def train(
         typer.Option(
             "--spread-heads",
             help="Have --engine hold the n-grams of 32,768 requests or more while heads are"
-            " fitted on them. On one machine threads are as fast; see docs/ray.md.",
+            " fitted on them; see docs/ray.md.",
         ),
     ] = False,
     resume: Annotated[
