@@ -266,7 +266,7 @@ def _row(source: str, number: int, line: bytes) -> RawRow:
         position = error.start
         problem = f"{_UNKNOWN_BYTE}: got byte {line[position]:#04x} at position {position}."
     except (ValueError, RecursionError) as error:
-        problem = f"a line must be one JSON object: {tell_json_fault(error)}."
+        problem = f"a line must be one JSON object: got none, {tell_json_fault(error)}."
     if isinstance(value, dict):
         if len(value) <= MOST_COLUMNS:
             return RawRow(source, number, value)

@@ -77,7 +77,7 @@ def test_little_is_printed_and_on_a_terminal_no_word_is_broken(run, journey, mon
     """The decision, ten figures at most, where the report is, one next command; a terminal of 80
     columns and a pipe show the same words.
     """
-    command = ["evaluate", journey.bundle, journey.traffic, "--draws", 40, "-o"]
+    command = ["evaluate", journey.bundle, journey.traffic, "--draws", 40, "--no-tracking", "-o"]
     piped = run(*command, "one", code=0).out
     lines = piped.splitlines()
     assert lines[0].partition(":")[0] in ("Switch on", "Keep testing", "Do not switch on")

@@ -217,7 +217,7 @@ MISTAKES = (
     ),
     (
         "evaluate bundles/support-1 traffic.parquet -o report --draws 0",
-        "Invalid value for '--draws': it must be at least 1",
+        "--draws must be 40 or more: got 0.",
     ),
     (
         "evaluate bundles/support-1 traffic.parquet -o report --draws many",

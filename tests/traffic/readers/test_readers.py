@@ -65,7 +65,7 @@ def test_gzip_and_byte_order_marks_are_read(tmp_path):
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        (b'{"prompt": ', "must be one JSON object: it ends too soon"),
+        (b'{"prompt": ', "must be one JSON object: got none, it ends too soon"),
         (b'{"prompt": "\xff"}', "must be UTF-8, or --encoding must name what it is: got byte 0xff"),
         (b"5", "must be one JSON object: got a number"),
         (b"[" * 100_000, "must be one JSON object"),
