@@ -1,14 +1,15 @@
 """Time and memory of every stage from ingested traffic to a verified bundle, by number of rows.
 
-    python -m benchmarks.scale --rows 10000 40000 160000 -o benchmarks/results/2026-11-28-scale
+    python -m benchmarks.scale --rows 10000 80000 240000 -o benchmarks/results/2026-11-29-scale
 
 Rows are those of the project's own generator (``tools.sample_traffic``): requests of a made-up
 company, 160 tokens in the mean with 60 in the median, with answers, outcomes of both models and
 tasks. Each stage is the command of its name in processes of its own. ``seconds`` is time on the
 clock, ``processor`` that of all its processes, and ``peak`` their memory: the command's own peak
-(``ru_maxrss``) and, for each process that it starts, the largest peak among those. An exponent is
-the slope of the logarithm of the processor's time, or of the peak, over that of the rows: 1 is
-twice the time for twice the rows.
+(``ru_maxrss``) and, for each process that it starts, the largest peak among those; Linux counts a
+process as no smaller than the one that started it was, so beside a large one this says too much.
+An exponent is the slope of the logarithm of the processor's time, or of the peak, over that of the
+rows: 1 is twice the time for twice the rows.
 
 ``scikit-learn`` is what one would write instead: ``HashingVectorizer`` of words and pairs of them
 (2^17 columns), ``TfidfTransformer`` and ``LogisticRegression`` on whether the cheap model fails, on
