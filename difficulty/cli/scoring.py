@@ -265,6 +265,8 @@ def _read_input(
     from difficulty.request import Request, RequestRow, names_requests, read_requests
 
     if text is not None and input_path is None:
+        if _names_file(text):
+            raise typer.BadParameter(f"{text} is a file: pass --input {text}, or a text")
         return [RequestRow("1", Request(text, task))]
     if input_path is not None and text is None:
         if str(input_path) == "-" or names_requests(input_path):
@@ -274,6 +276,16 @@ def _read_input(
 
         return read_request_rows(input_path)
     raise typer.BadParameter("pass either a text or --input FILE")
+
+
+def _names_file(text: str) -> bool:
+    """Return whether a text that is to be scored is the name of a file, given by mistake."""
+    if any(character.isspace() for character in text):
+        return False
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # longer than a name, or with a character that none has
+        return False
 
 
 def _with_needs(

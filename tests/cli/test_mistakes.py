@@ -253,6 +253,14 @@ MISTAKES = (
         "score bundles/support-1 Hello --input requests.jsonl",
         "Invalid value: pass either a text or --input FILE",
     ),
+    (
+        "score bundles/support-1 labelled.jsonl",
+        "Invalid value: labelled.jsonl is a file: pass --input labelled.jsonl, or a text",
+    ),
+    (
+        "route bundles/support-1 labelled.jsonl",
+        "Invalid value: labelled.jsonl is a file: pass --input labelled.jsonl, or a text",
+    ),
     ("route bundles/support-1", "Invalid value: pass either a text or --input FILE"),
     ("route runs/first Hello", "Run: difficulty ship runs/first -o bundles/first-1"),
     ("route bundles/support-1 --input nofile.jsonl -o d.jsonl", "Check the path."),
