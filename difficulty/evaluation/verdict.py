@@ -553,6 +553,8 @@ def order_text(evaluation: Evaluation) -> str:
 
 def _above_half(estimate: Estimate) -> str:
     if estimate.low is None or estimate.high is None:
+        if estimate.value is not None and estimate.value <= CHANCE:
+            return "no better than chance, so far as one can tell without an interval"
         return "so far as one can tell without an interval"
     if estimate.low > CHANCE:
         return "better than chance"
