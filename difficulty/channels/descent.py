@@ -26,6 +26,10 @@ _GRADIENT, _GRADIENT_OF_FEW = 1e-3, 1e-4
 """Where fits of heads end: the largest entry of the gradient, on the scale of the penalty. A score
 is within 1e-4 of that of the optimum then (docs/scale.md).
 """
+_LITTLE = 1e-3
+"""Curvature of the intercept below which rows say so little that a search would end before it has
+found the level: it begins there.
+"""
 _RESIDUAL = 1e-5
 """Where ridge regressions end, of the residual's length at 0."""
 _MEMORY = 10
@@ -65,6 +69,8 @@ def minimise(
             break
         direction = _direction(slope, moves, turns)
         along = float(slope @ direction)
+        if not along < 0.0:  # nothing leads down, or nothing is a number any more
+            break
         # Nothing is known of the curvature before the first step.
         step = 1.0 if moves else min(1.0, 1.0 / float(np.sqrt(-along)))
         while True:
@@ -72,9 +78,12 @@ def minimise(
             new_value, new_slope = loss(there)
             if new_value <= value + _ENOUGH * step * along:
                 break
-            # The least of the parabola through what is known.
-            least = -0.5 * along * step**2 / (new_value - value - along * step)
-            step = min(max(least, 0.1 * step), 0.5 * step)
+            if np.isfinite(new_value):
+                # The least of the parabola through what is known.
+                least = -0.5 * along * step**2 / (new_value - value - along * step)
+                step = min(max(least, 0.1 * step), 0.5 * step)
+            else:
+                step *= 0.1
             if step < _SMALLEST_STEP:  # no lower place can be told from rounding
                 return place
         move, turn = there - place, new_slope - slope
@@ -156,6 +165,8 @@ def fit_logistic(
         return float(misfit + 0.5 * np.dot(coefficients, coefficients)), gradient / scale
 
     start = np.zeros(len(scale)) if begin is None else begin[places] * scale
+    if begin is None and bend.sum() < _LITTLE:
+        start[-1] = np.log(rate / (1.0 - rate)) * scale[-1]
     end = _GRADIENT if is_many(design.shape[0]) else _GRADIENT_OF_FEW
     with held(design) as design:
         parameters[places] = minimise(loss, start, gradient=end) / scale

@@ -19,6 +19,8 @@ FloatArray = NDArray[np.float64]
 Matrix: TypeAlias = Any
 _START_STRENGTH = 0.1
 """Inverse regularisation of the multiple of an earlier head, for logits of unit deviation."""
+_EQUAL = 1e-9
+"""Outcomes, or shares of the weight, that differ by less are equal."""
 _GUESSED = 0.03
 """Where a fit of classes ends: the largest entry of the gradient, in deviations of what the rows
 leave open. The last digits of a guess are of no use.
@@ -81,7 +83,7 @@ def fit_head(
             "a head needs outcomes: got none that are known. Add cheap_quality or cheap_passed to"
             " the traffic."
         )
-    if len(np.unique(failure[known])) < 2:
+    if _is_one_sided(failure[known], weight[known]):
         rate = (np.dot(failure[known], weight[known]) + 0.5) / (weight[known].sum() + 1.0)
         return LinearHead(np.zeros(int(vectors.shape[1])), float(logit(rate)))
     if not is_large(vectors) and not known.all():
@@ -110,6 +112,15 @@ def fit_head(
     coefficients = learned / deviation
     # What standardising took off every column goes into the intercept.
     return LinearHead(coefficients + of_start, float(fitted[-1]) - float(mean @ coefficients))
+
+
+def _is_one_sided(failure: FloatArray, weight: FloatArray) -> bool:
+    """Return whether outcomes differ by rounding at most, or all weight lies on one side."""
+    total = weight.sum()
+    if np.ptp(failure) < _EQUAL or not total > 0.0:
+        return True
+    rate = np.dot(failure, weight) / total
+    return not _EQUAL < rate < 1.0 - _EQUAL
 
 
 def fit_ridge(

@@ -69,3 +69,19 @@ def test_steps_are_bounded():
 
     minimise(loss, np.zeros(30), gradient=0.0, most=5)
     assert 5 <= len(asked) <= 10
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda place: (np.nan, place + 1.0),
+        lambda place: (float(place @ place), np.full_like(place, np.nan)),
+        lambda place: (
+            (float(((place - 3.0) ** 2).sum()), 2.0 * (place - 3.0))
+            if np.abs(place).max() < 1.0
+            else (np.nan, place)
+        ),
+    ],
+)
+def test_search_ends_where_the_loss_is_no_number(loss):
+    assert np.isfinite(minimise(loss, np.zeros(2), gradient=1e-8)).all()

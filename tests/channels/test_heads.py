@@ -153,3 +153,17 @@ def test_head_of_columns_that_never_occur_is_constant():
     head = fit_head(sp.csr_matrix((200, 4)), FAILURE, ONES, strength=1.0)
     assert head.coefficients.tolist() == [0.0] * 4
     assert expit(head.intercept) == pytest.approx((FAILURE.sum() + 0.5) / 201)
+
+
+def test_outcomes_that_differ_by_rounding_make_a_constant_head():
+    noisy = np.where(np.arange(200) % 2 == 0, 1.0, 0.3 + 0.6 + 0.1)
+    head = fit_head(VECTORS, noisy, ONES, strength=1.0)
+    assert (head.coefficients == 0.0).all()
+    assert head.intercept == pytest.approx(np.log(200.5 / 0.5))
+
+
+@pytest.mark.parametrize("weight", [0.0, 1e-12])
+def test_level_is_found_however_little_the_rows_weigh(weight):
+    rate = 0.5 if weight == 0.0 else FAILURE.mean()
+    head = fit_head(VECTORS, FAILURE, np.full(200, weight), strength=1.0)
+    assert head.intercept == pytest.approx(np.log(rate / (1.0 - rate)), abs=1e-3)
