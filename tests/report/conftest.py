@@ -1,6 +1,7 @@
 """An evaluation with everything in it, one with as little as there can be, and hostile names."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from difficulty.records import Estimate
 from difficulty.report.blocks import ChosenThreshold, Extras, Suspects
 from tests.evaluation.conftest import four, many, scored_of
 
-__all__ = ["HOSTILE", "four", "judge", "many", "many_judged"]
+__all__ = ["HOSTILE", "PAPER", "four", "judge", "many", "many_judged", "printed"]
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\"'&{{7*7}}|`<b>*[x](http://evil.example)"
 
@@ -86,3 +87,20 @@ def extras(judged_requests):
         ),
         made_on="2026-11-25",
     )
+
+
+PAPER = 718
+"""Dots of an A4 page within its margins, at 96 an inch."""
+
+
+def printed(page):
+    """Return how many pages a page takes on paper, and what is wider than the paper."""
+    pages = len(re.findall(rb"/Type\s*/Page\b(?!s)", page.pdf(format="A4", print_background=True)))
+    page.emulate_media(media="print")
+    wide = page.evaluate(
+        """[...document.querySelectorAll("table, .plot, section > *")]
+            .map((one) => [one.outerHTML.slice(0, 80), one.getBoundingClientRect()])
+            .filter(([, box]) => box.width > 0 && box.right > innerWidth + 1)
+            .map(([text]) => text)"""
+    )
+    return pages, wide

@@ -3,7 +3,6 @@ fits a phone, and can be read by all.
 """
 
 import dataclasses
-import re
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from difficulty.records import Estimate
 from difficulty.report.blocks import Extras
 from difficulty.report.page import report_html
 from difficulty.report.wording import figure_text
-from tests.report.conftest import HOSTILE
+from tests.report.conftest import HOSTILE, PAPER, printed
 from tests.report.test_opening import FAR, economics_of, waiting
 
 pytestmark = pytest.mark.browser
@@ -201,15 +200,7 @@ def test_the_first_screen_holds_the_decision_in_few_words(visit, width, height, 
 
 def test_print_takes_few_pages_and_cuts_no_table(visit):
     """Paper has no scroll bars: no table is wider than the page."""
-    page = visit(width=718)  # A4 within its margins, at 96 dots an inch
-    pages = len(re.findall(rb"/Type\s*/Page\b(?!s)", page.pdf(format="A4", print_background=True)))
-    page.emulate_media(media="print")
-    wide = page.evaluate(
-        """[...document.querySelectorAll("table, .plot, section > *")]
-            .map((one) => [one.outerHTML.slice(0, 80), one.getBoundingClientRect()])
-            .filter(([, box]) => box.width > 0 && box.right > innerWidth + 1)
-            .map(([text]) => text)"""
-    )
+    pages, wide = printed(visit(width=PAPER))
     assert wide == []
     assert pages <= 8
 

@@ -1,7 +1,6 @@
 """The page of two bundles in a real browser: read by all, on a phone and on paper."""
 
 import dataclasses
-import re
 
 import pytest
 
@@ -9,7 +8,7 @@ from difficulty.evaluation.decision.side_by_side import set_side_by_side, with_n
 from difficulty.metrics import Resampling
 from difficulty.report.pair_page import pair_html
 from tests.evaluation.test_pair_verdict import sides
-from tests.report.conftest import HOSTILE
+from tests.report.conftest import HOSTILE, PAPER, printed
 
 pytestmark = pytest.mark.browser
 _OPEN_FOLDS = "document.querySelectorAll('details').forEach((fold) => { fold.open = true; })"
@@ -61,14 +60,6 @@ def test_the_first_screen_holds_the_decision(visit, width, height):
 
 def test_print_takes_few_pages_and_cuts_no_table(visit):
     """Paper has no scroll bars: no table is wider than the page."""
-    page = visit(width=718)  # A4 within its margins, at 96 dots an inch
-    pages = len(re.findall(rb"/Type\s*/Page\b(?!s)", page.pdf(format="A4", print_background=True)))
-    page.emulate_media(media="print")
-    wide = page.evaluate(
-        """[...document.querySelectorAll("table, .plot, section > *")]
-            .map((one) => [one.outerHTML.slice(0, 80), one.getBoundingClientRect()])
-            .filter(([, box]) => box.width > 0 && box.right > innerWidth + 1)
-            .map(([text]) => text)"""
-    )
+    pages, wide = printed(visit(width=PAPER))
     assert wide == []
     assert pages <= 8

@@ -4,11 +4,13 @@ import http.client
 import json
 import socket
 import threading
+import time
 from contextlib import contextmanager
 
 import pytest
 
 from difficulty.bundle import read_bundle
+from difficulty.gateway.log_files import read_log
 from difficulty.serving.asgi_server import Service
 from difficulty.serving.web_app import WebApp
 
@@ -58,3 +60,14 @@ def ask(connection, method, path, content=None, headers=None):
 def small(journey):
     """The bundle of the journey, read once."""
     return read_bundle(journey.bundle)
+
+
+def wait_for_event(log, name):
+    """Return the event of a request, once it is in the log."""
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        events = {event.id: event for event in read_log(log)} if log.is_dir() else {}
+        if name in events:
+            return events[name]
+        time.sleep(0.05)
+    raise AssertionError("no event was logged")

@@ -20,7 +20,7 @@ from difficulty.serving.asgi_server import Service
 from difficulty.serving.served import build_service
 from tests.answer_checks import write_with_check
 from tests.bundle.conftest import SAVED
-from tests.serving.conftest import ask, connected
+from tests.serving.conftest import ask, connected, wait_for_event
 from tests.telemetry.conftest import read_text
 
 pytest.importorskip("litellm", exc_type=ImportError)
@@ -84,13 +84,7 @@ class Stack:
 
     def event(self, name):
         """Wait for the event of a request."""
-        until = time.monotonic() + 20
-        while time.monotonic() < until:
-            events = {event.id: event for event in read_log(self.log)} if self.log.is_dir() else {}
-            if name in events:
-                return events[name]
-            time.sleep(0.05)
-        raise AssertionError("no event was logged")
+        return wait_for_event(self.log, name)
 
 
 @pytest.fixture(scope="module")

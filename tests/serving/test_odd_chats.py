@@ -7,7 +7,6 @@ import http.client
 import importlib
 import json
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from typing import NamedTuple
@@ -15,12 +14,12 @@ from typing import NamedTuple
 import pytest
 
 from difficulty.bundle import read_bundle, write_bundle
-from difficulty.gateway.log_files import read_log
 from difficulty.gateway.settings import parse_settings
 from difficulty.integrations.litellm_config import Upstream
 from difficulty.serving.chat_fields import OURS, RULES
 from difficulty.serving.served import build_service
 from tests.bundle.conftest import SAVED
+from tests.serving.conftest import wait_for_event
 from tests.serving.odd_models import FAULTS, FINE, RAW, SECRET_WORD, STREAMS, WHOLE, odd_models
 
 pytest.importorskip("litellm", exc_type=ImportError)
@@ -178,13 +177,7 @@ class Asking:
 
     def event(self, name):
         """Wait for the event of a request."""
-        until = time.monotonic() + 20
-        while time.monotonic() < until:
-            events = {event.id: event for event in read_log(self.log)} if self.log.is_dir() else {}
-            if name in events:
-                return events[name]
-            time.sleep(0.05)
-        raise AssertionError("no event was logged")
+        return wait_for_event(self.log, name)
 
     def ask_models(self, case):
         """Ask for an answer of each model; the number keeps streams apart."""
