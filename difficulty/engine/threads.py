@@ -2,8 +2,7 @@
 that hold no lock of Python's.
 
 Each runs alone on its core. Libraries that spread every product over all cores wait for each other
-more than they work where products are small: two threads of theirs took 74 seconds of processor
-time for a training that takes one of them 42, and as long on the clock.
+more than they work where products are small, and on a busy machine they do little else.
 """
 
 from __future__ import annotations
