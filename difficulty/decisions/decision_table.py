@@ -8,7 +8,7 @@ UTC, unknown numbers are NaN and never zero.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
@@ -25,17 +25,16 @@ from difficulty.decisions.event_columns import (
     Problem,
     event_query,
 )
-from difficulty.decisions.late_labels import join_labels
-from difficulty.decisions.log_blocks import read_on
+from difficulty.decisions.late_labels import LabelCounts, join_labels
 from difficulty.decisions.log_reading import LogReading
 from difficulty.decisions.log_sources import Sources, find_log_files, quoted
-from difficulty.engine import Engine
 from difficulty.errors import InvalidValueError, LogError, MissingExtraError, UnknownNameError
 from difficulty.kinds import PathKind, mistaken
 
 _CLOCK_SLACK = "INTERVAL 1 MINUTE"
 """Requests are logged when they end, so a minute's disorder is no clock's."""
-_COUNTED = ("other_zone", "bad_number")
+ORDER = ("time", "writer", "seq", "id")
+"""Columns by which decisions are ordered: as they were made."""
 _UNIT = float(1 << 60)
 """Parts of 1 that exact sums are made of: a power of two, so that only rounding to whole ones loses
 something, 4e-19.
@@ -53,7 +52,6 @@ def read_decisions(
     work_dir: str | Path | None = None,
     memory_gb: float = 1.0,
     threads: int | None = None,
-    engine: Engine | None = None,
 ) -> DecisionTable:
     """Read decision logs into a table.
 
@@ -75,9 +73,6 @@ def read_decisions(
         Most memory that DuckDB takes; what does not fit waits on the disk.
     threads : int, optional
         Most processors that are used; default: all.
-    engine : Engine, optional
-        Where the files are read, each as a whole; by default here, with all processors. What is
-        added up of the table is the same.
 
     Returns
     -------
@@ -95,17 +90,17 @@ def read_decisions(
     TrafficError
         If late outcomes cannot be read.
     """
-    if not 0.1 <= memory_gb < float("inf"):
-        raise InvalidValueError("memory_gb", memory_gb, rule="be 0.1 or more")
-    listed = [paths] if isinstance(paths, str | Path) else paths
-    files = find_log_files(map(Path, listed))
     table = DecisionTable(work_dir, memory_gb=memory_gb, threads=threads, texts=texts)
-    try:
-        table._read(files, [Path(path) for path in outcomes], bundle_versions, engine)
-    except BaseException:
-        table.close()
-        raise
-    return table
+    return table.filled(paths, outcomes, bundle_versions)
+
+
+def backwards_query(events: str = "events") -> str:
+    """Return SQL that counts how often a writer's clock went back, by its numbers."""
+    return (
+        "SELECT count(*) AS n FROM (SELECT time, lag(time) OVER (PARTITION BY writer ORDER BY seq)"
+        f" AS earlier FROM {events} WHERE writer IS NOT NULL AND seq IS NOT NULL)"
+        f" WHERE time < earlier - {_CLOCK_SLACK}"
+    )
 
 
 def exact_sum(value: str, kept: str = "TRUE") -> str:
@@ -145,6 +140,8 @@ class DecisionTable:
         threads: int | None = None,
         texts: bool = False,
     ) -> None:
+        if not 0.1 <= memory_gb < float("inf"):
+            raise InvalidValueError("memory_gb", memory_gb, rule="be 0.1 or more")
         duckdb = _import_duckdb()
         self._failures: type[Exception] = duckdb.Error
         self._texts = texts
@@ -207,7 +204,7 @@ class DecisionTable:
         selected = ", ".join(f'"{name}"' for name in columns)
         condition = f" WHERE {where}" if where else ""
         arrays = self.query(
-            f"SELECT {selected} FROM decisions{condition} ORDER BY time, writer, seq, id"
+            f"SELECT {selected} FROM decisions{condition} ORDER BY {', '.join(ORDER)}"
         )
         if "day" in arrays:
             arrays["day"] = arrays["day"].astype("datetime64[D]")
@@ -220,22 +217,71 @@ class DecisionTable:
         fetched = self.connection.execute(sql, list(parameters)).fetchnumpy()
         return {name: _plain(column) for name, column in fetched.items()}
 
-    def _read(
+    def run(self, sql: str) -> None:
+        """Run a statement where the events are, on the tables and views that are there: ``events``,
+        ``decisions``, and what was made before.
+        """
+        self.connection.execute(sql)
+
+    def gather(self, name: str, sql: str) -> None:
+        """Make a temporary table here of what a query gives where the events are.
+
+        Where these are in several places, each answers for its own, one after the other: a query
+        that adds up gives parts, which are added up here.
+        """
+        self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {sql}")
+
+    def share(self, name: str, sql: str) -> None:
+        """Make a temporary table where the events are of what a query gives here."""
+        self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {sql}")
+
+    def map_rows(
         self,
-        files: list[Path],
-        outcomes: list[Path],
+        function: Callable[[dict[str, NDArray[Any]]], Any],
+        columns: Sequence[str],
+        conditions: Sequence[str],
+    ) -> Iterator[Any]:
+        """Yield what a function makes of the decisions that meet each condition, in order.
+
+        Parameters
+        ----------
+        function : callable
+            Of a module, called with columns as :meth:`query` gives them, ordered by time, writer
+            and number.
+        columns : sequence of str
+            SQL, each with its name.
+        conditions : sequence of str
+            SQL; no two are met by the same decision.
+        """
+        for condition in conditions:
+            rows = f"SELECT {', '.join(columns)} FROM decisions WHERE {condition}"
+            yield function(self.query(f"{rows} ORDER BY {', '.join(ORDER)}"))
+
+    def filled(
+        self,
+        paths: Sequence[str | Path] | str | Path,
+        outcomes: Sequence[str | Path],
         bundle_versions: Sequence[str] | None,
-        engine: Engine | None,
+    ) -> Self:
+        """Read logs into this table, which is closed where that fails; see
+        :func:`read_decisions`.
+        """
+        try:
+            listed = [paths] if isinstance(paths, str | Path) else paths
+            files = find_log_files(map(Path, listed))
+            self._read(files, [Path(path) for path in outcomes], bundle_versions)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def _read(
+        self, files: list[Path], outcomes: list[Path], bundle_versions: Sequence[str] | None
     ) -> None:
         sources = Sources(files, self._texts, self._place)
-        if engine is None:
-            self._load(sources)
-            sources.torn_ends = sources.count_torn()
-        else:
-            self._load_on(engine, sources)
+        self._load(sources)
         problems = self._drop_problems()
-        events = self._count("SELECT count(*) FROM events")
-        if not events:
+        if not problems[Problem.NONE]:
             # Whole objects that are no events: most often requests are named in place of the log.
             others = problems[Problem.REFUSED]
             whole = others and not (problems[Problem.DAMAGED] or problems[Problem.NEWER])
@@ -250,9 +296,11 @@ class DecisionTable:
             )
         # A damaged line counts as torn where it is the last of its file and has no end.
         torn = min(sources.torn_ends, problems[Problem.DAMAGED]) if sources.lines else 0
-        doubled = self._drop_doubled()
+        before = self._count_events()
+        self._drop_doubled()
+        doubled = before - self._count_events()
         self._find_shared_ids()
-        labels = join_labels(self.connection, outcomes, self._place) if outcomes else None
+        labels = self._join_labels(outcomes) if outcomes else None
         self._make_view(labelled=labels is not None)
         self.reading = replace(
             self._look(bundle_versions),
@@ -279,25 +327,12 @@ class DecisionTable:
                 self._fill(sources)
             except self._failures as again:
                 raise self._refusal(again) from again
+        sources.torn_ends = sources.count_torn()
 
     def _fill(self, sources: Sources) -> None:
         for number, source in enumerate(sources.queries(self.connection)):
             made = "INSERT INTO events" if number else "CREATE TABLE events AS"
             self.connection.execute(f"{made} {event_query(source, texts=self._texts)}")
-
-    def _load_on(self, engine: Engine, sources: Sources) -> None:
-        """Fill the table with what workers have read, in the order of the files."""
-        is_begun = False
-        # As they are read without an engine: lines, then the files of Parquet.
-        files = [*sources.lines, *sources.parquet]
-        for place, part in read_on(engine, files, self._place, texts=self._texts):
-            if part.refusal is not None:
-                raise self._refusal(part.refusal)
-            made = "INSERT INTO events" if is_begun else "CREATE TABLE events AS"
-            self.connection.execute(f"{made} SELECT * FROM read_parquet({quoted(place)})")
-            is_begun = True
-            for name in ("broken", "torn", "damaged", "torn_ends"):
-                setattr(sources, name, getattr(sources, name) + getattr(part, name))
 
     def _refusal(self, error: Exception | str) -> LogError:
         # The first line names a file and a reason; what follows may quote what is in it.
@@ -308,28 +343,31 @@ class DecisionTable:
         )
 
     def _drop_problems(self) -> dict[Problem, int]:
+        self.gather("problems", "SELECT problem, count(*) AS n FROM events GROUP BY problem")
         rows = self.connection.execute(
-            "SELECT problem, count(*) FROM events GROUP BY problem"
+            "SELECT problem, CAST(sum(n) AS BIGINT) FROM problems GROUP BY problem"
         ).fetchall()
         counts = dict.fromkeys(Problem, 0) | {Problem(problem): n for problem, n in rows}
         if sum(counts.values()) > counts[Problem.NONE]:
-            self.connection.execute("DELETE FROM events WHERE problem <> 0")
+            self.run("DELETE FROM events WHERE problem <> 0")
         return counts
 
-    def _drop_doubled(self) -> int:
-        """Leave each event once, and return how many went."""
-        before = self._count("SELECT count(*) FROM events")
-        self.connection.execute(
+    def _count_events(self) -> int:
+        self.gather("sizes", "SELECT count(*) AS n FROM events")
+        return self._count("SELECT sum(n) FROM sizes")
+
+    def _drop_doubled(self) -> None:
+        """Leave each event once."""
+        self.run(
             "CREATE TEMP TABLE doubled AS SELECT event FROM events GROUP BY event"
             " HAVING count(*) > 1"
         )
-        self.connection.execute(
+        self.run(
             "DELETE FROM events WHERE rowid IN (SELECT row FROM (SELECT e.rowid AS row,"
             " row_number() OVER (PARTITION BY e.event ORDER BY e.rowid) AS place"
             " FROM events e SEMI JOIN doubled USING (event)) WHERE place > 1)"
         )
-        self.connection.execute("DROP TABLE doubled")
-        return before - self._count("SELECT count(*) FROM events")
+        self.run("DROP TABLE doubled")
 
     def _find_shared_ids(self) -> None:
         # By their hashes first: ten million texts would not fit the memory.
@@ -338,6 +376,10 @@ class DecisionTable:
             " (SELECT hash(id) FROM events GROUP BY hash(id) HAVING count(*) > 1)"
             " GROUP BY id HAVING count(*) > 1"
         )
+
+    def _join_labels(self, outcomes: list[Path]) -> LabelCounts:
+        """Make the table ``labels`` where the events are."""
+        return join_labels(self.connection, outcomes, self._place)
 
     def _make_view(self, *, labelled: bool) -> None:
         """Make the view ``decisions``: events with their late outcomes."""
@@ -373,58 +415,60 @@ class DecisionTable:
             f"{passed} AS cheap_passed",
             *said,
         ]
-        self.connection.execute(
-            f"CREATE VIEW decisions AS SELECT {', '.join(columns)} FROM {source}"
-        )
+        self.run(f"CREATE VIEW decisions AS SELECT {', '.join(columns)} FROM {source}")
 
     def _look(self, bundle_versions: Sequence[str] | None) -> LogReading:
         """Count what is in the table."""
-        bad = "bad_propensity OR bad_escalation_propensity"
-        future = "time > CAST(now() AS TIMESTAMP) + INTERVAL 1 DAY"
-        texts = f"count({MESSAGES}) FILTER ({MESSAGES} <> 'null')" if self._texts else "0"
-        row = self.connection.execute(
-            f"SELECT count(*), min(time), max(time), count(*) FILTER (other_zone),"
-            f" count(*) FILTER ({future}),"
-            " count(*) FILTER (propensity IS NULL AND NOT bad_propensity),"
-            f" count(*) FILTER ({bad}), count(*) FILTER (bad_number), count(DISTINCT writer),"
-            f" {texts} FROM events"
-        ).fetchone()
+        counts = {
+            "other_zones": "other_zone",
+            "from_future": "time > CAST(now() AS TIMESTAMP) + INTERVAL 1 DAY",
+            "without_propensity": "propensity IS NULL AND NOT bad_propensity",
+            "bad_propensity": "bad_propensity OR bad_escalation_propensity",
+            "bad_numbers": "bad_number",
+            "with_texts": f"coalesce({MESSAGES} <> 'null', FALSE)" if self._texts else "FALSE",
+            "shared_ids": "id IN (SELECT id FROM shared_ids)",
+        }
+        counted = ", ".join(f"count(*) FILTER ({of}) AS {name}" for name, of in counts.items())
+        self.gather(
+            "counts",
+            "SELECT bundle_version, count(*) AS n, min(time) AS first, max(time) AS last,"
+            f" {counted} FROM events GROUP BY bundle_version",
+        )
+        self.gather(
+            "writers",
+            "SELECT writer, max(seq) AS last, min(seq) AS first, count(seq) AS n FROM events"
+            " WHERE writer IS NOT NULL GROUP BY writer",
+        )
         versions = dict(
             self.connection.execute(
-                "SELECT bundle_version, count(*) FROM events GROUP BY bundle_version"
-                " ORDER BY count(*) DESC, bundle_version"
+                "SELECT bundle_version, CAST(sum(n) AS BIGINT) AS n FROM counts"
+                " GROUP BY bundle_version ORDER BY n DESC, bundle_version"
             ).fetchall()
         )
         expected = versions if bundle_versions is None else {*bundle_versions}
-        missing = self._count(
-            "SELECT coalesce(sum(greatest(lost, 0)), 0) FROM (SELECT max(seq) - min(seq) + 1 -"
-            " count(*) AS lost FROM events WHERE writer IS NOT NULL AND seq IS NOT NULL"
-            " GROUP BY writer)"
-        )
-        backwards = self._count(
-            "SELECT count(*) FROM (SELECT time, lag(time) OVER (PARTITION BY writer ORDER BY seq)"
-            " AS earlier FROM events WHERE writer IS NOT NULL AND seq IS NOT NULL)"
-            f" WHERE time < earlier - {_CLOCK_SLACK}"
-        )
+        first, last, *sums = self.connection.execute(
+            "SELECT min(first), max(last),"
+            f" {', '.join(f'CAST(sum({name}) AS BIGINT)' for name in counts)} FROM counts"
+        ).fetchone()
+        writers, missing = self.connection.execute(
+            "SELECT count(*), CAST(coalesce(sum(greatest(lost, 0)), 0) AS BIGINT) FROM"
+            " (SELECT max(last) - min(first) + 1 - sum(n) AS lost FROM writers GROUP BY writer)"
+        ).fetchone()
         return LogReading(
-            events=row[0],
-            first=row[1].isoformat(timespec="milliseconds") + "+00:00",
-            last=row[2].isoformat(timespec="milliseconds") + "+00:00",
-            other_zones=row[3],
-            from_future=row[4],
-            without_propensity=row[5],
-            bad_propensity=row[6],
-            bad_numbers=row[7],
-            writers=row[8],
-            with_texts=row[9],
+            events=sum(versions.values()),
+            first=first.isoformat(timespec="milliseconds") + "+00:00",
+            last=last.isoformat(timespec="milliseconds") + "+00:00",
+            writers=writers,
             missing=missing,
-            out_of_order=backwards,
-            shared_ids=self._count(
-                "SELECT count(*) FROM events WHERE id IN (SELECT id FROM shared_ids)"
-            ),
+            out_of_order=self._count_backwards(),
             foreign_bundle=sum(n for name, n in versions.items() if name not in expected),
             bundle_versions=versions,
+            **dict(zip(counts, sums, strict=True)),
         )
+
+    def _count_backwards(self) -> int:
+        """Return how often a writer's clock went back."""
+        return self._count(backwards_query())
 
     def _count(self, sql: str) -> int:
         return int(self.connection.execute(sql).fetchone()[0])

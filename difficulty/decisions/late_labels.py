@@ -14,7 +14,7 @@ the labels tell; of the usual draw of ``label`` about half of them stay.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,13 @@ class LabelCounts:
     contradicted: int
 
 
-def join_labels(connection: Any, sources: Sequence[Path], work_dir: Path) -> LabelCounts:
+def join_labels(
+    connection: Any,
+    sources: Sequence[Path],
+    work_dir: Path,
+    *,
+    fetch: Callable[[], None] | None = None,
+) -> LabelCounts:
     """Fill the table ``labels``, one row an event with late outcomes.
 
     Parameters
@@ -64,6 +70,9 @@ def join_labels(connection: Any, sources: Sequence[Path], work_dir: Path) -> Lab
         Files and folders of feedback, or ingested traffic.
     work_dir : Path
         For what is read.
+    fetch : callable, optional
+        Makes the table ``events`` of those that the table ``feedback`` has the ids of, where events
+        are elsewhere.
 
     Raises
     ------
@@ -85,6 +94,8 @@ def join_labels(connection: Any, sources: Sequence[Path], work_dir: Path) -> Lab
             f" does. The first: {first}. See docs/labels.md."
         )
     connection.execute(f"CREATE TABLE feedback AS {' UNION ALL BY NAME '.join(queries)}")
+    if fetch is not None:
+        fetch()
     _find_events(connection)
     thinned = _thin_chosen(connection)
     _settle(connection)

@@ -7,8 +7,10 @@ of a solver are a job a step.
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -29,6 +31,12 @@ from difficulty.engine.work import (
 )
 from difficulty.errors import EngineError, InvalidValueError, MissingExtraError
 
+logger = logging.getLogger("difficulty.engine")
+START_S = 120.0
+"""Longest wait for a Ray that is started here. Ray itself gives up after 30 s, which a machine with
+other work takes.
+"""
+_SILENT_S = 20.0  # of that wait; then it is said what is waited for
 _TRIES = 3  # further ones, of a call whose worker was lost
 _TOO_SLOW = "timed out during startup"
 _QUEUED = 2  # blocks of a worker: the next is there when one is done
@@ -44,6 +52,7 @@ _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported to anybody
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
+_PATIENT = ("RAY_gcs_server_port_wait_time_s", "RAY_worker_register_timeout_seconds")
 
 
 class RayEngine:
@@ -59,6 +68,8 @@ class RayEngine:
         By default one for each processor that the cluster has.
     store_bytes : int
         Most memory for objects of a cluster that is started here.
+    start_s : float
+        Longest wait for its start, in seconds.
 
     Raises
     ------
@@ -76,16 +87,20 @@ class RayEngine:
         *,
         workers: int | None = None,
         store_bytes: int = STORE_BYTES,
+        start_s: float = START_S,
     ) -> None:
         if workers is not None and workers < 1:
             raise InvalidValueError("workers", workers, rule="be 1 or more")
         self._address, self._wanted, self._store_bytes = address, workers, store_bytes
+        self._start_s = start_s
         self._workers = workers or 1
         self._is_ours = False
 
     def __enter__(self) -> Self:
         for name, value in _QUIET.items():
             os.environ.setdefault(name, value)
+        for name in _PATIENT:
+            os.environ.setdefault(name, str(int(self._start_s)))
         try:
             import ray
         except ImportError as error:
@@ -136,11 +151,13 @@ class RayEngine:
         """Open each shard once, spread over the workers."""
         homes = spread(len(shards), self._workers)
         kept: list[dict[int, Any]] = [{} for _ in range(max(homes, default=-1) + 1)]
+        # One after the other: what opens them all may be more than this process should hold.
         for number, (home, shard) in enumerate(zip(homes, shards, strict=True)):
-            kept[home][number] = shard
+            kept[home][number] = self.put(shard)
+            del shard
         actors = [self._actor(_ShardActor) for _ in kept]
         try:
-            openings = [[self.put((Host, work, each, homes))] for each in kept]
+            openings = [[self.put((_open_host, work, each, homes))] for each in kept]
             yield RayShards(self, actors, openings)
         finally:
             self._end(actors)
@@ -177,12 +194,13 @@ class RayEngine:
         }
         try:
             if self._address is None:
-                self._ray.init(
-                    num_cpus=self._wanted,
-                    include_dashboard=False,
-                    object_store_memory=self._store_bytes,
-                    **options,
-                )
+                with _waiting_for_node(self._start_s):
+                    self._ray.init(
+                        num_cpus=self._wanted,
+                        include_dashboard=False,
+                        object_store_memory=self._store_bytes,
+                        **options,
+                    )
                 return
             self._ray.init(address=self._address, **options)
         except (Exception, SystemExit) as error:  # Ray even exits where it is not let in
@@ -191,8 +209,9 @@ class RayEngine:
             if _TOO_SLOW in str(error):
                 # Not tried again: what Ray had started by then ends with this program alone.
                 advice = (
-                    "Ray waits 30 s, which is too short where others keep the machine busy: run it"
-                    " again when it is less so, or take the engine local."
+                    f"It was waited for {self._start_s:g} s, which is too short where others keep"
+                    " the machine this busy: run it again when it is less so, or take the engine"
+                    " local."
                 )
             raise EngineError(f"no Ray can be used {where}: {_reason(error)} {advice}") from error
 
@@ -367,6 +386,12 @@ class _ShardActor:
         return self._opened if host is None else answer(ask, host, *args)
 
 
+def _open_host(work: ShardWork, shards: dict[int, Any], homes: Sequence[int]) -> Host:
+    import ray
+
+    return Host(lambda reference: work(ray.get(reference)), shards, homes)
+
+
 def _read(opening: list[Any]) -> tuple[Any, ...]:
     """Return what to call to open the work, and with what. It comes with each call, by reference:
     Ray does not keep what it gave a constructor for the time that it starts an actor again.
@@ -375,6 +400,47 @@ def _read(opening: list[Any]) -> tuple[Any, ...]:
 
     content: tuple[Any, ...] = ray.get(opening[0])
     return content
+
+
+@contextmanager
+def _waiting_for_node(start_s: float) -> Iterator[None]:
+    """Have Ray wait longer for the node that it starts: it asks for it during 30 s, which no option
+    changes, so that each time it asks it is answered when the node is there.
+    """
+    try:
+        from ray._private import services
+
+        ask = services.get_node
+    except (ImportError, AttributeError):  # another Ray: it waits as long as it does
+        yield
+        return
+    began = time.monotonic()
+    is_silent = True
+
+    def ask_on(*args: Any, **options: Any) -> Any:
+        nonlocal is_silent
+        while True:
+            try:
+                return ask(*args, **options)
+            except RuntimeError:
+                waited = time.monotonic() - began
+                if waited > start_s:
+                    raise
+                if is_silent and waited > _SILENT_S:
+                    logger.warning(
+                        "Ray has been starting on this machine for %.0f s; it is waited for up to"
+                        " %.0f s.",
+                        waited,
+                        start_s,
+                    )
+                    is_silent = False
+                time.sleep(0.5)
+
+    services.get_node = ask_on
+    try:
+        yield
+    finally:
+        services.get_node = ask
 
 
 def _check_answers(address: str) -> None:

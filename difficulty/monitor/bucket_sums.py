@@ -8,7 +8,7 @@ bootstrap of the parts for everything else. So memory does not grow with the log
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -130,14 +130,24 @@ def sum_cells(table: DecisionTable, *, per_group: float) -> CellSums:
         f" FROM watched WHERE {column} IS NOT NULL GROUP BY ALL"
         for column in columns
     )
-    table.connection.execute(f"CREATE OR REPLACE TEMP TABLE cell_bins AS {binned}")
+    table.gather("bin_parts", binned)
+    _add_up(table, "cell_bins", "bin_parts", f"{kinds}, own, week, of_column, bin", ["n"])
     marks = _marks(table)
-    sums = ", ".join(f"{sql} AS {name}" for name, sql in _sums(marks).items())
-    table.connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE cells AS SELECT {kinds}, own, week, bucket, {sums}"
-        " FROM watched GROUP BY ALL"
-    )
+    sums = _sums(marks)
+    cells = ", ".join(f"{sql} AS {name}" for name, sql in sums.items())
+    keys = f"{kinds}, own, week, bucket"
+    table.gather("cell_parts", f"SELECT {keys}, {cells} FROM watched GROUP BY ALL")
+    _add_up(table, "cells", "cell_parts", keys, [*sums])
     return CellSums(table, marks, per_group)
+
+
+def _add_up(table: DecisionTable, name: str, parts: str, keys: str, columns: Iterable[str]) -> None:
+    """Make a table of the sums of whole numbers that each place gave."""
+    added = ", ".join(f"sum({column}) AS {column}" for column in columns)
+    table.connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT {keys}, {added} FROM {parts} GROUP BY ALL"
+    )
+    table.connection.execute(f"DROP TABLE {parts}")
 
 
 def _sums(marks: Mapping[str, float]) -> dict[str, str]:

@@ -4,7 +4,7 @@ counts of the log's events.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
@@ -183,38 +183,48 @@ def count_log(
         for sign, moment in ((">=", since), ("<", until))
         if moment is not None
     ]
-    events = f"(SELECT * FROM decisions WHERE {' AND '.join(bounds) or 'TRUE'})"
+    where = " AND ".join(bounds) or "TRUE"
 
-    def ask(columns: str, where: str, by: int) -> list[tuple[Any, ...]]:
-        groups = ", ".join(str(place + 1) for place in range(by))
-        rows: list[tuple[Any, ...]] = table.connection.execute(
-            f"SELECT {columns} FROM {events} WHERE {where} GROUP BY {groups} ORDER BY {groups}"
+    def count(keys: str, condition: str, sums: Sequence[str] = ("count(*)",)) -> list[Any]:
+        """Return keys and sums; those of numbers are exact ones."""
+        parts = ", ".join(f"{sql} AS sum_{place}" for place, sql in enumerate(sums))
+        table.gather(
+            "series",
+            f"SELECT {keys}, {parts} FROM decisions WHERE {where} AND {condition} GROUP BY ALL",
+        )
+        totals = ", ".join(
+            plain_sum(f"sum(sum_{place})")
+            if sql.startswith("sum(")
+            else f"CAST(sum(sum_{place}) AS BIGINT)"
+            for place, sql in enumerate(sums)
+        )
+        rows: list[Any] = table.connection.execute(
+            f"SELECT {keys}, {totals} FROM series GROUP BY {keys} ORDER BY {keys}"
         ).fetchall()
         return rows
 
-    for route, reason, version, n in ask("route, reason, bundle_version, count(*)", "TRUE", 3):
+    for route, reason, version, n in count("route, reason, bundle_version", "TRUE"):
         meter.add(DECISIONS, str(route), str(reason), str(version), amount=n)
-    fell = "fallback IS NOT NULL"
-    for cause, version, n in ask("fallback, bundle_version, count(*)", fell, 2):
+    for cause, version, n in count("fallback, bundle_version", "fallback IS NOT NULL"):
         meter.add(FALLBACKS, str(cause), str(version), amount=n)
     refused = "failed_validator IS NOT NULL"
-    for validator, version, n in ask("failed_validator, bundle_version, count(*)", refused, 2):
+    for validator, version, n in count("failed_validator, bundle_version", refused):
         meter.add(REFUSALS, str(validator), str(version), amount=n)
     looked = "cheap_role = 'answer' AND cheap_passed IS NOT NULL"
-    for version, n in ask("bundle_version, count(*)", looked, 1):
+    for version, n in count("bundle_version", looked):
         meter.add(CHECKED, str(version), amount=n)
     for side in ("cheap", "frontier"):
         cost = f"{side}_cost_usd"
-        total = plain_sum(exact_sum(cost))
-        for version, usd in ask(f"bundle_version, {total}", f"{cost} IS NOT NULL", 1):
+        for version, usd in count("bundle_version", f"{cost} IS NOT NULL", [exact_sum(cost)]):
             meter.add(COST, side, str(version), amount=usd)
     ends = [
         f"count(*) FILTER (latency_ms > {1000 * low} AND latency_ms <= {1000 * high})"
         for low, high in zip((-1.0, *SECONDS), SECONDS, strict=False)
     ]
     ends.append(f"count(*) FILTER (latency_ms > {1000 * SECONDS[-1]})")
-    columns = f"route, bundle_version, {plain_sum(exact_sum('latency_ms'))}, {', '.join(ends)}"
-    for route, version, total, *counts in ask(columns, "latency_ms IS NOT NULL", 2):
+    known = "latency_ms IS NOT NULL"
+    for row in count("route, bundle_version", known, [exact_sum("latency_ms"), *ends]):
+        route, version, total, *counts = row
         meter.fill(LATENCY, counts, total / 1000.0, str(route), str(version))
 
 

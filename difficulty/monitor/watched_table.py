@@ -12,6 +12,7 @@ quality of the cheap model is not known.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Literal
@@ -35,6 +36,8 @@ NONE, OTHER = "none", "other"
 MOST_SLICES = 20
 """Of a kind; what is rarer is one slice."""
 _CAUGHT = "(route = 'cheap' AND coalesce(fallback = 'validation', FALSE))"
+_MOST_GROUPS = 1 << 18
+_FEW_GROUPS = 1 << 10
 _LITTLE = 0.01
 """Share of refused answers up to which their quality moves nothing."""
 
@@ -109,34 +112,22 @@ def make_watched(
     LogError
         If no event is left.
     """
-    connection = table.connection
     limits = [
         f"time {sign} TIMESTAMP '{_utc(moment)}'"
         for sign, moment in ((">=", since), ("<", until))
         if moment is not None
     ]
     where = f" WHERE {' AND '.join(limits)}" if limits else ""
-    connection.execute("DROP VIEW IF EXISTS watched; DROP TABLE IF EXISTS task_costs")
+    table.run("DROP VIEW IF EXISTS watched")
     costs = {side: _call_cost(side, prices) for side in ("cheap", "frontier")}
-    audited = _first(
-        connection,
-        "SELECT count(*) > 0 FROM decisions WHERE route = 'frontier' AND cheap_quality IS NOT NULL"
-        " AND frontier_quality IS NOT NULL",
-    )
-    shadow = _first(
-        connection,
-        "SELECT coalesce(avg(CAST(cheap_role = 'shadow' AS DOUBLE)), 0) FROM (SELECT"
-        f" coalesce(cheap_role, '') AS cheap_role, route, time FROM decisions{where})"
-        " WHERE route = 'frontier'",
-    )
     own = "TRUE" if bundle_version is None else f"bundle_version = {_text(bundle_version)}"
-    for statement in _task_costs(costs, where, own):
-        connection.execute(statement)
-    stands_for, of_kept, hidden = _judged(
-        connection, f"{where}{' AND' if where else ' WHERE'} {own}"
-    )
-    frequent, rare = _frequent(connection, where)
-    connection.execute(
+    seen = _count_kinds(table, where, own)
+    _share_costs(table, costs, where, own)
+    stands_for, of_kept, hidden = _judged(seen)
+    frequent, rare = _frequent(table, where)
+    audited = seen["audited"] > 0
+    shadow = seen["shadow"] / seen["frontier"] if seen["frontier"] else 0.0
+    table.run(
         _watched(
             where,
             own,
@@ -150,14 +141,20 @@ def make_watched(
             of_kept=of_kept,
         )
     )
-    row = connection.execute(
-        "SELECT count(*), count(*) FILTER (own),"
-        " count(*) FILTER (own AND route = 'frontier' AND propensity >= 1),"
-        " count(*) FILTER (own AND route = 'cheap' AND propensity >= 1),"
-        " count(*) FILTER (own AND propensity IS NULL),"
-        " count(*) FILTER (own AND imputed_cheap), count(*) FILTER (own AND imputed_frontier),"
-        " approx_count_distinct(cluster) FILTER (own), min(day) FILTER (own), max(day) FILTER (own)"
-        " FROM watched"
+    table.gather(
+        "watched_counts",
+        "SELECT count(*) AS n, count(*) FILTER (own) AS own,"
+        " count(*) FILTER (own AND route = 'frontier' AND propensity >= 1) AS uncheap,"
+        " count(*) FILTER (own AND route = 'cheap' AND propensity >= 1) AS unfrontier,"
+        " count(*) FILTER (own AND propensity IS NULL) AS unknown,"
+        " count(*) FILTER (own AND imputed_cheap) AS imputed_cheap,"
+        " count(*) FILTER (own AND imputed_frontier) AS imputed_frontier,"
+        " min(day) FILTER (own) AS first, max(day) FILTER (own) AS last FROM watched",
+    )
+    names = ("n", "own", "uncheap", "unfrontier", "unknown", "imputed_cheap", "imputed_frontier")
+    row = table.connection.execute(
+        f"SELECT {', '.join(f'CAST(sum({name}) AS BIGINT)' for name in names)}, min(first),"
+        " max(last) FROM watched_counts"
     ).fetchone()
     if not row[1]:
         raise LogError(_nothing_left(table, bundle_version, row[0], limited=bool(limits)))
@@ -167,28 +164,60 @@ def make_watched(
         unsupported_cheap=row[2],
         unsupported_frontier=row[3],
         without_propensity=row[4],
-        audited=bool(audited),
+        audited=audited,
         imputed_cheap=row[5],
         imputed_frontier=row[6],
         hidden=hidden,
-        groups=float(row[7]),
+        groups=_count_groups(table, row[1]),
         rare=rare,
-        first=row[8],
-        last=row[9],
+        first=row[7],
+        last=row[8],
     )
 
 
-def _judged(connection: Any, where: str) -> tuple[str, str, int]:
+def _count_groups(table: DecisionTable, own: int) -> float:
+    """Return how many groups the own events are of: all of them up to some hundred thousand, beyond
+    that those of which the hash is a multiple of some number, times that.
+    """
+    sampled = 1 << max(0, (own // _MOST_GROUPS).bit_length())
+    for every in (sampled, 1):
+        table.gather(
+            "clusters", f"SELECT DISTINCT cluster FROM watched WHERE own AND cluster % {every} = 0"
+        )
+        n = int(_first(table.connection, "SELECT count(DISTINCT cluster) FROM clusters"))
+        if n >= _FEW_GROUPS or every == 1:
+            break
+    return float(n * every)
+
+
+def _count_kinds(table: DecisionTable, where: str, own: str) -> dict[str, int]:
+    """Return counts of events: what the view depends on."""
+    within = f"({where.removeprefix(' WHERE ') or 'TRUE'})"
+    of_cheap = f"{within} AND ({own}) AND route = 'cheap'"
+    judged = "cheap_quality IS NOT NULL"
+    kinds = {
+        "audited": "route = 'frontier' AND cheap_quality IS NOT NULL"
+        " AND frontier_quality IS NOT NULL",
+        "frontier": f"{within} AND route = 'frontier'",
+        "shadow": f"{within} AND route = 'frontier' AND cheap_role = 'shadow'",
+        "refused": f"{of_cheap} AND {_CAUGHT}",
+        "refused_judged": f"{of_cheap} AND {_CAUGHT} AND {judged}",
+        "kept": f"{of_cheap} AND NOT {_CAUGHT}",
+        "kept_judged": f"{of_cheap} AND NOT {_CAUGHT} AND {judged}",
+    }
+    counted = ", ".join(f"count(*) FILTER ({of}) AS {name}" for name, of in kinds.items())
+    table.gather("kinds_of_events", f"SELECT {counted} FROM decisions")
+    sums = ", ".join(f"CAST(sum({name}) AS BIGINT)" for name in kinds)
+    row = table.connection.execute(f"SELECT {sums} FROM kinds_of_events").fetchone()
+    return dict(zip(kinds, row, strict=True))
+
+
+def _judged(seen: Mapping[str, int]) -> tuple[str, str, int]:
     """Return SQL for how many cheap answers of its kind, refused or kept, a judged one stands for,
     the same for kept ones alone, and the refused ones where none of them is judged.
     """
-    refused, judged, kept, kept_judged = connection.execute(
-        f"SELECT count(*) FILTER ({_CAUGHT}),"
-        f" count(*) FILTER ({_CAUGHT} AND cheap_quality IS NOT NULL),"
-        f" count(*) FILTER (NOT {_CAUGHT}),"
-        f" count(*) FILTER (NOT {_CAUGHT} AND cheap_quality IS NOT NULL)"
-        f" FROM (SELECT * FROM decisions{where}) WHERE route = 'cheap'"
-    ).fetchone()
+    refused, judged = seen["refused"], seen["refused_judged"]
+    kept, kept_judged = seen["kept"], seen["kept_judged"]
     # Where no kept answer is judged, that refused ones reach nobody is no word on the kept.
     of_kept = repr(kept / kept_judged) if kept_judged else "NULL" if kept else "1.0"
     if kept_judged and not judged and refused > _LITTLE * (refused + kept):
@@ -214,13 +243,17 @@ def _nothing_left(
     )
 
 
-def _frequent(connection: Any, where: str) -> tuple[dict[str, str], dict[str, int]]:
+def _frequent(table: DecisionTable, where: str) -> tuple[dict[str, str], dict[str, int]]:
     """Return SQL for the slice of each kind, and how many values fall together as rare ones."""
     slices, rare = {}, {}
     for kind in KINDS:
         name = f"coalesce(d.{kind}, {_text(NONE)})"
-        rows = connection.execute(
-            f"SELECT {name}, count(*) FROM decisions d{where} GROUP BY 1 ORDER BY 2 DESC, 1"
+        table.gather(
+            "kind_counts",
+            f"SELECT {name} AS value, count(*) AS n FROM decisions d{where} GROUP BY 1",
+        )
+        rows = table.connection.execute(
+            "SELECT value, sum(n) FROM kind_counts GROUP BY 1 ORDER BY 2 DESC, 1"
         ).fetchall()
         names = [value for value, _ in rows[:MOST_SLICES]]
         listed = ", ".join(map(_text, names)) or "''"
@@ -256,38 +289,44 @@ def _call_cost(side: str, prices: Prices | None) -> str:
     return f"coalesce({billed}, ({tokens}) / 1e6)"
 
 
-def _task_costs(costs: dict[str, str], where: str, own: str) -> list[str]:
-    """Return the statements that make what a call of each model costs and writes on average, by
-    task and over all; each call stands for 1 / propensity requests. Beside it stand the sum of the
-    weights, and the own requests whose cost is taken from that mean.
+def _share_costs(table: DecisionTable, costs: dict[str, str], where: str, own: str) -> None:
+    """Make the table of what a call of each model costs and writes on average, by task and over
+    all, where the events are; each call stands for 1 / propensity requests. Beside it stand the sum
+    of the weights, and the own requests whose cost is taken from that mean.
     """
     weight = f"least(1.0 / coalesce(propensity, 1.0), {LARGEST_WEIGHT})"
-    parts = []
+    parts, means = [], []
     for side, cost in costs.items():
         chosen = f"({side}_role = 'answer' AND {{0}} IS NOT NULL)"
         for name, value in (("cost", cost), ("written", f"{side}_completion_tokens")):
-            mine = chosen.format(value)
-            stood_for = plain_sum(exact_sum(weight, mine))
+            mine, total = chosen.format(value), f"{side}_{name}"
             parts += [
-                f"{plain_sum(exact_sum(f'({weight} * ({value}))', mine))} /"
-                f" nullif({stood_for}, 0) AS {side}_{name}",
-                f"{stood_for} AS {side}_{name}_weight",
+                f"{exact_sum(f'({weight} * ({value}))', mine)} AS {total}_sum",
+                f"{exact_sum(weight, mine)} AS {total}_stood",
+            ]
+            stood_for = plain_sum(f"sum({total}_stood)")
+            means += [
+                f"{plain_sum(f'sum({total}_sum)')} / nullif({stood_for}, 0) AS {total}",
+                f"{stood_for} AS {total}_weight",
             ]
         parts.append(f"count(*) FILTER (({own}) AND ({cost}) IS NULL) AS {side}_imputed")
-    made = (
-        "CREATE TEMP TABLE task_costs AS SELECT task, GROUPING(task) AS whole,"
-        f" {', '.join(parts)} FROM (SELECT * REPLACE (coalesce(task, '') AS task)"
-        f" FROM decisions{where}) GROUP BY GROUPING SETS ((task), ())"
+        means.append(f"CAST(sum({side}_imputed) AS BIGINT) AS {side}_imputed")
+    table.gather(
+        "cost_parts",
+        f"SELECT task, {', '.join(parts)} FROM (SELECT * REPLACE (coalesce(task, '') AS task)"
+        f" FROM decisions{where}) GROUP BY task",
+    )
+    table.connection.execute(
+        "CREATE OR REPLACE TEMP TABLE cost_means AS SELECT task, GROUPING(task) AS whole,"
+        f" {', '.join(means)} FROM cost_parts GROUP BY GROUPING SETS ((task), ())"
     )
     # The mean over all is taken where the task has no call.
-    return [
-        made,
-        *(
-            f"UPDATE task_costs SET {side}_imputed = (SELECT coalesce(sum({side}_imputed), 0)"
-            f" FROM task_costs WHERE whole = 0 AND {side}_cost IS NULL) WHERE whole = 1"
-            for side in costs
-        ),
-    ]
+    for side in costs:
+        table.connection.execute(
+            f"UPDATE cost_means SET {side}_imputed = (SELECT coalesce(sum({side}_imputed), 0)"
+            f" FROM cost_means WHERE whole = 0 AND {side}_cost IS NULL) WHERE whole = 1"
+        )
+    table.share("task_costs", "SELECT * FROM cost_means")
 
 
 def _unsure(side: str, cost: str, prices: Prices | None) -> str:

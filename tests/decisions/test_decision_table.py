@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from difficulty.decisions import exact_sum, plain_sum, read_decisions
-from difficulty.engine import LocalEngine
 from difficulty.errors import InvalidValueError, LogError, TrafficNotFoundError, UnknownNameError
 from difficulty.events import Check, DecisionEvent, Escalation
 from difficulty.gateway import DecisionLog, JsonLinesSink, read_log
@@ -437,40 +436,3 @@ def test_exact_sums_do_not_depend_on_the_order_of_rows():
     cut = plain_sum(exact_sum("x"))
     assert duckdb.execute(f"SELECT {cut} FROM (SELECT 1e300 AS x)").fetchall() == [(1e12,)]
     assert duckdb.execute(f"SELECT {cut} FROM (SELECT NULL::DOUBLE AS x)").fetchall() == [(None,)]
-
-
-def write_odd_log(folder):
-    """Files that are packed, cut off, damaged, nested too deeply, doubled and of Parquet."""
-    (folder / "a.jsonl").write_bytes(lines(*numbered(5)) + b"{no json}\n" + b'{"id": "torn')
-    (folder / "b.jsonl.gz").write_bytes(gzip.compress(lines(*numbered(4, writer="v"))))
-    whole = gzip.compress(lines(*numbered(300, writer="u")))
-    (folder / "c.jsonl.gz").write_bytes(whole[: len(whole) // 2])
-    deep = b'{"format":1,"id":"d","messages":' + b"[" * 5_000 + b"]" * 5_000 + b"}\n"
-    (folder / "d[1].jsonl").write_bytes(lines(*numbered(3, writer="t")) + deep)
-    (folder / "e.jsonl").write_bytes(lines(*numbered(2, writer="v")))  # there already
-    duckdb.sql(f"SELECT * FROM read_json('{folder}/a.jsonl', ignore_errors = true)").write_parquet(
-        str(folder / "f.parquet")
-    )
-
-
-def test_log_read_on_an_engine_is_the_same(folder, tmp_path):
-    """In this process as in two: each file apart, its end and what is broken of it counted; whether
-    the engine's workers see the files or are sent them.
-    """
-    write_odd_log(folder)
-
-    class Far(LocalEngine):
-        shares_files = False
-
-    engines = [None, Far(), LocalEngine(processes=2)]
-    rows, readings = [], []
-    for engine in engines:
-        with read_decisions(folder, work_dir=tmp_path / "work", texts=True, engine=engine) as table:
-            columns = table.arrays(table.columns)
-            rows.append({name: values.tolist() for name, values in columns.items()})
-            kinds = table.connection.execute("DESCRIBE events").fetchall()
-            readings.append((table.reading, kinds))
-    assert readings[0] == readings[1] == readings[2]
-    assert readings[0][0].broken_files == 1
-    assert repr(rows[0]) == repr(rows[1]) == repr(rows[2])
-    assert not list((tmp_path / "work").iterdir())

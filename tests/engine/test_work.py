@@ -69,7 +69,7 @@ def test_engine_without_ray_names_the_extra():
 
 
 class SlowRay:
-    """A Ray that is not up within its 30 s."""
+    """A Ray that is not up in time."""
 
     def init(self, **_):
         """Fail to start."""

@@ -15,7 +15,7 @@ import numpy as np
 from difficulty.bundle import Bundle
 from difficulty.bundle.store import REFERENCE
 from difficulty.bundle.traffic_reference import MOST_POINTS, Agreement, TrafficReference
-from difficulty.decisions import DecisionTable
+from difficulty.decisions import ORDER, DecisionTable
 from difficulty.errors import TooFewSamplesError
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.evaluation.words import as_percent
@@ -212,16 +212,18 @@ def expect_of_latest(
     where = f"bundle_version = '{label}' AND difficulty_score IS NOT NULL"
     where += f" AND day < DATE '{until.date()}'" if until else ""
     names = ", ".join(f'"{name}"' for name in _COLUMNS if name in table.columns)
-    latest = f"(SELECT max(day) FROM decisions WHERE {where})"
+    table.gather("ends", f"SELECT max(day) AS day FROM decisions WHERE {where}")
+    latest = table.connection.execute("SELECT max(day) FROM ends").fetchone()[0]
+    recent = f"day > DATE '{latest}' - INTERVAL {_DAYS} DAY" if latest else "FALSE"
     # By the hash of a request, which is as good as chance and draws the same however rows lie.
+    drawn = f"ORDER BY hash(id, time, writer, seq), id LIMIT {_MOST_REQUESTS}"
+    table.gather(
+        "latest",
+        f"SELECT {names}, {', '.join(ORDER)} FROM decisions WHERE {where} AND {recent} {drawn}",
+    )
     return expect_of_log(
         bundle,
-        table.query(
-            f"SELECT {names} FROM (SELECT {names}, time, writer, seq, id FROM decisions"
-            f" WHERE {where} AND day > {latest} - INTERVAL {_DAYS} DAY"
-            f" ORDER BY hash(id, time, writer, seq), id LIMIT {_MOST_REQUESTS})"
-            " ORDER BY time, writer, seq, id"
-        ),
+        table.query(f"SELECT {names} FROM (FROM latest {drawn}) ORDER BY {', '.join(ORDER)}"),
     )
 
 

@@ -7,13 +7,14 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from difficulty.alarms import Watched
 from difficulty.bundle import Bundle, Trust
 from difficulty.bundle.trusted import read_trusted
-from difficulty.decisions import read_decisions
+from difficulty.decisions import read_decisions, spread_decisions
 from difficulty.engine import Engine
 from difficulty.errors import BundleError
 from difficulty.form import Record
@@ -128,7 +129,7 @@ def monitor(
         The bundle that decided.
     options : MonitorOptions
     engine : Engine, optional
-        Where the files of the logs are read; the report is the same.
+        Whose workers hold the logs and add up; the report is the same.
     progress : callable, optional
         Told what is being done.
 
@@ -146,13 +147,13 @@ def monitor(
     promised = promised_by(bundle)
     say("reading the log")
     notes: tuple[str, ...] = ()
-    with read_decisions(
+    reading_of = read_decisions if engine is None else partial(spread_decisions, engine=engine)
+    with reading_of(
         logs,
         outcomes=options.outcomes,
         bundle_versions=(bundle.label,),
         work_dir=options.work_dir,
         memory_gb=options.memory_gb,
-        engine=engine,
     ) as table:
         reading = table.reading
         # A few wrong clocks must not make years of empty weeks of a log, nor bring its review near.

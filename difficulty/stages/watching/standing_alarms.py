@@ -56,20 +56,19 @@ def find_alarms(
     bounds += [f"day < DATE '{until.date()}'"] if until else []
     where = " AND ".join(bounds)
     names = ["day", *(name for name in COLUMNS if name in table.columns and name != "day")]
-    columns = ", ".join(_column(name) for name in names)
+    columns = [_column(name) for name in names]
+    spans = [*_chunks(table, where)]
+    # In one order: evidence is gathered request by request, and must be the same each time.
+    summaries = table.map_rows(
+        summarise,
+        columns,
+        [f"{where} AND day BETWEEN DATE '{first}' AND DATE '{last}'" for first, last in spans],
+    )
     parts = []
-    for first, last in _chunks(table, where):
+    for (first, last), summary in zip(spans, summaries, strict=True):
         if progress:
-            progress(f"looking for alarms: {first} to {last}")
-        # In one order: evidence is gathered request by request, and must be the same each time.
-        parts.append(
-            summarise(
-                table.query(
-                    f"SELECT {columns} FROM decisions WHERE {where} AND day BETWEEN DATE '{first}'"
-                    f" AND DATE '{last}' ORDER BY time, writer, seq, id"
-                )
-            )
-        )
+            progress(f"looked for alarms: {first} to {last}")
+        parts.append(summary)
     chosen = bundle.policy.chosen
     promises = Promises.of(
         objective=chosen.objective,
@@ -103,8 +102,9 @@ def _text(value: str) -> str:
 
 def _chunks(table: DecisionTable, where: str) -> Iterator[tuple[date, date]]:
     """Yield first and last days of spans of about so many events."""
+    table.gather("days", f"SELECT day, count(*) AS n FROM decisions WHERE {where} GROUP BY day")
     days = table.connection.execute(
-        f"SELECT day, count(*) FROM decisions WHERE {where} GROUP BY day ORDER BY day"
+        "SELECT day, CAST(sum(n) AS BIGINT) FROM days GROUP BY day ORDER BY day"
     ).fetchall()
     span: list[date] = []
     rows = 0
