@@ -3,15 +3,17 @@ workers, to the same bytes; and what becomes of them when a worker is killed.
 
     difficulty demo -o demo-out
     python -m tools.sample_traffic -n 100000 -o rows.jsonl.gz
-    python -m benchmarks.engines --bundle demo-out/sample-1 --rows rows.jsonl.gz --kills 20 \
-        -o benchmarks/results/2026-11-28-engines
+    python -m benchmarks.engines --bundle demo-out/sample-1 --rows rows.jsonl.gz --work logs \
+        --kills 20 -o benchmarks/results/2026-11-29-engines
 
 Jobs: *score* (blocks of requests, ONNX sessions in the workers), *near-duplicates* (shuffles of
 runs and keys between shards), *gradient* (sums of a logistic loss over shards that stay open, as a
 solver asks for them; a call is a step), *heads* (a head of ``fast`` fitted as ``train
 --spread-heads`` does, on requests of 60 tokens made by chance; *here* is what ``train`` does
-without that option, by threads of one process). Counted is the processor time of the whole tree of
-processes, Ray's own among it, and the time on the clock without and with the start of the engine.
+without that option, by threads of one process), *monitor* (a report on a simulated log; *here*: without an
+engine). Counted is the processor time of the whole tree of processes, Ray's own among it, the
+time on the clock without and with the start of the engine, and how much more memory the program
+itself held during the job than before it, looked at four times a second.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ import numpy as np
 from benchmarks.lib.killing import count_kills
 from benchmarks.lib.logistic_shard import COLUMNS, LogisticShard
 from benchmarks.lib.results import write_results
+from benchmarks.monitor import write_service
 from difficulty.bundle import read_bundle
 from difficulty.channels.descent import fit_logistic
 from difficulty.channels.ngram_products import fitting_on
@@ -46,6 +49,7 @@ from difficulty.channels.shards import NgramShards, WeightedNgrams
 from difficulty.engine import ENGINES, Engine, open_engine, tree_sum
 from difficulty.request import RequestRow, request_row
 from difficulty.stages.route import score_rows_on
+from difficulty.stages.watching.monitoring import MonitorOptions, monitor
 from difficulty.tokens import TokenRows
 from difficulty.traffic.duplicates import comparable_text
 from difficulty.traffic.near import NearShuffle
@@ -53,10 +57,12 @@ from difficulty.traffic.near import NearShuffle
 WORKERS = 2
 STEPS, SHARDS = 60, 16
 LONG_S = 120
-_SIZES = ("score", "near", "gradient", "heads")
+_SIZES = ("score", "near", "gradient", "heads", "monitor")
+_PARTS = ("start_s", "start_processor_s", "job_s", "job_processor_s", "program_mb")
 _BLOCK = 512
 _TICKS = os.sysconf("SC_CLK_TCK")
 HERE = "here"
+_ALSO_HERE = ("heads", "monitor")
 TOKENS, VOCABULARY = 60, 30_000
 Job = Callable[[Any], str]
 """Does the work and returns a hash of what came out."""
@@ -115,6 +121,20 @@ def heads_job(n: int, engine: Engine | None) -> str:
     return sha256(fitted.tobytes()).hexdigest()
 
 
+def monitor_job(bundle: Path, log: Path, said: Path, engine: Engine | None) -> str:
+    """Report on a log."""
+    options = MonitorOptions(any_bundle=True, outcomes=[said], counted=True)
+    monitored = monitor([log], bundle, options, engine=engine)
+    told = json.dumps([monitored.as_dict(), monitored.meter.text()], default=str)
+    return sha256(told.encode()).hexdigest()
+
+
+def held_mb() -> float:
+    """Return the memory that this process holds, without what it shares with files."""
+    status = Path("/proc/self/status").read_text()
+    return float(status.partition("RssAnon:")[2].split()[0]) / 1024.0
+
+
 class TreeSeconds:
     """The processor time of this process and of all below it, those that ended among them: looked
     at four times a second, as what Ray's workers took is nobody's once they are gone.
@@ -122,6 +142,7 @@ class TreeSeconds:
 
     def __init__(self) -> None:
         self._seen: dict[int, float] = {}
+        self.most_mb = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._look_on, daemon=True)
 
@@ -140,6 +161,7 @@ class TreeSeconds:
         return own.ru_utime + own.ru_stime + sum(self._seen.values())
 
     def _look(self) -> None:
+        self.most_mb = max(self.most_mb, held_mb())
         self._seen |= {child: seconds for child, seconds, _ in below()}
 
     def _look_on(self) -> None:
@@ -172,7 +194,7 @@ def measure(name: str, job: Job) -> dict[str, Any]:
     """Do a job on an engine; return what it took."""
     with TreeSeconds() as tree:
         began, before = time.perf_counter(), tree.so_far()
-        here = name == HERE
+        here, held = name == HERE, held_mb()
         with nullcontext() if here else open_engine(name, workers=WORKERS) as engine:
             started, start_seconds = time.perf_counter(), tree.so_far() - before
             result = job(engine)
@@ -182,6 +204,7 @@ def measure(name: str, job: Job) -> dict[str, Any]:
         "job_s": done - started,
         "start_processor_s": start_seconds,
         "job_processor_s": seconds - start_seconds,
+        "program_mb": tree.most_mb - held,
         "result": result,
     }
 
@@ -217,21 +240,28 @@ def jobs_of(arguments: argparse.Namespace, part: float) -> dict[str, Job]:
         chosen[what] = partial(gradient_job, n["gradient"])
     if "heads" in arguments.only:
         chosen[f"heads, {n['heads']:,} rows"] = partial(heads_job, n["heads"])
+    if "monitor" in arguments.only:
+        log = write_service(arguments.work, n["monitor"])
+        said = arguments.work / f"said-{n['monitor']}.jsonl"
+        what = f"monitor, {n['monitor']:,} events"
+        chosen[what] = partial(monitor_job, arguments.bundle, log, said)
     return chosen
 
 
 def main() -> None:
     """Measure and write ``<out>.json`` and ``<out>.md``."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--bundle", type=Path, help="for score")
+    parser.add_argument("--bundle", type=Path, help="for score and monitor")
     parser.add_argument("--rows", type=Path, help="JSON lines with messages, for all but heads")
+    parser.add_argument("--work", type=Path, help="folder for the log of monitor")
     parser.add_argument("--n-score", type=int, default=600_000)
     parser.add_argument("--n-near", type=int, default=100_000)
     parser.add_argument("--n-gradient", type=int, default=600_000)
     parser.add_argument("--n-heads", type=int, default=131_072)
+    parser.add_argument("--n-monitor", type=int, default=1_000_000)
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument(
-        "--only", nargs="*", default=["score", "near-duplicates", "gradient", "heads"]
+        "--only", nargs="*", default=["score", "near-duplicates", "gradient", "heads", "monitor"]
     )
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
     parser.add_argument("--kills", type=int, default=0)
@@ -245,6 +275,7 @@ def main() -> None:
         names = tuple(arguments.engines)
         if what.startswith("heads"):
             ngrams_of(arguments.n_heads)  # before anything is counted
+        if what.startswith(_ALSO_HERE):
             names = (HERE, *names)
         taken: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
         for _ in range(arguments.repeats):
@@ -255,7 +286,7 @@ def main() -> None:
     kills = {}
     if arguments.kills:
         for what, job in jobs_of(arguments, arguments.kill_part).items():
-            if what.startswith("heads"):  # too few rows for an engine; its shards are as gradient's
+            if what.startswith(_ALSO_HERE):  # of as few rows no engine holds any
                 continue
             for name in arguments.engines:
                 with (
@@ -266,7 +297,7 @@ def main() -> None:
                         engine, job, arguments.kills, folder=Path(folder), seed=arguments.seed
                     )
                 print(what, name, kills[f"{what}, {name}"], flush=True)
-    given = {"--bundle": arguments.bundle, "--rows": arguments.rows}
+    given = {"--bundle": arguments.bundle, "--rows": arguments.rows, "--work": arguments.work}
     sources = "".join(f" {option} {path}" for option, path in given.items() if path)
     results = {
         "date": datetime.now(UTC).date().isoformat(),
@@ -274,7 +305,8 @@ def main() -> None:
         f" --only {' '.join(arguments.only)} --engines {' '.join(arguments.engines)}"
         f" --n-score {arguments.n_score}"
         f" --n-near {arguments.n_near} --n-gradient {arguments.n_gradient}"
-        f" --n-heads {arguments.n_heads} --repeats {arguments.repeats}"
+        f" --n-heads {arguments.n_heads} --n-monitor {arguments.n_monitor}"
+        f" --repeats {arguments.repeats}"
         f" --kills {arguments.kills} --kill-part {arguments.kill_part} --seed {arguments.seed}"
         f" -o {arguments.out}",
         "workers": WORKERS,
@@ -291,17 +323,16 @@ def as_markdown(results: dict[str, Any]) -> str:
         "",
         f"{results['workers']} workers each; medians. Processor time is that of all processes,"
         " Ray's own among it. *For a core*: work a second of processor time, without the start, and"
-        f" of a job of {LONG_S} s on the clock, with it.",
+        f" of a job of {LONG_S} s on the clock, with it. *Program*: memory that the program itself"
+        " held more at most, without its workers.",
         "",
-        "| job | engine | start, s | processor, s | job, s | processor, s | for a core | long |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| job | engine | start, s | processor, s | job, s | processor, s | for a core | long |"
+        " program, MB |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for what, taken in results["jobs"].items():
         middle = {
-            name: {
-                part: float(np.median([each[part] for each in taken[name]]))
-                for part in ("start_s", "start_processor_s", "job_s", "job_processor_s")
-            }
+            name: {part: float(np.median([each[part] for each in taken[name]])) for part in _PARTS}
             for name in taken
         }
         local = middle.get("local", next(iter(middle.values())))["job_processor_s"]
@@ -312,7 +343,7 @@ def as_markdown(results: dict[str, Any]) -> str:
             lines.append(
                 f"| {what} | {name} | {part['start_s']:.1f} | {part['start_processor_s']:.1f} |"
                 f" {part['job_s']:.1f} | {part['job_processor_s']:.1f} | {core:.2f} x |"
-                f" {long:.2f} x |"
+                f" {long:.2f} x | {part['program_mb']:,.0f} |"
             )
     same = all(
         len({each["result"] for name in taken for each in taken[name]}) == 1

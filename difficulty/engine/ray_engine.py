@@ -194,7 +194,7 @@ class RayEngine:
         }
         try:
             if self._address is None:
-                with _waiting_for_node(self._start_s):
+                with waiting_for_node(self._start_s):
                     self._ray.init(
                         num_cpus=self._wanted,
                         include_dashboard=False,
@@ -403,7 +403,7 @@ def _read(opening: list[Any]) -> tuple[Any, ...]:
 
 
 @contextmanager
-def _waiting_for_node(start_s: float) -> Iterator[None]:
+def waiting_for_node(start_s: float) -> Iterator[None]:
     """Have Ray wait longer for the node that it starts: it asks for it during 30 s, which no option
     changes, so that each time it asks it is answered when the node is there.
     """

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from difficulty.engine import LocalEngine, open_engine, tree_sum
+from difficulty.engine.ray_engine import waiting_for_node
 from difficulty.errors import EngineError, InvalidValueError
 from tests.engine import works
 from tests.engine.test_local_engine import runs
@@ -137,6 +138,28 @@ def test_more_workers_than_the_cluster_has_processors_are_refused(engine):
     with pytest.raises(InvalidValueError, match="at most the processors of the cluster, 2: got 9"):
         with open_engine("ray", workers=9):
             pass
+
+
+def test_node_that_comes_late_is_waited_for_and_said(monkeypatch, caplog):
+    """Ray itself would ask for it during 30 s."""
+    from ray._private import services
+
+    answers = iter([RuntimeError("not yet"), RuntimeError("not yet"), "the node"])
+
+    def get_node(*_):
+        answer = next(answers)
+        if isinstance(answer, str):
+            return answer
+        raise answer
+
+    monkeypatch.setattr(services, "get_node", get_node)
+    monkeypatch.setattr("difficulty.engine.ray_engine._SILENT_S", 0.0)
+    with waiting_for_node(120.0):
+        assert services.get_node("address", "id") == "the node"
+    assert services.get_node is get_node
+    assert [record.getMessage() for record in caplog.records] == [
+        "Ray has been starting on this machine for 0 s; it is waited for up to 120 s."
+    ]
 
 
 def test_ray_that_was_started_here_ends_with_a_driver_that_is_killed():
