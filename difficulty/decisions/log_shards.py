@@ -84,7 +84,7 @@ class ShardBehindError(EngineError):
     """A shard was opened again elsewhere, and what was done in it has to be done again."""
 
 
-class Step(NamedTuple):
+class ShardStep(NamedTuple):
     """What changes a shard: a statement, or the name of a table that it is given."""
 
     sql: str
@@ -92,12 +92,12 @@ class Step(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class ShardQuestion:
     """What is asked of a shard; with nothing that is asked it says what it read."""
 
     first: int = 0
     """Number of steps that came before ``steps``."""
-    steps: Sequence[Step] = ()
+    steps: Sequence[ShardStep] = ()
     events: Mapping[int, int] = field(default_factory=dict)
     """Rows that each shard had when it was opened first."""
     queries: Mapping[str, str] = field(default_factory=dict)
@@ -161,7 +161,7 @@ class LogShard:
         self._n_read = int(self.connection.execute("SELECT count(*) FROM events").fetchone()[0])
         self.connection.execute(f"CREATE TEMP MACRO this_shard() AS {part.number}")
 
-    def __call__(self, asked: Asked, pieces: Sequence[bytes] | None = None) -> Any:
+    def __call__(self, asked: ShardQuestion, pieces: Sequence[bytes] | None = None) -> Any:
         """Do what has to be done before, and answer."""
         if asked.is_over:
             self._end()
@@ -186,7 +186,7 @@ class LogShard:
             }
         return self._reading()
 
-    def _catch_up(self, asked: Asked) -> None:
+    def _catch_up(self, asked: ShardQuestion) -> None:
         if asked.first > self._n_steps:
             raise ShardBehindError("a part of the log has to be read again: its worker was lost.")
         if asked.events.get(self._number, self._n_read) != self._n_read:
@@ -201,9 +201,9 @@ class LogShard:
                 receive(self.connection, step.sql, [step.table], self._place)
             self._n_steps += 1
 
-    def _reading(self) -> LogReport:
+    def _reading(self) -> ShardReading:
         sources = self._sources
-        return LogReport(
+        return ShardReading(
             self._n_read,
             bool(sources.lines),
             sources.broken,
@@ -213,7 +213,7 @@ class LogShard:
         )
 
 
-class LogReport(NamedTuple):
+class ShardReading(NamedTuple):
     """What a shard read."""
 
     events: int

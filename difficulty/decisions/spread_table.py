@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 from difficulty.decisions.decision_table import DecisionTable, backwards_query
 from difficulty.decisions.late_labels import LabelCounts, join_labels
 from difficulty.decisions.log_shards import (
-    Asked,
+    ShardQuestion,
     LogFile,
     LogNotSeenError,
     LogPart,
     LogParts,
-    LogReport,
+    ShardReading,
     LogShard,
     ShardBehindError,
-    Step,
+    ShardStep,
     carry,
     receive,
     rows_query,
@@ -89,7 +89,7 @@ class SpreadTable(DecisionTable):
         self._engine, self._memory_gb = engine, memory_gb
         self._open = ExitStack()
         self._held: Any = None
-        self._steps: list[Step] = []
+        self._steps: list[ShardStep] = []
         self._sent = 0  # steps that all shards were sent
         self._events: dict[int, int] = {}
 
@@ -97,23 +97,23 @@ class SpreadTable(DecisionTable):
         """Let go of the rows, here and with the workers."""
         if self._held is not None:
             with suppress(Exception):  # a worker may be gone; its files go with its folder
-                self._held(Asked(is_over=True))
+                self._held(ShardQuestion(is_over=True))
             self._held = None
         self._open.close()
         super().close()
 
     def run(self, sql: str) -> None:
         """Have all shards run a statement before they answer again."""
-        self._steps.append(Step(sql))
+        self._steps.append(ShardStep(sql))
 
     def gather(self, name: str, sql: str) -> None:
         """Make a temporary table of what all shards answer, in their order."""
-        answers = self._ask(lambda: self._call(Asked(queries={name: sql})))
+        answers = self._ask(lambda: self._call(ShardQuestion(queries={name: sql})))
         receive(self.connection, name, [answer[name] for answer in answers], self._place)
 
     def share(self, name: str, sql: str) -> None:
         """Give all shards a table of what a query gives here."""
-        self._steps.append(Step(name, carry(self.connection, sql, self._place)))
+        self._steps.append(ShardStep(name, carry(self.connection, sql, self._place)))
 
     def map_rows(
         self,
@@ -126,7 +126,7 @@ class SpreadTable(DecisionTable):
         for start in range(0, len(conditions), n):
             part = conditions[start : start + n]
             pieces = [rows_query(columns, condition) for condition in part]
-            yield from self._exchange(pieces, Asked(function=function))[: len(part)]
+            yield from self._exchange(pieces, ShardQuestion(function=function))[: len(part)]
 
     def arrays(self, columns: Sequence[str], where: str | None = None) -> dict[str, NDArray[Any]]:
         """Return columns as arrays, all of them here."""
@@ -160,9 +160,9 @@ class SpreadTable(DecisionTable):
         for name in ("broken", "torn", "damaged", "torn_ends"):
             setattr(sources, name, sum(getattr(report, name) for report in reports))
 
-    def _hold(self, parts: LogParts) -> list[LogReport]:
+    def _hold(self, parts: LogParts) -> list[ShardReading]:
         self._held = self._open.enter_context(self._engine.hold(LogShard, parts))
-        reports: list[LogReport] = self._held(Asked())
+        reports: list[ShardReading] = self._held(ShardQuestion())
         return reports
 
     def _drop_doubled(self) -> None:
@@ -229,30 +229,30 @@ class SpreadTable(DecisionTable):
                 f" AND {key} % {n * rounds} = {number * n + shard}"
                 for shard in range(n)
             ]
-            for answer in self._exchange(pieces, Asked(queries=queries)):
+            for answer in self._exchange(pieces, ShardQuestion(queries=queries)):
                 for name in queries:
                     found[name].append(answer[name])
         for name, contents in found.items():
             receive(self.connection, name, contents, self._place)
 
-    def _exchange(self, pieces: Sequence[str], asked: Asked) -> list[Any]:
+    def _exchange(self, pieces: Sequence[str], asked: ShardQuestion) -> list[Any]:
         """Have shards send each other rows, one query for each that is sent some, and answer."""
         none: list[None] = [None] * (len(self._events) - len(pieces))
 
         def exchange() -> list[Any]:
-            mail = self._held.send(self._with_steps(Asked(pieces=[*pieces, *none])))
+            mail = self._held.send(self._with_steps(ShardQuestion(pieces=[*pieces, *none])))
             self._sent = len(self._steps)
             return self._call(asked, mail)
 
         return self._ask(exchange)
 
-    def _call(self, asked: Asked, mail: Any = None) -> list[Any]:
+    def _call(self, asked: ShardQuestion, mail: Any = None) -> list[Any]:
         answers: list[Any] = self._held(self._with_steps(asked), mail)
         self._sent = len(self._steps)
         return answers
 
-    def _with_steps(self, asked: Asked) -> Asked:
-        return Asked(
+    def _with_steps(self, asked: ShardQuestion) -> ShardQuestion:
+        return ShardQuestion(
             first=self._sent,
             steps=self._steps[self._sent :],
             events=self._events,
