@@ -10,10 +10,10 @@ Jobs: *score* (blocks of requests, ONNX sessions in the workers), *near-duplicat
 runs and keys between shards), *gradient* (sums of a logistic loss over shards that stay open, as a
 solver asks for them; a call is a step), *heads* (a head of ``fast`` fitted as ``train
 --spread-heads`` does, on requests of 60 tokens made by chance; *here* is what ``train`` does
-without that option, by threads of one process), *monitor* (a report on a simulated log; *here*: without an
-engine). Counted is the processor time of the whole tree of processes, Ray's own among it, the
-time on the clock without and with the start of the engine, and how much more memory the program
-itself held during the job than before it, looked at four times a second.
+without that option, by threads of one process), *monitor* (a report on a simulated log; *here*:
+without an engine). Counted is the processor time of the whole tree of processes, Ray's own among
+it, the time on the clock without and with the start of the engine, and how much more memory the
+program itself held during the job than before it, looked at four times a second.
 """
 
 from __future__ import annotations

@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 from difficulty.decisions.decision_table import DecisionTable, backwards_query
 from difficulty.decisions.late_labels import LabelCounts, join_labels
 from difficulty.decisions.log_shards import (
-    ShardQuestion,
     LogFile,
     LogNotSeenError,
     LogPart,
     LogParts,
-    ShardReading,
     LogShard,
     ShardBehindError,
+    ShardQuestion,
+    ShardReading,
     ShardStep,
     carry,
     receive,
