@@ -49,7 +49,7 @@ from difficulty.perturb import PERTURBATIONS, Stability, measure_stability, pert
 from difficulty.recipe import AugmentSettings, Recipe, parse_recipe
 from difficulty.records import Estimate
 from difficulty.runtime.scorer import Scorer
-from difficulty.stages.judging import score_traffic
+from difficulty.stages.deploying.traffic_scores import score_traffic
 from difficulty.stages.ship import ship
 from difficulty.stages.train import train
 from difficulty.text import TEXT_VIEWS

@@ -73,7 +73,7 @@ from difficulty.errors import DifficultyError
 from difficulty.metrics.bootstrap import Resampling
 from difficulty.recipe import PolicySettings, parse_recipe
 from difficulty.runtime.scorer import Scorer
-from difficulty.stages.judging import score_traffic
+from difficulty.stages.deploying.traffic_scores import score_traffic
 from difficulty.stages.ship import ship
 from difficulty.stages.thresholds import rechoose
 from difficulty.stages.train import train

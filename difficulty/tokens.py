@@ -121,6 +121,15 @@ class TokenRows(Sequence[Sequence[int]]):
         flat.flags.writeable = ends.flags.writeable = False
         return rows
 
+    @classmethod
+    def packed(
+        cls, rows: Sequence[bytes], tokenizer: str, numbers: dict[int, Numbers] | None = None
+    ) -> Self:
+        """Return rows of what :meth:`RequestTokenizer.pack` gives."""
+        flat = np.frombuffer(b"".join(rows), np.int32)
+        sizes = np.fromiter(map(len, rows), np.int64, count=len(rows)) // _WIDTH
+        return cls.of(flat, np.concatenate([[0], np.cumsum(sizes)]), tokenizer, numbers)
+
     def __len__(self) -> int:
         return len(self.ends) - 1
 
@@ -176,6 +185,13 @@ def flattened(ids: Sequence[Sequence[int]]) -> tuple[NDArray[np.int32], NDArray[
     """Return token ids as one array, and where each row ends: see :class:`TokenRows`."""
     rows = ids if isinstance(ids, TokenRows) else TokenRows(ids, "")
     return rows.flat, rows.ends
+
+
+def lengths_of(ids: Sequence[Sequence[int]]) -> NDArray[np.int64]:
+    """Return the number of tokens of each row, shape (n_rows,)."""
+    if isinstance(ids, TokenRows):
+        return ids.lengths
+    return np.fromiter(map(len, ids), np.int64, count=len(ids))
 
 
 def pick(ids: Sequence[Sequence[int]], rows: Iterable[int]) -> Sequence[Sequence[int]]:

@@ -18,7 +18,7 @@ import numpy as np
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.metrics.arrays import FloatArray, IntArray
 from difficulty.records import Estimate
-from difficulty.traffic.languages import language_of
+from difficulty.traffic.languages import MOST_CHARS, languages_of
 from difficulty.traffic.table import Traffic
 
 Slicer = Callable[[ScoredTraffic], Sequence[str | None]]
@@ -215,21 +215,21 @@ def traffic_labels(traffic: Traffic) -> dict[str, list[str | None]]:
     column ``source`` says.
     """
     of_scripts: list[str | None] = []
-    languages: list[str | None] = []
+    beginnings: list[str] = []
     turns: list[str | None] = []
     system: list[str | None] = []
     for messages in traffic.each_messages():
         own = _own_texts(messages)
         text = _own_text(messages, own)
         of_scripts.append(script_of(text))
-        languages.append(language_of(text))
+        beginnings.append(text[:MOST_CHARS])  # not the texts: a million of them are gigabytes
         turns.append(_turns(messages))
         system.append(
             "with system message" if len(own) < len(messages) else "without system message"
         )
     return {
         "script": of_scripts,
-        "language": languages,
+        "language": list(languages_of(beginnings)),
         "turns": turns,
         "system": system,
         "source": _sources(traffic),

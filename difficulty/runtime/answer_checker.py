@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ from difficulty.runtime.answers import (
 )
 from difficulty.runtime.scorer import Scorer, describe, kept
 from difficulty.text import one_line
+from difficulty.tokens import TokenRows, lengths_of, pick
 
 if TYPE_CHECKING:
     from difficulty.runtime.decision import Decision
@@ -40,6 +41,7 @@ _MOST_LOOKED_AT = 2_000
 
 Asking = Messages | Request | Mapping[str, Any]
 """A request whose answer is checked."""
+Rows = TypeVar("Rows", bound="list[int] | NDArray[np.intp]")
 Answering = Answer | str | Mapping[str, Any]
 """An answer that was read, its text, an assistant message, or a chat completion."""
 
@@ -71,6 +73,16 @@ class AnswerInputs:
     def p_cheap_fails(self) -> float:
         """Of the request; ``nan`` where it is not known."""
         return float(self.features[-2])
+
+
+class AnswersRead(NamedTuple):
+    """What the check reads of m answers."""
+
+    places: list[int]
+    """Which of the requests they answer."""
+    ids: TokenRows
+    facts: NDArray[np.float32]
+    """Shape (m, len(FACTS))."""
 
 
 class AnswerChecker:
@@ -205,6 +217,30 @@ class AnswerChecker:
             features,
         )
 
+    def read_many(
+        self,
+        requests: Sequence[Asking],
+        answers: Sequence[Answering | None],
+        tasks: Sequence[str | None] | None = None,
+    ) -> AnswersRead:
+        """Return what the check reads of n answers, but for what it reads of their requests."""
+        places, texts, facts = [], [], [np.zeros((0, len(FACTS)), np.float32)]
+        for row, (request, answer) in enumerate(zip(requests, answers, strict=True)):
+            if answer is None:
+                continue
+            try:
+                asked, _ = read_asking(request, tasks[row] if tasks else None)
+                told = read_answer(answer)
+                packed, _ = self.scorer.tokenizer.pack(self.scorer.view.plain(told.as_text()).text)
+                facts.append(read_facts(asked, told)[np.newaxis])
+            except BaseException as error:  # the tokenizer's panics are no Exceptions
+                logger.debug("an answer was not scored: %s", describe(kept(error)))
+                continue
+            places.append(row)
+            texts.append(packed)
+        digest = self.scorer.tokenizer.digest
+        return AnswersRead(places, TokenRows.packed(texts, digest), np.concatenate(facts))
+
     def score_many(
         self,
         requests: Sequence[Asking],
@@ -215,29 +251,47 @@ class AnswerChecker:
 
         Both are ``nan`` where there is no answer, or it cannot be checked. Nothing is counted.
         """
-        results = {name: np.full(len(requests), np.nan, np.float32) for name in AnswerScore._fields}
-        read: dict[int, AnswerInputs] = {}
-        for row, (request, answer) in enumerate(zip(requests, answers, strict=True)):
-            if answer is None:
-                continue
+        read = self.read_many(requests, answers, tasks)
+        ids: list[list[int]] = [[] for _ in requests]
+        for row in read.places:
+            asked, messages = read_asking(requests[row], tasks[row] if tasks else None)
             try:
-                read[row] = self.read(*read_asking(request, tasks[row] if tasks else None), answer)
+                ids[row] = self.scorer.encode(messages, asked.task, asked.tools).ids
             except BaseException as error:  # the tokenizer's panics are no Exceptions
                 logger.debug("an answer was not scored: %s", describe(kept(error)))
-        if not read:
+        return self.score_read(read, ids, self.scorer.score_many(ids))
+
+    def score_read(
+        self,
+        read: AnswersRead,
+        ids: Sequence[Sequence[int]],
+        scores: Mapping[str, NDArray[np.floating]],
+    ) -> dict[str, NDArray[np.float32]]:
+        """Return ``p_answer_fails`` and ``answer_score`` of answers that were read, arrays of shape
+        (n,) for the n requests; ``nan`` where there is no answer, or none that can be checked.
+
+        Parameters
+        ----------
+        read : AnswersRead
+        ids : sequence of n sequences of int
+            Of the requests, as the scorer reads them; without any no answer is checked.
+        scores : mapping of str to ndarray of shape (n,)
+            What the scorer gives for them.
+        """
+        results = {name: np.full(len(ids), np.nan, np.float32) for name in AnswerScore._fields}
+        kept_ones = np.flatnonzero(lengths_of(ids)[read.places] > 0)
+        if not len(kept_ones):
             return results
-        inputs = list(read.values())
-        scores = self.scorer.score_many([one.ids for one in inputs])
-        for place, one in enumerate(inputs):
-            values = {name: float(column[place]) for name, column in scores.items()}
-            one.tell(values["p_cheap_fails"], values.get("p_frontier_fails"))
-        found = self.graph.score_many(
-            [one.ids for one in inputs],
-            [one.answer_ids for one in inputs],
-            np.stack([one.features for one in inputs]),
-        )
+        rows = np.array(read.places, np.intp)[kept_ones]
+        unknown = np.full(len(rows), np.nan, np.float32)
+        told = [
+            scores[name][rows] if name in scores else unknown
+            for name in ("p_cheap_fails", "p_frontier_fails")
+        ]
+        features = np.column_stack([read.facts[kept_ones], *told]).astype(np.float32, copy=False)
+        found = self.graph.score_many(pick(ids, rows), read.ids.at(kept_ones), features)
         for name, column in found.items():
-            results[name][list(read)] = column
+            results[name][rows] = column
         return results
 
     def find_shift(
@@ -251,8 +305,7 @@ class AnswerChecker:
         of which the scorer says the like where ``p_cheap_fails`` of theirs, of shape (n,), is
         known; ``None`` where there are too few to say.
         """
-        rows = [row for row, answer in enumerate(answers) if answer is not None]
-        rows = rows[:: -(-len(rows) // _MOST_LOOKED_AT) or 1]
+        rows = looked_at([row for row, answer in enumerate(answers) if answer is not None])
         read = []
         for row in rows:
             asked, _ = read_asking(requests[row], tasks[row] if tasks else None)
@@ -328,6 +381,11 @@ class AnswerChecker:
         if verdict.error is not None:
             logger.warning("an answer was not checked: %s", one_line(verdict.error))
         return self.watch.note(verdict)
+
+
+def looked_at(rows: Rows) -> Rows:
+    """Return every so many of the rows with answers, by which a shift is seen."""
+    return rows[:: -(-len(rows) // _MOST_LOOKED_AT) or 1]
 
 
 def no_verdict(version: str) -> AnswerVerdict:

@@ -27,7 +27,7 @@ from difficulty.bundle.store import ANSWER_FACTS, ANSWER_GRAPH, Bundle
 from difficulty.errors import BundleError, ScoringError
 from difficulty.form import Record
 from difficulty.runtime.session import FloatArray, load_session, most_rows
-from difficulty.tokens import pad
+from difficulty.tokens import lengths_of, pad, pick
 
 logger = logging.getLogger("difficulty.runtime")
 
@@ -190,14 +190,13 @@ class AnswerScorer:
         features : ndarray of shape (n, len(FACTS) + 2)
         """
         results = {name: np.zeros(len(ids), dtype=np.float32) for name in _OUTPUTS}
-        lengths = [max(len(one), len(other)) for one, other in zip(ids, answer_ids, strict=True)]
-        order = np.argsort(np.asarray(lengths, dtype=np.int64), kind="stable")
+        lengths = np.maximum(lengths_of(ids), lengths_of(answer_ids))
+        order = np.argsort(lengths, kind="stable")
         end = len(order)
         while end > 0:  # longest first, as the scorer's
-            picked = order[max(0, end - most_rows(lengths[order[end - 1]])) : end]
+            picked = order[max(0, end - most_rows(int(lengths[order[end - 1]]))) : end]
             end -= len(picked)
-            request = pad([ids[row] for row in picked])
-            answer = pad([answer_ids[row] for row in picked])
+            request, answer = pad(pick(ids, picked)), pad(pick(answer_ids, picked))
             values = (*request, *answer, features[picked].astype(np.float32, copy=False))
             found = self.session.run(list(_OUTPUTS), dict(zip(_INPUTS, values, strict=True)))
             for name, value in zip(_OUTPUTS, found, strict=True):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from difficulty.conversation.request_numbers import FEATURES, NUMBERS, NumberedIds, numbers_of
 from difficulty.errors import BundleError, InvalidValueError
-from difficulty.tokens import TokenRows, pad, pick
+from difficulty.tokens import lengths_of, pad, pick
 
 FloatArray = NDArray[np.float32]
 Feeds = dict[str, NDArray[Any]]
@@ -106,8 +106,7 @@ class Graph:
         order of ``rows``.
         """
         results = {name: np.zeros(len(rows), dtype=np.float32) for name in self.outputs}
-        lengths = rows.lengths if isinstance(rows, TokenRows) else [*map(len, rows)]
-        for picked in _batches(lengths, self._most_rows):
+        for picked in _batches(lengths_of(rows), self._most_rows):
             chosen = pick(rows, picked)
             ids, mask = pad(chosen)
             feeds: Feeds = {"input_ids": ids, "attention_mask": mask}

@@ -35,13 +35,13 @@ from difficulty.runtime.answer_checker import AnswerChecker
 from difficulty.runtime.scorer import EarlyScorer, Scorer, exits
 from difficulty.stages.choosing import both_scores, judge_exits, way_of
 from difficulty.stages.deploying.session_steps import judge_sessions
+from difficulty.stages.deploying.traffic_scores import quick_scorer, score_traffic
 from difficulty.stages.economics import Question, economics_of, read_economics, write_economics
 from difficulty.stages.judging import (
     lineage_of,
     moved_facts,
     pick_unseen,
     refuse_none,
-    score_traffic,
     serve,
     weighed,
 )
@@ -397,7 +397,7 @@ def _of_bundle(
     bundle = read_bundle(path)
     picked, policy = pick_unseen(bundle, traffic, needs=_NEEDS), bundle.policy
     n, leaving, overlap = len(picked.traffic), exits(policy), picked.overlap
-    scorer = Scorer.from_bundle(bundle)
+    scorer = quick_scorer(bundle, n)
     checker = AnswerChecker.from_bundle(bundle, scorer)
     served = serve(
         scorer,

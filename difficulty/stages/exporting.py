@@ -47,7 +47,13 @@ from difficulty.runtime.answers import AnswerScorer
 from difficulty.runtime.golden_answers import golden_answer_rows
 from difficulty.runtime.scorer import EarlyScorer, Scorer
 from difficulty.runtime.session import load_session
-from difficulty.stages.judging import TrafficScores, check_answers, score_traffic
+from difficulty.stages.deploying.traffic_scores import (
+    TrafficScores,
+    answered_rows,
+    every_so_many,
+    quicker,
+    score_traffic,
+)
 from difficulty.tokens import TokenRows, join
 from difficulty.traffic.table import tokenize
 from difficulty.training.answering import read_answered, request_columns
@@ -61,6 +67,14 @@ it, or on other scores, and these requests as the rules route them.
 STALE_SHIFT = 0.1
 """Share of the facts that may move by more than half a deviation: a model whose style changed moved
 13 to 30 % of them, and chance none.
+"""
+MOST_COMPARED = 16_384
+"""Calibration requests that are compared, of more every so many: arithmetic that differs differs on
+any of them, and the Python model reads a request no faster for being the hundred-thousandth.
+"""
+_MOST_BY_ITSELF = 4_096
+"""Of those, the requests that many are compared by through the file itself, not its quicker form;
+and answers, each of which takes as long to read as several requests.
 """
 _SAMPLE = 64
 """Requests on which weights are told apart by how much int8 hurts them."""
@@ -170,19 +184,21 @@ class _Compared(NamedTuple):
 
     report: ParityReport
     served: TrafficScores
-    """For the calibration requests, which come first."""
+    """For all calibration requests; those that are compared come first in the arrays."""
     score: NDArray[np.float64]
     familiarity: NDArray[np.float64]
     """1 where there is no such output."""
 
 
 class _Gate:
-    """The calibration requests and the suite, and what the Python model gives for them."""
+    """Calibration requests and the suite, and what the Python model gives for them."""
 
     def __init__(self, run: Run, student: Student | None) -> None:
         self.run, self.student, self.settings = run, student, run.recipe.export
         self.task_ids = task_ids(run.model)
-        tokens = tokenize(run.calibration, view=run.view, tokenizer=run.tokenizer)
+        self.rows = every_so_many(np.arange(len(run.calibration)), MOST_COMPARED)
+        self.calibration = run.calibration.select(self.rows)
+        tokens = tokenize(self.calibration, view=run.view, tokenizer=run.tokenizer)
         self.calibration_ids = tokens.ids
         requests = golden_requests(numbers=run.model.reads_numbers)
         views = [run.view(request["messages"]) for request in requests]
@@ -203,7 +219,7 @@ class _Gate:
             )
         )
         suite_tasks = [None, *list(self.task_ids)[:1]]
-        self.names = [*run.calibration.ids, *[*texts] * len(suite_tasks)]
+        self.names = [*self.calibration.ids, *[*texts] * len(suite_tasks)]
         ids = join(tokens.ids, TokenRows(suite * len(suite_tasks), run.tokenizer.digest))
         tasks = [*tokens.tasks, *(task if row else None for task in suite_tasks for row in suite)]
         # what a router reads: the task's id first where there is one
@@ -225,7 +241,8 @@ class _Gate:
     def exact(self, choose: Choose) -> Exported:
         """Return the graph as it was trained, which must give the Python model's scores."""
         graph, scorer = self._built(None)
-        compared = self._compare(scorer, tolerance=self.settings.max_score_difference)
+        tolerance = self.settings.max_score_difference
+        compared = self._compare(scorer, graph, tolerance=tolerance)
         point, cut = self._chosen(choose, compared.served)
         report = check_flips(
             self.names,
@@ -244,7 +261,7 @@ class _Gate:
         model's decisions.
         """
         graph, scorer = self._built(rung.encoder)
-        compared = self._compare(scorer, tolerance=_ANY_DIFFERENCE)
+        compared = self._compare(scorer, graph, tolerance=_ANY_DIFFERENCE)
         point, cut = self._chosen(choose, compared.served)
         shipped = (compared.score > cut) | (compared.familiarity < min_familiarity)
         python = self.python.difficulty_score > cut
@@ -254,7 +271,9 @@ class _Gate:
         flipped = python != shipped
         flipped[: len(self.calibration_ids)] |= self._escalated(
             point, self.python.by_name()
-        ) != self._escalated(point, compared.served.outputs)
+        ) != self._escalated(
+            point, {name: one[self.rows] for name, one in compared.served.outputs.items()}
+        )
         flips = int(flipped.sum())
         if flips > budget * len(python):
             return None
@@ -273,7 +292,7 @@ class _Gate:
         """Return the operating point, and the threshold that it holds for each request."""
         point, data = choose(served)
         cut = np.full(len(self.names), point.threshold)
-        cut[: len(data)] = data.cuts(point)
+        cut[: len(self.rows)] = data.cuts(point)[self.rows]
         answer = point.answer
         if answer and answer.kind == "check" and answer.request_threshold is not None:
             # Where every answer is checked the threshold is 1, which no score passes: what the
@@ -284,8 +303,8 @@ class _Gate:
     def _escalated(
         self, point: OperatingPoint, outputs: Mapping[str, NDArray[np.floating]]
     ) -> NDArray[np.bool_]:
-        """Return whether the check, told these outputs of a scorer, sends each calibration answer
-        on; not where there is none.
+        """Return whether the check, told these outputs of a scorer, sends the answer to each
+        compared request on; not where there is none.
         """
         n = len(self.calibration_ids)
         escalated = np.zeros(n, dtype=np.bool_)
@@ -298,7 +317,7 @@ class _Gate:
 
     @cached_property
     def _answered_rows(self) -> NDArray[np.intp]:
-        answers = self.run.calibration.column("cheap_answer")
+        answers = self.calibration.column("cheap_answer")
         return np.array([row for row, one in enumerate(answers) if one is not None], dtype=np.intp)
 
     @cached_property
@@ -307,26 +326,38 @@ class _Gate:
         rows, run = self._answered_rows, self.run
         unknown = np.full((len(rows), 2), np.nan)
         return read_answered(
-            run.calibration.select(rows), unknown, view=run.view, tokenizer=run.tokenizer
+            self.calibration.select(rows), unknown, view=run.view, tokenizer=run.tokenizer
         )
 
-    def _compare(self, scorer: Scorer, *, tolerance: float) -> _Compared:
+    def _compare(self, scorer: Scorer, graph: bytes, *, tolerance: float) -> _Compared:
         """Compare a graph with the Python model on every request."""
         early = self.student.scorer if self.student else None
-        served = score_traffic(
-            scorer, self.run.calibration, without_task=early is not None, early=early
-        )
+        calibration, rows = self.run.calibration, self.rows
+        quick = quicker(scorer, graph, len(calibration))
+        served = score_traffic(quick, calibration, without_task=early is not None, early=early)
         suite = scorer.score_many(self.suite_rows)
-        shipped = {name: np.r_[served.outputs[name], suite[name]] for name in scorer.outputs}
+        shipped = {name: np.r_[served.outputs[name][rows], suite[name]] for name in scorer.outputs}
         settings = replace(self.settings, max_score_difference=tolerance)
         report = compare(self.names, self.python, shipped, settings)
+        if quick is not scorer:
+            largest = max(report.max_difference, self._compare_itself(scorer, settings))
+            report = replace(report, max_difference=largest)
         # Whatever the precision of the encoder, the early graph has none in it and must agree.
         if early and served.early and self.early is not None:
-            scores = np.r_[served.early.with_task, early.score_many(self.suite_rows)]
+            scores = np.r_[served.early.with_task[rows], early.score_many(self.suite_rows)]
             report = report.joined(compare_early(self.names, self.early, scores, self.settings))
         score = shipped["difficulty_score"].astype(np.float64)
         familiarity = shipped.get("familiarity", np.ones(len(score)))
         return _Compared(report, served, score, familiarity.astype(np.float64))
+
+    def _compare_itself(self, scorer: Scorer, settings: ExportSettings) -> float:
+        """Return the largest difference of a graph as it is shipped, where many were scored by its
+        quicker form.
+        """
+        places = every_so_many(np.arange(len(self.rows)), _MOST_BY_ITSELF)
+        shipped = score_traffic(scorer, self.calibration.select(places)).outputs
+        names = [self.names[place] for place in places]
+        return compare(names, self.python.at(places), shipped, settings).max_difference
 
 
 class ExportedCheck(NamedTuple):
@@ -371,7 +402,7 @@ def export_check(
     ------
     ParityError
         If the graph differs from the Python model by more than the recipe allows on any
-        calibration answer.
+        calibration answer that is compared: 4,096, every so many of more.
     """
     check, record = run.check, run.record.answer
     if check is None:
@@ -382,20 +413,23 @@ def export_check(
     facts = facts_of(record, tolerance=settings.max_score_difference)
     answers = AnswerScorer(load_session(graph, name=ANSWER_GRAPH), facts)
     checker = AnswerChecker(answers, scorer, None, version="export")
-    shipped = check_answers(checker, run.calibration)
-    rows = np.flatnonzero(~np.isnan(shipped["answer_score"]))
+    given = np.flatnonzero(run.calibration.known("cheap_answer"))
+    rows = every_so_many(given, _MOST_BY_ITSELF)
+    sample = run.calibration.select(rows)
+    shipped = checker.score_many(*answered_rows(sample), sample.tasks)
+    checked = np.flatnonzero(~np.isnan(shipped["answer_score"]))
     answered = read_answered(
-        run.calibration.select(rows),
-        request_columns(scores.outputs)[rows],
+        sample.select(checked),
+        request_columns(scores.outputs)[rows[checked]],
         view=run.view,
         tokenizer=run.tokenizer,
     )
-    names = [run.calibration.ids[row] for row in rows]
+    names = [sample.ids[row] for row in checked]
     python = check.predict(answered).by_name()
     report = compare_outputs(
         names,
         python,
-        {name: shipped[name][rows] for name in python},
+        {name: shipped[name][checked] for name in python},
         settings,
         what="check of answers",
     )

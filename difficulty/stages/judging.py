@@ -4,214 +4,40 @@ and weighted, scored on the path that requests take in serving, and laid out in 
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from difficulty.answers.answer import Answer
 from difficulty.bundle import Bundle, Manifest, Policy
 from difficulty.bundle.policy import Fallback
 from difficulty.economics import request_costs
-from difficulty.errors import BundleError, ScoringError, TooFewSamplesError
+from difficulty.errors import BundleError, TooFewSamplesError
 from difficulty.evaluation import Evaluation, Target
 from difficulty.evaluation.frontiers import MovedFacts
 from difficulty.evaluation.scored import INELIGIBLE, ScoredTraffic, Thresholds
 from difficulty.evaluation.slices import traffic_labels
 from difficulty.form import read_json
 from difficulty.metrics.arrays import FloatArray
-from difficulty.model.combination import Scores
 from difficulty.needs import Eligibility
 from difficulty.needs.takers import Taking
 from difficulty.recipe import LabelSettings
 from difficulty.records import Prices
-from difficulty.runtime.answer_checker import AnswerChecker
+from difficulty.runtime.answer_checker import AnswerChecker, looked_at
 from difficulty.runtime.rule import TaskRules, before_scoring
-from difficulty.runtime.scorer import EarlyScorer, Encoded, Scorer, exit_early, exits
+from difficulty.runtime.scorer import EarlyScorer, Scorer, exit_early, exits
 from difficulty.stages.deploying.ineligible_rows import find_ineligible, name_rules
+from difficulty.stages.deploying.traffic_scores import TrafficScores, answered_rows, score_traffic
 from difficulty.stages.overlap import BundleOverlap, overlap_of
 from difficulty.traffic.logged import LoggedReport, weigh_logged
 from difficulty.traffic.outcomes import measures_form, ungraded_notes
-from difficulty.traffic.table import Tokenized, Traffic
-from difficulty.training.reading import ReadCounts, Reading, reading_of
+from difficulty.traffic.table import Traffic
 from difficulty.training.run import RunRecord, library_versions, notes_of
 
-_CHUNK_ROWS = 8192
-_MOST_WAITING = 3
 _MOST_NAMED = 5
-
-
-class EarlyScores(NamedTuple):
-    """What the graph of early exit gives for n samples, arrays of shape (n,)."""
-
-    with_task: NDArray[np.float64]
-    without_task: NDArray[np.float64]
-    """As if no task were known."""
-
-
-class TrafficScores(NamedTuple):
-    """What a bundle's scorer gives for n samples; arrays of shape (n,)."""
-
-    outputs: dict[str, NDArray[np.floating]]
-    totals: NDArray[np.int64]
-    """Tokens of each request."""
-    reading: Reading
-    """What the scorer could not read of them."""
-    readable: NDArray[np.bool_]
-    """Whether there is text to score."""
-    knows_task: NDArray[np.bool_]
-    """Whether the scorer knows the task."""
-    without_task: NDArray[np.float64] | None
-    """``difficulty_score`` as if no task were known; ``None`` where not asked for or no task is
-    known.
-    """
-    early: EarlyScores | None = None
-    """``None`` where not asked for."""
-
-    def instead(self, scores: Scores | None) -> TrafficScores:
-        """Return the same with other scores of the samples, if there are any; familiarity stays."""
-        return self if scores is None else self._replace(outputs=self.outputs | scores.by_name())
-
-    def beside(self, answers: Mapping[str, NDArray[np.floating]] | None) -> TrafficScores:
-        """Return the same with what a check says of the answers, if there are any."""
-        if answers is None or np.isnan(answers["answer_score"]).all():
-            return self
-        return self._replace(outputs=self.outputs | dict(answers))
-
-
-class _Part(NamedTuple):
-    outputs: dict[str, NDArray[np.floating]]
-    totals: NDArray[np.int64]
-    counts: ReadCounts
-    readable: NDArray[np.bool_]
-    knows_task: NDArray[np.bool_]
-    without_task: NDArray[np.float64] | None
-    early: EarlyScores | None
-
-
-def score_traffic(
-    scorer: Scorer,
-    traffic: Traffic,
-    *,
-    without_task: bool = False,
-    early: EarlyScorer | None = None,
-    progress: Callable[[int], None] | None = None,
-) -> TrafficScores:
-    """Score all samples; memory holds the text and the tokens of some thousand of them at a time.
-
-    Parameters
-    ----------
-    scorer : Scorer
-    traffic : Traffic
-        n samples, at least one.
-    without_task : bool
-        Score them again as if no task were known.
-    early : EarlyScorer, optional
-        The graph of early exit, to be asked about every sample too.
-    progress : callable, optional
-        Called with the number of samples scored so far.
-    """
-    requests = zip(traffic.each_messages(), traffic.tasks, traffic.each_tools(), strict=True)
-    parts: list[_Part] = []
-    waiting: deque[Future[_Part]] = deque()
-    # One thread scores, in order, while this one tokenizes.
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        for encoded in _chunks(_encoded(scorer, *request) for request in requests):
-            waiting.append(
-                pool.submit(
-                    _scored,
-                    scorer,
-                    encoded,
-                    early,
-                    without_task=without_task and bool(scorer.task_ids),
-                )
-            )
-            # Tokenizing runs ahead of scoring by a few parts only, so that memory stays bounded.
-            if len(waiting) > _MOST_WAITING:
-                parts.append(waiting.popleft().result())
-                if progress:
-                    progress(len(parts) * _CHUNK_ROWS)
-        parts += [part.result() for part in waiting]
-    totals, readable, knows_task = (
-        np.concatenate([getattr(part, name) for part in parts])
-        for name in ("totals", "readable", "knows_task")
-    )
-    without = [part.without_task for part in parts if part.without_task is not None]
-    of_early = [part.early for part in parts if part.early]
-    return TrafficScores(
-        outputs={
-            name: np.concatenate([part.outputs[name] for part in parts]) for name in scorer.outputs
-        },
-        totals=totals,
-        reading=reading_of(ReadCounts.joined([part.counts for part in parts]), scorer.tokenizer),
-        readable=readable,
-        knows_task=knows_task,
-        without_task=np.concatenate(without) if without else None,
-        early=EarlyScores(*map(np.concatenate, zip(*of_early, strict=True))) if early else None,
-    )
-
-
-def tokens_of(encoded: Sequence[Encoded]) -> Tokenized:
-    """Return encoded requests without the id that tells the task."""
-    return Tokenized(
-        [row.without_task for row in encoded],
-        np.array([row.tokens for row in encoded], dtype=np.int64),
-        [None] * len(encoded),
-        np.array([row.estimated for row in encoded], dtype=bool),
-        np.array([row.masked_share > 0 and not row.truncated for row in encoded], dtype=bool),
-    )
-
-
-def _scored(
-    scorer: Scorer, encoded: Sequence[Encoded], early: EarlyScorer | None, *, without_task: bool
-) -> _Part:
-    outputs: dict[str, Any] = dict(scorer.score_many([row.ids for row in encoded]))
-    tokens = tokens_of(encoded)
-    knows_task = np.array([row.with_task for row in encoded], dtype=np.bool_)
-    without = scorer.score_many(tokens.ids)["difficulty_score"] if without_task else None
-    return _Part(
-        outputs=outputs,
-        totals=tokens.totals,
-        counts=ReadCounts.of(tokens, scorer.tokenizer),
-        readable=np.array([bool(row) for row in tokens.ids], dtype=np.bool_),
-        knows_task=knows_task,
-        without_task=None if without is None else without.astype(np.float64),
-        early=_early(early, encoded, knows_task) if early else None,
-    )
-
-
-def _early(
-    early: EarlyScorer, encoded: Sequence[Encoded], knows_task: NDArray[np.bool_]
-) -> EarlyScores:
-    # The first id is the task's where the scorer knows it; without it the task is not known.
-    with_task = early.score_many([row.ids for row in encoded]).astype(np.float64)
-    without_task, rows = with_task.copy(), np.flatnonzero(knows_task).tolist()
-    without_task[rows] = early.score_many([encoded[row].ids[1:] for row in rows])
-    return EarlyScores(with_task, without_task)
-
-
-def _chunks(rows: Iterator[Encoded]) -> Iterator[list[Encoded]]:
-    while chunk := list(islice(rows, _CHUNK_ROWS)):
-        yield chunk
-
-
-def _encoded(
-    scorer: Scorer, messages: list[dict[str, str]], task: str | None, tools: list[Any] | None
-) -> Encoded:
-    """Return the token ids; none for text of which the tokenizer keeps nothing."""
-    try:
-        return scorer.encode(messages, task, tools)
-    except ScoringError:
-        # Such as a lone zero-width space.
-        return Encoded([], 0)
-
-
 _FRONTIER = {"cheap": 0.0, "frontier": 1.0}
 
 
@@ -465,18 +291,9 @@ def serve(
     parameters are those of :func:`score_traffic` and :meth:`Served.of`.
     """
     scores = score_traffic(
-        scorer, traffic, without_task=without_task, early=early, progress=progress
+        scorer, traffic, without_task=without_task, early=early, checker=checker, progress=progress
     )
-    if checker:
-        scores = scores.beside(check_answers(checker, traffic))
     return Served.of(traffic, scores, target=target, prices=prices, sliced=sliced)
-
-
-def check_answers(checker: AnswerChecker, traffic: Traffic) -> dict[str, NDArray[np.floating]]:
-    """Return what a check says of the cheap model's answers, arrays of shape (n,); NaN where there
-    is none.
-    """
-    return dict(checker.score_many(*_answered(traffic), traffic.tasks))
 
 
 def moved_facts(checker: AnswerChecker, served: Served, policy: Policy) -> MovedFacts | None:
@@ -487,12 +304,12 @@ def moved_facts(checker: AnswerChecker, served: Served, policy: Policy) -> Moved
     facts = checker.graph.facts
     limit = checker.rule.stale_shift if checker.rule else facts.stale_shift
     table = served.under_policy(policy)
-    asked, answers = _answered(served.traffic)
+    known = served.traffic.known("cheap_answer")
     if table.sent is not None:  # what is sent at once has no answer to check
-        answers = [
-            None if sent else answer for sent, answer in zip(table.sent, answers, strict=True)
-        ]
-    shift = checker.find_shift(asked, answers, served.traffic.tasks, table.p_cheap_fails)
+        known &= table.sent == 0.0
+    rows = looked_at(np.flatnonzero(known))
+    picked = served.traffic.select(rows)
+    shift = checker.find_shift(*answered_rows(picked), picked.tasks, table.p_cheap_fails[rows])
     if shift is None or limit is None:
         return None
     return MovedFacts(
@@ -504,18 +321,6 @@ def moved_facts(checker: AnswerChecker, served: Served, policy: Policy) -> Moved
     )
 
 
-def _answered(traffic: Traffic) -> tuple[list[dict[str, Any]], list[Answer | None]]:
-    """Return requests as bodies, and the cheap model's answers."""
-    columns = (traffic.each_messages(), traffic.column("tools"))
-    bodies = [
-        {"messages": messages, "tools": tools} for messages, tools in zip(*columns, strict=True)
-    ]
-    answers = [
-        None if text is None else Answer.parse(text) for text in traffic.column("cheap_answer")
-    ]
-    return bodies, answers
-
-
 def fixed_routes(
     rules: TaskRules,
     tasks: Sequence[str | None],
@@ -523,13 +328,11 @@ def fixed_routes(
     familiarity: NDArray[np.floating] | None = None,
 ) -> FloatArray:
     """Return the routes that the score does not change, as :meth:`Served.fixed` has them."""
-    verdicts = (
-        before_scoring(rules, task=task, tokens=int(count))
-        for task, count in zip(tasks, tokens, strict=True)
-    )
-    fixed = np.array(
-        [_FRONTIER[verdict.route] if verdict else np.nan for verdict in verdicts], dtype=np.float64
-    )
+    named = {*rules.easy_tasks, *rules.hard_tasks}
+    fixed = np.full(len(tasks), np.nan)
+    for row in np.flatnonzero([task in named for task in tasks]).tolist():
+        if verdict := before_scoring(rules, task=tasks[row], tokens=int(tokens[row])):
+            fixed[row] = _FRONTIER[verdict.route]
     if familiarity is None:
         return fixed
     # Familiarity comes after the rules by task (docs/bundle.md, The rule).

@@ -50,8 +50,9 @@ from difficulty.stages.deploying.shippable import (
     no_signal,
     rests_on_check,
 )
+from difficulty.stages.deploying.traffic_scores import TrafficScores
 from difficulty.stages.exporting import ExportedCheck, Student, export, export_check, student_of
-from difficulty.stages.judging import Served, TrafficScores, lineage_of, serve
+from difficulty.stages.judging import Served, lineage_of, serve
 from difficulty.stages.watching.expecting import reference_bytes, reference_of
 from difficulty.storage import on_urls
 from difficulty.thresholds.policy_curve import Objective, parse_objective

@@ -13,8 +13,8 @@ from difficulty.bundle import read_bundle
 from difficulty.errors import RecipeError, RunError, SeenTrafficError
 from difficulty.metrics import auroc
 from difficulty.runtime.scorer import Scorer
+from difficulty.stages.deploying.traffic_scores import score_traffic
 from difficulty.stages.ingest import ingest
-from difficulty.stages.judging import score_traffic
 from difficulty.stages.overlap import hash_of_texts
 from difficulty.stages.ship import ship
 from difficulty.stages.thresholds import rechoose

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-import difficulty.stages.judging as scores_module
+import difficulty.stages.deploying.traffic_scores as scores_module
 from difficulty.bundle import read_bundle
 from difficulty.runtime.scorer import Scorer
-from difficulty.stages.judging import score_traffic
+from difficulty.stages.deploying.traffic_scores import score_traffic
 from difficulty.traffic.table import Traffic
 
 
@@ -23,7 +23,7 @@ def traffic(journey):
 @pytest.mark.parametrize("rows", [1, 7, 50, 51])
 def test_parts_do_not_change_what_comes_out(scorer, traffic, monkeypatch, rows):
     whole, told = score_traffic(scorer, traffic, without_task=True), []
-    monkeypatch.setattr(scores_module, "_CHUNK_ROWS", rows)
+    monkeypatch.setattr(scores_module, "BLOCK_ROWS", rows)
     parts = score_traffic(scorer, traffic, without_task=True, progress=told.append)
     for name, values in whole.outputs.items():
         np.testing.assert_allclose(parts.outputs[name], values, atol=1e-5)

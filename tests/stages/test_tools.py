@@ -18,8 +18,8 @@ from difficulty.metrics import auroc
 from difficulty.recipe import parse_recipe
 from difficulty.request import Request, read_requests
 from difficulty.runtime import Router
+from difficulty.stages.deploying.traffic_scores import score_traffic
 from difficulty.stages.ingest import ingest
-from difficulty.stages.judging import score_traffic
 from difficulty.stages.route import score_rows
 from difficulty.stages.ship import ship
 from difficulty.stages.train import train

@@ -23,7 +23,7 @@ from difficulty.runtime.router import Router
 from difficulty.runtime.rule import threshold_of
 from difficulty.runtime.scorer import Score, kept
 from difficulty.stages.bulk.block_requests import BlockRequests
-from difficulty.tokens import NumberedIds, Numbers, TokenRows
+from difficulty.tokens import NumberedIds, TokenRows
 from difficulty.views.second_view import is_plain
 from difficulty.views.text_blocks import LEAST_SCANNED
 
@@ -84,7 +84,7 @@ class ScoringRouter(Router):
             if isinstance(look.ids, NumberedIds)
         }
         try:
-            columns = self.scorer.score_many(_token_rows(packed, numbers))
+            columns = self.scorer.score_many(TokenRows.packed(packed, "", numbers))
         except Exception:
             return None
         n = len(reading.places)
@@ -216,9 +216,3 @@ class ScoringRouter(Router):
             except Exception as error:
                 apart.error = error
         return apart
-
-
-def _token_rows(packed: Sequence[bytes], numbers: Mapping[int, Numbers]) -> TokenRows:
-    flat = np.frombuffer(b"".join(packed), np.int32)
-    sizes = np.fromiter(map(len, packed), np.int64, count=len(packed)) // flat.itemsize
-    return TokenRows.of(flat, np.concatenate([[0], np.cumsum(sizes)]), "", dict(numbers))

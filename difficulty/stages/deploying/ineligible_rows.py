@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.needs import Eligibility, Needs
-from difficulty.needs.takers import Taking, find_takers
+from difficulty.needs.takers import NOT_STATED, Taking, find_takers, is_plain
+from difficulty.request import Request
 from difficulty.traffic.table import Traffic
 
 
@@ -26,18 +27,20 @@ def find_ineligible(
         Tokens by the scorer's tokenizer.
     eligibility : Eligibility or None
     """
-    own = traffic.tokens.prompt
-    columns = (traffic.each_messages(), traffic.each_tools())
-    takings = (
-        find_takers(
-            eligibility,
-            Needs.of({"messages": messages, "tools": tools}),
-            given=None if np.isnan(own[row]) else int(own[row]),
-            counted=int(totals[row]),
-        )
-        for row, (messages, tools) in enumerate(zip(*columns, strict=True))
-    )
-    return {row: taking for row, taking in enumerate(takings) if taking.takers != "both"}
+    own = [None if np.isnan(count) else int(count) for count in traffic.tokens.prompt.tolist()]
+    columns = (traffic.each_messages(), traffic.each_tools(), own)
+    # Of learned samples the texts are not kept: their counts alone say how long they were.
+    short = (3 * totals <= 2 * (eligibility or NOT_STATED).least_room).tolist()
+    ineligible = {}
+    for row, (messages, tools, given) in enumerate(zip(*columns, strict=True)):
+        # Most are a few short messages, which both take: nothing more is read of those.
+        if short[row] and is_plain(eligibility, Request(messages, tokens=given, tools=tools)):
+            continue
+        needs = Needs.of({"messages": messages, "tools": tools})
+        taking = find_takers(eligibility, needs, given=given, counted=int(totals[row]))
+        if taking.takers != "both":
+            ineligible[row] = taking
+    return ineligible
 
 
 def name_rules(ineligible: dict[int, Taking], n: int) -> list[str | None]:

@@ -27,7 +27,7 @@ from difficulty.labelling.verdicts import PROMPT_VERSION
 from difficulty.metrics.arrays import FloatArray
 from difficulty.routes import Route
 from difficulty.runtime.scorer import Scorer
-from difficulty.stages.judging import score_traffic
+from difficulty.stages.deploying.traffic_scores import score_traffic
 from difficulty.stages.labelling.answer_judges import (
     BOTH,
     EXACT,

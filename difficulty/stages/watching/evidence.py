@@ -23,7 +23,8 @@ from difficulty.records import Estimate, OperatingPoint, Prices
 from difficulty.runtime.answer_checker import AnswerChecker
 from difficulty.runtime.scorer import EarlyScorer, Scorer
 from difficulty.stages.choosing import beside_early_exit
-from difficulty.stages.judging import Served, TrafficScores, is_by_forms, serve, shipped_figures
+from difficulty.stages.deploying.traffic_scores import TrafficScores
+from difficulty.stages.judging import Served, is_by_forms, serve, shipped_figures
 from difficulty.stages.thresholds import (
     UNLABELLED,
     early_budget,

@@ -39,8 +39,9 @@ from difficulty.model.combination import Target
 from difficulty.recipe import FeatureSettings, Recipe, parse_recipe
 from difficulty.records import Estimate
 from difficulty.runtime.scorer import Scorer
+from difficulty.stages.deploying.traffic_scores import score_traffic
 from difficulty.stages.ingest import ingest
-from difficulty.stages.judging import label_settings, score_traffic, weighed, without_forms
+from difficulty.stages.judging import label_settings, weighed, without_forms
 from difficulty.stages.overlap import overlap_of
 from difficulty.stages.train import train
 from difficulty.storage import on_urls, refuse_existing, whole_folder
