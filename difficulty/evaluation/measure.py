@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from difficulty.engine.threads import one_core_each
+from difficulty.engine.threads import in_threads, one_core_each
 from difficulty.evaluation.baselines import Baseline, TaskMeans, baselines_of
 from difficulty.evaluation.figures import (
     CALIBRATION_FIGURES,
@@ -261,7 +261,8 @@ def _resampled(
 ) -> tuple[dict[_Key, Draws], dict[_Key, Draws]]:
     """Return all figures on the data and in each draw, and the score's lead on baselines."""
     weight = scored.outcomes.weight
-    figures = {key: values_of(wanted.parts, draws, weight) for key, wanted in sets.items()}
+    each = in_threads(lambda wanted: values_of(wanted.parts, draws, weight), sets.values())
+    figures = dict(zip(sets, each, strict=True))
     for key, theirs in figures.items():
         if key[0] == "baseline":
             for ours, other in zip(figures["overall",], theirs, strict=True):

@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -214,27 +215,36 @@ def traffic_labels(traffic: Traffic) -> dict[str, list[str | None]]:
     out where there is other text. A turn is a message of the user. A source is what the traffic's
     column ``source`` says.
     """
+    parts = [message_labels([*block]) for block in traffic.blocks("messages")]
+    return joined_labels(traffic, parts)
+
+
+def message_labels(requests: Sequence[Sequence[Mapping[str, str]]]) -> dict[str, list[str | None]]:
+    """Return the labels that messages alone tell, of a block of requests."""
     of_scripts: list[str | None] = []
     beginnings: list[str] = []
     turns: list[str | None] = []
     system: list[str | None] = []
-    for messages in traffic.each_messages():
+    for messages in requests:
         own = _own_texts(messages)
         text = _own_text(messages, own)
         of_scripts.append(script_of(text))
-        beginnings.append(text[:MOST_CHARS])  # not the texts: a million of them are gigabytes
+        beginnings.append(text[:MOST_CHARS])
         turns.append(_turns(messages))
         system.append(
             "with system message" if len(own) < len(messages) else "without system message"
         )
-    return {
-        "script": of_scripts,
-        "language": list(languages_of(beginnings)),
-        "turns": turns,
-        "system": system,
-        "source": _sources(traffic),
-        "model_pair": _pairs(traffic),
-    }
+    languages: list[str | None] = [*languages_of(beginnings)]
+    return {"script": of_scripts, "language": languages, "turns": turns, "system": system}
+
+
+def joined_labels(
+    traffic: Traffic, parts: Sequence[Mapping[str, list[str | None]]]
+) -> dict[str, list[str | None]]:
+    """Return all labels of traffic, given those of its messages block by block."""
+    kinds = message_labels([])
+    labels = {kind: list(chain.from_iterable(part[kind] for part in parts)) for kind in kinds}
+    return labels | {"source": _sources(traffic), "model_pair": _pairs(traffic)}
 
 
 def scripts(traffic: Traffic) -> list[str]:

@@ -28,8 +28,8 @@ from difficulty.runtime.answers import (
     FactMove,
 )
 from difficulty.runtime.scorer import Scorer, describe, kept
-from difficulty.text import one_line
-from difficulty.tokens import TokenRows, lengths_of, pick
+from difficulty.text import TextView, one_line
+from difficulty.tokens import RequestTokenizer, TokenRows, lengths_of, pick
 
 if TYPE_CHECKING:
     from difficulty.runtime.decision import Decision
@@ -217,30 +217,6 @@ class AnswerChecker:
             features,
         )
 
-    def read_many(
-        self,
-        requests: Sequence[Asking],
-        answers: Sequence[Answering | None],
-        tasks: Sequence[str | None] | None = None,
-    ) -> AnswersRead:
-        """Return what the check reads of n answers, but for what it reads of their requests."""
-        places, texts, facts = [], [], [np.zeros((0, len(FACTS)), np.float32)]
-        for row, (request, answer) in enumerate(zip(requests, answers, strict=True)):
-            if answer is None:
-                continue
-            try:
-                asked, _ = read_asking(request, tasks[row] if tasks else None)
-                told = read_answer(answer)
-                packed, _ = self.scorer.tokenizer.pack(self.scorer.view.plain(told.as_text()).text)
-                facts.append(read_facts(asked, told)[np.newaxis])
-            except BaseException as error:  # the tokenizer's panics are no Exceptions
-                logger.debug("an answer was not scored: %s", describe(kept(error)))
-                continue
-            places.append(row)
-            texts.append(packed)
-        digest = self.scorer.tokenizer.digest
-        return AnswersRead(places, TokenRows.packed(texts, digest), np.concatenate(facts))
-
     def score_many(
         self,
         requests: Sequence[Asking],
@@ -251,7 +227,7 @@ class AnswerChecker:
 
         Both are ``nan`` where there is no answer, or it cannot be checked. Nothing is counted.
         """
-        read = self.read_many(requests, answers, tasks)
+        read = read_answers(self.scorer.view, self.scorer.tokenizer, requests, answers, tasks)
         ids: list[list[int]] = [[] for _ in requests]
         for row in read.places:
             asked, messages = read_asking(requests[row], tasks[row] if tasks else None)
@@ -381,6 +357,33 @@ class AnswerChecker:
         if verdict.error is not None:
             logger.warning("an answer was not checked: %s", one_line(verdict.error))
         return self.watch.note(verdict)
+
+
+def read_answers(
+    view: TextView,
+    tokenizer: RequestTokenizer,
+    requests: Sequence[Asking],
+    answers: Sequence[Answering | None],
+    tasks: Sequence[str | None] | None = None,
+) -> AnswersRead:
+    """Return what a check reads of n answers, but for what it reads of their requests; ``view`` and
+    ``tokenizer`` are those of its scorer.
+    """
+    places, texts, facts = [], [], [np.zeros((0, len(FACTS)), np.float32)]
+    for row, (request, answer) in enumerate(zip(requests, answers, strict=True)):
+        if answer is None:
+            continue
+        try:
+            asked, _ = read_asking(request, tasks[row] if tasks else None)
+            told = read_answer(answer)
+            packed, _ = tokenizer.pack(view.plain(told.as_text()).text)
+            facts.append(read_facts(asked, told)[np.newaxis])
+        except BaseException as error:  # the tokenizer's panics are no Exceptions
+            logger.debug("an answer was not scored: %s", describe(kept(error)))
+            continue
+        places.append(row)
+        texts.append(packed)
+    return AnswersRead(places, TokenRows.packed(texts, tokenizer.digest), np.concatenate(facts))
 
 
 def looked_at(rows: Rows) -> Rows:

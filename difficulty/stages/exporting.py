@@ -68,7 +68,7 @@ STALE_SHIFT = 0.1
 """Share of the facts that may move by more than half a deviation: a model whose style changed moved
 13 to 30 % of them, and chance none.
 """
-MOST_COMPARED = 16_384
+MOST_COMPARED = 8_192
 """Calibration requests that are compared, of more every so many: arithmetic that differs differs on
 any of them, and the Python model reads a request no faster for being the hundred-thousandth.
 """

@@ -19,7 +19,6 @@ from difficulty.errors import BundleError, TooFewSamplesError
 from difficulty.evaluation import Evaluation, Target
 from difficulty.evaluation.frontiers import MovedFacts
 from difficulty.evaluation.scored import INELIGIBLE, ScoredTraffic, Thresholds
-from difficulty.evaluation.slices import traffic_labels
 from difficulty.form import read_json
 from difficulty.metrics.arrays import FloatArray
 from difficulty.needs import Eligibility
@@ -154,24 +153,16 @@ class Served:
 
     @classmethod
     def of(
-        cls,
-        traffic: Traffic,
-        scores: TrafficScores,
-        *,
-        target: Target,
-        prices: Prices | None,
-        sliced: bool = False,
+        cls, traffic: Traffic, scores: TrafficScores, *, target: Target, prices: Prices | None
     ) -> Served:
-        """Lay scores out beside outcomes and costs; ``sliced`` looks at the messages for the kinds
-        of slices that an evaluation tells apart.
-        """
+        """Lay scores out beside outcomes and costs."""
         scored = ScoredTraffic.of(
             traffic,
             scores.outputs,
             scores.totals,
             costs=request_costs(traffic.tokens, prices, traffic.bill, counted=scores.totals),
             target=target,
-            labels=traffic_labels(traffic) if sliced else None,
+            labels=scores.labels,
         )
         return cls(traffic=traffic, scores=scores, scored=scored)
 
@@ -293,7 +284,7 @@ def serve(
     scores = score_traffic(
         scorer, traffic, without_task=without_task, early=early, checker=checker, progress=progress
     )
-    return Served.of(traffic, scores, target=target, prices=prices, sliced=sliced)
+    return Served.of(traffic, scores, target=target, prices=prices)
 
 
 def moved_facts(checker: AnswerChecker, served: Served, policy: Policy) -> MovedFacts | None:

@@ -50,7 +50,7 @@ from difficulty.stages.deploying.shippable import (
     no_signal,
     rests_on_check,
 )
-from difficulty.stages.deploying.traffic_scores import TrafficScores
+from difficulty.stages.deploying.traffic_scores import TrafficScores, quicker
 from difficulty.stages.exporting import ExportedCheck, Student, export, export_check, student_of
 from difficulty.stages.judging import Served, lineage_of, serve
 from difficulty.stages.watching.expecting import reference_bytes, reference_of
@@ -210,7 +210,8 @@ def ship(
     leaving = terms.student if decided.early else None
     say("judging the test samples")
     # Judged by samples on which nothing was chosen: the side to believe (docs/thresholds.md).
-    tested = _served_test(run, exported.scorer, decided, leaving, check, prices=prices)
+    quick = quicker(exported.scorer, exported.graph, len(run.test))
+    tested = _served_test(run, quick, decided, leaving, check, prices=prices)
     evaluation = _judged(terms, tested, decided)
     say("writing the bundle")
     files = _files(

@@ -5,11 +5,12 @@ serving, each request and each answer read once.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
+from functools import partial
 from itertools import chain, islice, repeat
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,17 +18,26 @@ from numpy.typing import NDArray
 from difficulty.answers.answer import Answer
 from difficulty.bundle import Bundle
 from difficulty.conversation.request_numbers import read_numbers
+from difficulty.engine.local_engine import LocalEngine
+from difficulty.engine.threads import count_cores
+from difficulty.evaluation.slices import joined_labels, message_labels
 from difficulty.model.combination import Scores
-from difficulty.runtime.answer_checker import AnswerChecker, AnswersRead
+from difficulty.runtime.answer_checker import AnswerChecker, AnswersRead, read_answers
 from difficulty.runtime.scorer import EarlyScorer, Scorer
 from difficulty.stages.bulk.block_graph import block_graph
-from difficulty.tokens import Numbers, TokenRows
+from difficulty.text import TextView
+from difficulty.tokens import Numbers, RequestTokenizer, TokenRows
 from difficulty.traffic.table import Tokenized, Traffic
 from difficulty.training.reading import ReadCounts, Reading, reading_of
 
 BLOCK_ROWS = 8_192
 """Requests that are read, sorted by length and scored together."""
+_MANY_ROWS = 32_768
+"""From so many on other processes pay for their start."""
 _MOST_WAITING = 3
+
+Row: TypeAlias = "tuple[list[dict[str, str]], str | None, list[Any] | None, str | None]"
+"""Messages, task, offered tools and the cheap model's answer of a sample."""
 
 
 class EarlyScores(NamedTuple):
@@ -56,6 +66,8 @@ class TrafficScores(NamedTuple):
     """
     early: EarlyScores | None = None
     """``None`` where not asked for."""
+    labels: dict[str, list[str | None]] | None = None
+    """What slices the samples are in; ``None`` where not asked for."""
 
     def instead(self, scores: Scores | None) -> TrafficScores:
         """Return the same with other scores of the samples, if there are any; familiarity stays."""
@@ -68,14 +80,18 @@ class TrafficScores(NamedTuple):
         return self._replace(outputs=self.outputs | dict(answers))
 
 
-class RequestsRead(NamedTuple):
-    """What the scorer reads of n requests."""
+class BlockRead(NamedTuple):
+    """What is read of n requests and of the answers to them."""
 
     with_task: TokenRows
     """As the graph reads them: the task's id first where it is known."""
     tokens: Tokenized
     """Without that id, and with the counts."""
     knows_task: NDArray[np.bool_]
+    answers: AnswersRead | None
+    """``None`` where nothing checks them."""
+    labels: dict[str, list[str | None]] | None
+    """What the messages say of slices; ``None`` where not asked for."""
 
 
 class _Part(NamedTuple):
@@ -87,6 +103,7 @@ class _Part(NamedTuple):
     without_task: NDArray[np.float64] | None
     early: EarlyScores | None
     answers: dict[str, NDArray[np.float32]] | None
+    labels: dict[str, list[str | None]] | None
 
 
 def score_traffic(
@@ -96,9 +113,11 @@ def score_traffic(
     without_task: bool = False,
     early: EarlyScorer | None = None,
     checker: AnswerChecker | None = None,
+    sliced: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> TrafficScores:
     """Score all samples; memory holds the text and the tokens of some thousand of them at a time.
+    Many are read in other processes, one for each core; the numbers are the same.
 
     Parameters
     ----------
@@ -112,30 +131,35 @@ def score_traffic(
     checker : AnswerChecker, optional
         Checks the answers, where there are some: told of a request what the scorer gives here, as
         in a router.
+    sliced : bool
+        Look at the messages for the slices that an evaluation tells apart, too.
     progress : callable, optional
         Called with the number of samples scored so far.
     """
-    answered = chain.from_iterable(traffic.blocks("cheap_answer")) if checker else repeat(None)
-    requests = zip(traffic.each_messages(), traffic.tasks, traffic.each_tools(), strict=True)
+    reads = {
+        "reads_numbers": scorer.reads_numbers,
+        "reads_answers": checker is not None,
+        "sliced": sliced,
+    }
+    blocks = _read_blocks(
+        scorer, _blocks(traffic, with_answers=checker is not None), len(traffic), reads
+    )
     again = without_task and bool(scorer.task_ids)
     parts: list[_Part] = []
     waiting: deque[Future[_Part]] = deque()
-    # One thread scores, in order, while this one reads.
+    # One thread scores, in order, while requests are read.
     with ThreadPoolExecutor(max_workers=1) as pool:
-        for block in _blocks(zip(requests, answered, strict=False)):
-            asked = [request for request, _ in block]
-            read = read_requests(scorer, asked)
-            answers = _read_answers(checker, block) if checker else None
-            waiting.append(
-                pool.submit(_score, scorer, read, early, checker, answers, without_task=again)
-            )
+        for block in blocks:
+            waiting.append(pool.submit(_score, scorer, block, early, checker, without_task=again))
             # Reading runs ahead of scoring by a few parts only, so that memory stays bounded.
             if len(waiting) > _MOST_WAITING:
                 parts.append(waiting.popleft().result())
                 if progress:
                     progress(len(parts) * BLOCK_ROWS)
         parts += [part.result() for part in waiting]
-    return _joined(scorer, parts)
+    scores = _joined(scorer, parts)
+    labels = [part.labels for part in parts if part.labels is not None]
+    return scores._replace(labels=joined_labels(traffic, labels)) if sliced else scores
 
 
 def quicker(scorer: Scorer, content: bytes, n: int) -> Scorer:
@@ -166,40 +190,99 @@ def every_so_many(rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:
     return rows[:: -(-len(rows) // most) or 1]
 
 
-def read_requests(
-    scorer: Scorer, requests: Sequence[tuple[list[dict[str, str]], str | None, list[Any] | None]]
-) -> RequestsRead:
-    """Return what :meth:`Scorer.encode` gives for messages, task and tools of each request, in
-    arrays; no ids for text of which the tokenizer keeps nothing, such as a lone zero-width space.
+class RequestReader:
+    """Read what a scorer, and a check of answers, are asked about: what :meth:`Scorer.encode` gives
+    for each request, in arrays.
+
+    Parameters
+    ----------
+    view, tokenizer, task_ids
+        Of the scorer.
+    reads_numbers : bool
+        Whether its graph reads numbers of requests.
+    reads_answers : bool
+        Whether answers are read.
+    sliced : bool
+        Whether messages are looked at for slices.
     """
-    view_of, tokenizer, digest = scorer.view, scorer.tokenizer, scorer.tokenizer.digest
-    firsts = {task: np.int32(number).tobytes() for task, number in scorer.task_ids.items()}
-    packed: list[bytes] = []
-    asked: list[bytes] = []
-    numbers: dict[int, Numbers] = {}
-    reads_numbers = scorer.reads_numbers
-    # Tokens in all, whether that is an estimate, and whether context alone was left out.
-    said: list[tuple[int, bool, bool, bool]] = []
-    for place, (messages, task, tools) in enumerate(requests):
-        view = view_of(messages)
-        ids, total = tokenizer.pack(view.text)
-        if not ids or not view.text.strip():
-            packed.append(b"")
-            asked.append(b"")
-            said.append((0, False, False, False))
-            continue
-        first = None if task is None else firsts.get(task)
-        packed.append(ids)
-        asked.append(ids if first is None else first + ids)
-        is_cut = view.truncated or total > tokenizer.max_tokens
-        is_masked = view.masked_share > 0 and not is_cut
-        said.append((view.whole(total), view.shortened, is_masked, first is not None))
-        if reads_numbers and (found := read_numbers(messages, tools, view.question)) is not None:
-            numbers[place] = found
-    totals, shortened, masked, knows_task = (np.array(column) for column in zip(*said, strict=True))
-    ids = TokenRows.packed(packed, digest, numbers)
-    tokens = Tokenized(ids, totals.astype(np.int64), [None] * len(said), shortened, masked)
-    return RequestsRead(TokenRows.packed(asked, digest, numbers), tokens, knows_task)
+
+    def __init__(
+        self,
+        view: TextView,
+        tokenizer: RequestTokenizer,
+        task_ids: Mapping[str, int],
+        *,
+        reads_numbers: bool,
+        reads_answers: bool = False,
+        sliced: bool = False,
+    ) -> None:
+        self.view, self.tokenizer = view, tokenizer
+        self._firsts = {task: np.int32(number).tobytes() for task, number in task_ids.items()}
+        self._reads_numbers = reads_numbers
+        self._reads_answers, self._sliced = reads_answers, sliced
+
+    def __call__(self, block: Sequence[Row]) -> BlockRead:
+        """Return what is read of a block; of text of which the tokenizer keeps nothing, such as a
+        lone zero-width space, no ids.
+        """
+        digest = self.tokenizer.digest
+        packed: list[bytes] = []
+        asked: list[bytes] = []
+        numbers: dict[int, Numbers] = {}
+        # Tokens in all, whether that is an estimate, and whether context alone was left out.
+        said: list[tuple[int, bool, bool, bool]] = []
+        for place, (messages, task, tools, _) in enumerate(block):
+            view = self.view(messages)
+            ids, total = self.tokenizer.pack(view.text)
+            if not ids or not view.text.strip():
+                packed.append(b"")
+                asked.append(b"")
+                said.append((0, False, False, False))
+                continue
+            first = None if task is None else self._firsts.get(task)
+            packed.append(ids)
+            asked.append(ids if first is None else first + ids)
+            is_cut = view.truncated or total > self.tokenizer.max_tokens
+            is_masked = view.masked_share > 0 and not is_cut
+            said.append((view.whole(total), view.shortened, is_masked, first is not None))
+            if self._reads_numbers:
+                found = read_numbers(messages, tools, view.question)
+                if found is not None:
+                    numbers[place] = found
+        totals, shortened, masked, knows = (np.array(column) for column in zip(*said, strict=True))
+        rows = TokenRows.packed(packed, digest, numbers)
+        tokens = Tokenized(rows, totals.astype(np.int64), [None] * len(said), shortened, masked)
+        with_task = TokenRows.packed(asked, digest, numbers)
+        answers = self._read_answers(block) if self._reads_answers else None
+        labels = message_labels([row[0] for row in block]) if self._sliced else None
+        return BlockRead(with_task, tokens, knows, answers, labels)
+
+    def _read_answers(self, block: Sequence[Row]) -> AnswersRead:
+        messages, tasks, tools, texts = zip(*block, strict=True)
+        bodies = [
+            {"messages": each, "tools": offered}
+            for each, offered in zip(messages, tools, strict=True)
+        ]
+        return read_answers(self.view, self.tokenizer, bodies, [*map(_parsed, texts)], tasks)
+
+
+def _read_blocks(
+    scorer: Scorer, blocks: Iterator[list[Row]], n: int, reads: Mapping[str, bool]
+) -> Iterator[BlockRead]:
+    """Yield what is read of n rows: here, or in a process for each core where they are many."""
+    tokenizer = scorer.tokenizer
+    if n < _MANY_ROWS:
+        return map(RequestReader(scorer.view, tokenizer, scorer.task_ids, **reads), blocks)
+    asked = tokenizer.tokenizer.to_str(), tokenizer.max_tokens
+    work = partial(_open_reader, scorer.view, *asked, scorer.task_ids, **reads)
+    return LocalEngine(processes=count_cores()).map_blocks(work, blocks)
+
+
+def _open_reader(
+    view: TextView, tokenizer: str, max_tokens: int, task_ids: Mapping[str, int], **reads: bool
+) -> RequestReader:
+    own = RequestTokenizer.from_text(tokenizer, max_tokens=max_tokens)
+    return RequestReader(view, own, task_ids, **reads)
 
 
 def answered_rows(traffic: Traffic) -> tuple[list[dict[str, Any]], list[Answer | None]]:
@@ -211,28 +294,24 @@ def answered_rows(traffic: Traffic) -> tuple[list[dict[str, Any]], list[Answer |
     return bodies, [*map(_parsed, traffic.column("cheap_answer"))]
 
 
-def _read_answers(checker: AnswerChecker, block: Sequence[Any]) -> AnswersRead:
-    bodies = [{"messages": messages, "tools": tools} for (messages, _, tools), _ in block]
-    answers = [_parsed(text) for _, text in block]
-    return checker.read_many(bodies, answers, [task for (_, task, _), _ in block])
-
-
 def _parsed(text: str | None) -> Answer | None:
     return None if text is None else Answer.parse(text)
 
 
-def _blocks(rows: Iterable[Any]) -> Iterator[list[Any]]:
-    each = iter(rows)
+def _blocks(traffic: Traffic, *, with_answers: bool) -> Iterator[list[Row]]:
+    texts = chain.from_iterable(traffic.blocks("cheap_answer"))
+    answers = texts if with_answers else repeat(None, len(traffic))
+    columns = (traffic.each_messages(), traffic.tasks, traffic.each_tools(), answers)
+    each = zip(*columns, strict=True)
     while block := list(islice(each, BLOCK_ROWS)):
         yield block
 
 
 def _score(
     scorer: Scorer,
-    read: RequestsRead,
+    read: BlockRead,
     early: EarlyScorer | None,
     checker: AnswerChecker | None,
-    answers: AnswersRead | None,
     *,
     without_task: bool,
 ) -> _Part:
@@ -241,9 +320,9 @@ def _score(
     if without_task:
         again = scorer.score_many(tokens.ids)["difficulty_score"]
         without = again.astype(np.float64)
-    found = None
-    if checker and answers:
-        found = checker.score_read(answers, read.with_task, outputs)
+    answers = None
+    if checker and read.answers:
+        answers = checker.score_read(read.answers, read.with_task, outputs)
     return _Part(
         outputs=outputs,
         totals=tokens.totals,
@@ -252,11 +331,12 @@ def _score(
         knows_task=read.knows_task,
         without_task=without,
         early=_score_early(early, read) if early else None,
-        answers=found,
+        answers=answers,
+        labels=read.labels,
     )
 
 
-def _score_early(early: EarlyScorer, read: RequestsRead) -> EarlyScores:
+def _score_early(early: EarlyScorer, read: BlockRead) -> EarlyScores:
     with_task = early.score_many(read.with_task).astype(np.float64)
     without_task, rows = with_task.copy(), np.flatnonzero(read.knows_task)
     without_task[rows] = early.score_many(read.tokens.ids.at(rows))
