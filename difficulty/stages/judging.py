@@ -282,7 +282,13 @@ def serve(
     parameters are those of :func:`score_traffic` and :meth:`Served.of`.
     """
     scores = score_traffic(
-        scorer, traffic, without_task=without_task, early=early, checker=checker, progress=progress
+        scorer,
+        traffic,
+        without_task=without_task,
+        early=early,
+        checker=checker,
+        sliced=sliced,
+        progress=progress,
     )
     return Served.of(traffic, scores, target=target, prices=prices)
 

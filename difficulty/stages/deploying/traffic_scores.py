@@ -158,8 +158,10 @@ def score_traffic(
                     progress(len(parts) * BLOCK_ROWS)
         parts += [part.result() for part in waiting]
     scores = _joined(scorer, parts)
+    if not sliced:
+        return scores
     labels = [part.labels for part in parts if part.labels is not None]
-    return scores._replace(labels=joined_labels(traffic, labels)) if sliced else scores
+    return scores._replace(labels=joined_labels(traffic, labels))
 
 
 def quicker(scorer: Scorer, content: bytes, n: int) -> Scorer:
