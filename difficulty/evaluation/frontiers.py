@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, NamedTuple, Self, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from difficulty.engine.threads import in_threads
 from difficulty.evaluation.figures import Pair, columns_of
 from difficulty.evaluation.parts import estimate
 from difficulty.evaluation.scored import ScoredTraffic
@@ -522,7 +523,8 @@ def _saved(frontiers: Frontiers, level: float, resampling: Resampling) -> dict[s
             unknown="no threshold recovers as much of the gap",
         )
 
-    return {kind: each(kind) for kind in CHECK_KINDS if kind != "request"}
+    kinds = [kind for kind in CHECK_KINDS if kind != "request"]
+    return dict(zip(kinds, in_threads(each, kinds), strict=True))
 
 
 def _size(saved: Estimate) -> str:

@@ -112,7 +112,7 @@ def evaluate(
     provenance : Provenance, optional
         Where the requests come from; checks that need it are left out without it.
     """
-    # Fewer draws above 200,000 requests, never below 200: see REQUEST_DRAWS.
+    # Fewer draws above 50,000 requests, never below 200: see REQUEST_DRAWS.
     resampling = resampling.affordable(len(scored))
     slices = slice_rows(scored)
     baselines = baselines_of(scored, task_means=task_means, others=others)
@@ -140,8 +140,11 @@ def evaluate(
     with one_core_each():
         supports = _all_supports(sets, draws, weight)
         points, resampled = _resampled(scored, sets, draws)
-        along = _drawn_curve(curve, draws, weight)
-        along_answers = _drawn_curve(answer_curve, draws, weight) if answer_curve else None
+        curves = in_threads(
+            lambda part: _drawn_curve(part, draws, weight),
+            [curve] if answer_curve is None else [curve, answer_curve],
+        )
+        along, along_answers = [*curves, None][:2]
     figures = {
         key: _estimates(wanted, points[key], resampled[key], supports[key])
         for key, wanted in sets.items()
@@ -277,7 +280,8 @@ def _all_supports(
     sets: Mapping[_Key, _Set], draws: GroupDraws, weight: FloatArray
 ) -> dict[_Key, Supports]:
     """Return what stands behind the figures of each set, and behind the lead on each baseline."""
-    supports = {key: supports_of(wanted.parts, draws, weight) for key, wanted in sets.items()}
+    each = in_threads(lambda wanted: supports_of(wanted.parts, draws, weight), sets.values())
+    supports = dict(zip(sets, each, strict=True))
     overall = sets["overall",].parts
     for key, wanted in sets.items():
         if key[0] == "baseline":

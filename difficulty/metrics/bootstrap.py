@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from difficulty.errors import InvalidValueError
 from difficulty.metrics.arrays import FloatArray, IntArray
 
-REQUEST_DRAWS = 200_000_000
+REQUEST_DRAWS = 50_000_000
 """Most work: at such sizes the interval is narrow, and the noise of its ends (about 8 % of its
 width at 200 draws) is small against the value.
 """
@@ -47,7 +47,7 @@ class Resampling:
 
     def affordable(self, n_requests: int) -> Resampling:
         """Return the same with fewer draws, never under 200, where the requests are so many that
-        the work would pass 200 million request-draws.
+        the work would pass 50 million request-draws.
         """
         most = max(LEAST_DRAWS, REQUEST_DRAWS // max(n_requests, 1))
         return replace(self, draws=min(self.draws, most))

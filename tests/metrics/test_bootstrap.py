@@ -92,7 +92,7 @@ def test_sample_weights_multiply_the_draw():
 def test_work_is_bounded():
     assert Resampling(1000).affordable(14_042).draws == 1000
     assert Resampling(1000).affordable(1_000_000).draws == 200
-    assert Resampling(1000).affordable(500_000).draws == 400
+    assert Resampling(1000).affordable(125_000).draws == 400
     assert Resampling(50).affordable(10_000_000).draws == 50
 
 

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from difficulty.bundle import read_bundle
-from difficulty.errors import ScoringError, TooFewSamplesError
+from difficulty.errors import TooFewSamplesError
 from difficulty.request import Request
 from difficulty.runtime.router import Router
 from difficulty.stages import judging
 from difficulty.stages.ingest import ingest
 from difficulty.stages.judging import pick_unseen, serve
+from difficulty.tokens import TokenIds
 from difficulty.traffic.table import Traffic
 from tests.journey import sample_rows, write_rows
 
@@ -76,14 +77,12 @@ def test_decisions_are_those_of_the_router(journey, mixed, monkeypatch, changes)
     bundle = read_bundle(journey.bundle)
     router = Router.from_bundle(bundle)
     router.policy = replace(bundle.policy, **changes)
-    encode = router.scorer.encode
-
-    def encode_some(messages, task=None, tools=None):
-        if EMPTY in messages[0]["content"]:
-            raise ScoringError("no text")
-        return encode(messages, task, tools)
-
-    monkeypatch.setattr(router.scorer, "encode", encode_some)
+    tokenizer = router.scorer.tokenizer
+    encode, pack = tokenizer.encode, tokenizer.pack
+    # As of a text of which a tokenizer keeps nothing, to the router and to whoever reads many.
+    none = TokenIds([], 0)
+    monkeypatch.setattr(tokenizer, "encode", lambda text: none if EMPTY in text else encode(text))
+    monkeypatch.setattr(tokenizer, "pack", lambda text: (b"", 0) if EMPTY in text else pack(text))
     served = serve(router.scorer, mixed, target=bundle.manifest.target)
     assert 0.8 < served.scores.readable.mean() < 1.0
     assert served.decisions(router.policy).tolist() == routes_of(router, mixed)

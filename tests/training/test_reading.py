@@ -1,8 +1,6 @@
 import numpy as np
 import pytest
 
-from difficulty.runtime.scorer import Encoded
-from difficulty.stages.judging import tokens_of
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.table import Tokenized
 from difficulty.training.reading import ReadCounts, Reading, reading_of
@@ -62,14 +60,10 @@ def test_reading_knows_what_a_transformer_leaves_out(tmp_path):
     )
 
 
-def test_reading_of_a_bundle_does_not_count_the_task_as_a_token():
-    encoded = [
-        Encoded([150, 0, 5], 2, with_task=True),
-        Encoded([150, 0, 5], 7, with_task=True),
-        Encoded([0, 0], 30, estimated=True),
-    ]
+def test_reading_in_parts_is_that_of_the_whole():
+    rows = [([0, 5], 2), ([0, 5], 7), ([0, 0], 30.5)]
     tokenizer = RequestTokenizer(word_tokenizer(), max_tokens=2)
-    parts = [ReadCounts.of(tokens_of(rows), tokenizer) for rows in (encoded[:2], encoded[2:])]
+    parts = [ReadCounts.of(tokenized(*some), tokenizer) for some in (rows[:2], rows[2:])]
     reading = reading_of(ReadCounts.joined(parts), tokenizer)
     assert reading.requests == 3
     assert (reading.cut_by_tokens, reading.cut_by_chars) == (1, 1)
