@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +41,6 @@ _MOST_LOOKED_AT = 2_000
 
 Asking = Messages | Request | Mapping[str, Any]
 """A request whose answer is checked."""
-Rows = TypeVar("Rows", bound="list[int] | NDArray[np.intp]")
 Answering = Answer | str | Mapping[str, Any]
 """An answer that was read, its text, an assistant message, or a chat completion."""
 
@@ -281,7 +280,7 @@ class AnswerChecker:
         of which the scorer says the like where ``p_cheap_fails`` of theirs, of shape (n,), is
         known; ``None`` where there are too few to say.
         """
-        rows = looked_at([row for row, answer in enumerate(answers) if answer is not None])
+        rows = looked_at(np.flatnonzero([answer is not None for answer in answers])).tolist()
         read = []
         for row in rows:
             asked, _ = read_asking(requests[row], tasks[row] if tasks else None)
@@ -386,7 +385,7 @@ def read_answers(
     return AnswersRead(places, TokenRows.packed(texts, tokenizer.digest), np.concatenate(facts))
 
 
-def looked_at(rows: Rows) -> Rows:
+def looked_at(rows: NDArray[np.intp]) -> NDArray[np.intp]:
     """Return every so many of the rows with answers, by which a shift is seen."""
     return rows[:: -(-len(rows) // _MOST_LOOKED_AT) or 1]
 

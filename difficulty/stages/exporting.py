@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ from difficulty.conversation.request_numbers import numbered, read_numbers, with
 from difficulty.early_exit import EarlyModel, build_early_graph
 from difficulty.encoders.quantise import Rung, can_be_int8, ladder
 from difficulty.encoders.transformer import TransformerEncoder
-from difficulty.errors import RunError
+from difficulty.errors import RunError, ScoringError
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.export.graph import build_graph, task_ids
 from difficulty.export.parity import (
@@ -73,8 +73,8 @@ MOST_COMPARED = 8_192
 any of them, and the Python model reads a request no faster for being the hundred-thousandth.
 """
 _MOST_BY_ITSELF = 4_096
-"""Of those, the requests that many are compared by through the file itself, not its quicker form;
-and answers, each of which takes as long to read as several requests.
+"""Of those, requests that are read one by one; and answers, each of which takes as long to read as
+several requests.
 """
 _SAMPLE = 64
 """Requests on which weights are told apart by how much int8 hurts them."""
@@ -339,9 +339,8 @@ class _Gate:
         shipped = {name: np.r_[served.outputs[name][rows], suite[name]] for name in scorer.outputs}
         settings = replace(self.settings, max_score_difference=tolerance)
         report = compare(self.names, self.python, shipped, settings)
-        if quick is not scorer:
-            largest = max(report.max_difference, self._compare_itself(scorer, settings))
-            report = replace(report, max_difference=largest)
+        largest = max(report.max_difference, self._compare_singly(scorer, settings))
+        report = replace(report, max_difference=largest)
         # Whatever the precision of the encoder, the early graph has none in it and must agree.
         if early and served.early and self.early is not None:
             scores = np.r_[served.early.with_task[rows], early.score_many(self.suite_rows)]
@@ -350,14 +349,27 @@ class _Gate:
         familiarity = shipped.get("familiarity", np.ones(len(score)))
         return _Compared(report, served, score, familiarity.astype(np.float64))
 
-    def _compare_itself(self, scorer: Scorer, settings: ExportSettings) -> float:
-        """Return the largest difference of a graph as it is shipped, where many were scored by its
-        quicker form.
+    def _compare_singly(self, scorer: Scorer, settings: ExportSettings) -> float:
+        """Return the largest difference of the file itself on requests that are read one by one, as
+        a router reads them: those of a file of traffic are read in arrays, and many of them scored
+        by a quicker form of the graph.
         """
         places = every_so_many(np.arange(len(self.rows)), _MOST_BY_ITSELF)
-        shipped = score_traffic(scorer, self.calibration.select(places)).outputs
+        some = self.calibration.select(places)
+        requests = zip(some.each_messages(), some.tasks, some.each_tools(), strict=True)
+        shipped = scorer.score_many([_ids_of(scorer, *request) for request in requests])
         names = [self.names[place] for place in places]
         return compare(names, self.python.at(places), shipped, settings).max_difference
+
+
+def _ids_of(
+    scorer: Scorer, messages: list[dict[str, str]], task: str | None, tools: list[Any] | None
+) -> list[int]:
+    """Return the ids of a request; none for text of which the tokenizer keeps nothing."""
+    try:
+        return scorer.encode(messages, task, tools).ids
+    except ScoringError:
+        return []
 
 
 class ExportedCheck(NamedTuple):

@@ -306,7 +306,8 @@ def moved_facts(checker: AnswerChecker, served: Served, policy: Policy) -> Moved
         known &= table.sent == 0.0
     rows = looked_at(np.flatnonzero(known))
     picked = served.traffic.select(rows)
-    shift = checker.find_shift(*answered_rows(picked), picked.tasks, table.p_cheap_fails[rows])
+    said = None if table.p_cheap_fails is None else table.p_cheap_fails[rows]
+    shift = checker.find_shift(*answered_rows(picked), picked.tasks, said)
     if shift is None or limit is None:
         return None
     return MovedFacts(

@@ -44,6 +44,7 @@ from difficulty.stages.choosing import (
     judge_exits,
     policy_files,
 )
+from difficulty.stages.deploying.traffic_scores import quick_scorer
 from difficulty.stages.judging import (
     Served,
     label_settings,
@@ -133,7 +134,7 @@ def rechoose(
     unseen, warnings = usable_samples(Traffic.read(traffic_path), old)
     graded, ungraded = without_forms(unseen, old)
     traffic, logged = weighed(graded, label_settings(old))
-    scorer, small = Scorer.from_bundle(old), EarlyScorer.from_bundle(old)
+    scorer, small = quick_scorer(old, len(traffic)), EarlyScorer.from_bundle(old)
     served = _served_by(old, scorer, small, traffic, prices)
     # What outcomes are made of comes before what the score says of them.
     if (wanted := parse_objective(objective)).promises:

@@ -19,7 +19,9 @@ from difficulty.recipe import PolicySettings
 from difficulty.records import Prices
 from difficulty.request import Request
 from difficulty.runtime import Router
+from difficulty.stages import exporting
 from difficulty.stages import ship as ship_module
+from difficulty.stages.deploying import traffic_scores
 from difficulty.stages.ship import bundle_name, ship
 from difficulty.stages.verify import verify
 from difficulty.thresholds.point import EXPECTED
@@ -201,6 +203,21 @@ def test_parity_is_measured_on_calibration_and_suite(journey, tmp_path):
     )  # the suite without and with a task
     assert 0 < report.max_difference < 5e-5  # familiarity is the steepest output on so few requests
     assert report.flips == 0
+
+
+def test_of_many_requests_every_so_many_are_compared(journey, tmp_path, monkeypatch):
+    """Through the quicker form of the graph, and some through the file itself; the bundle is the
+    same.
+    """
+    n = len(Run.read(journey.run).calibration)
+    monkeypatch.setattr(exporting, "MOST_COMPARED", 20)
+    monkeypatch.setattr(exporting, "_MOST_BY_ITSELF", 7)
+    monkeypatch.setattr(traffic_scores, "BLOCK_ROWS", 50)
+    shipped = ship(journey.run, tmp_path / "b-1", draws=DRAWS)
+    every = -(-n // 20)
+    assert shipped.parity.n == len(range(0, n, every)) + 2 * len(golden_requests())
+    threshold = read_bundle(journey.bundle).policy.threshold
+    assert shipped.point.threshold == pytest.approx(threshold, abs=1e-6)
 
 
 @pytest.mark.parametrize(

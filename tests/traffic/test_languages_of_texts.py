@@ -3,7 +3,8 @@
 import pytest
 
 from benchmarks.lib.other_languages import ASKS
-from difficulty.traffic.languages import language_of
+from difficulty.traffic import languages
+from difficulty.traffic.languages import language_of, languages_of
 
 CODES = {
     "English": "en",
@@ -35,3 +36,16 @@ def test_what_has_no_language_is_unclear(text):
 
 def test_only_the_beginning_counts():
     assert language_of("Which planet is closest to the sun? " * 20 + "Где вокзал? " * 5_000) == "en"
+
+
+def test_many_at_once_are_told_as_the_package_tells_one():
+    """Of every language, of two mixed, in capitals, and with half of a pair in it."""
+    asks = [ask for each in ASKS.values() for ask in each[:4]]
+    texts = [*asks, *map("".join, zip(asks, asks[5:], strict=False)), *map(str.upper, asks)]
+    texts += [f"\ud800 {ask}" for ask in asks]
+    identifier = languages._identifier()
+    for text, language in zip(texts, languages_of(texts), strict=True):
+        name, probability = identifier.classify(text[:256].strip().encode("utf-8", "replace"))
+        assert language in (name if probability >= 0.8 else "unclear", "unclear")
+        assert language == language_of(text)
+    assert languages_of([]) == []

@@ -26,7 +26,7 @@ from difficulty.runtime.answer_checker import AnswerChecker, AnswersRead, read_a
 from difficulty.runtime.scorer import EarlyScorer, Scorer
 from difficulty.stages.bulk.block_graph import block_graph
 from difficulty.text import TextView
-from difficulty.tokens import Numbers, RequestTokenizer, TokenRows
+from difficulty.tokens import Numbers, RequestTokenizer, TokenRows, lengths_of, pick
 from difficulty.traffic.table import Tokenized, Traffic
 from difficulty.training.reading import ReadCounts, Reading, reading_of
 
@@ -136,20 +136,13 @@ def score_traffic(
     progress : callable, optional
         Called with the number of samples scored so far.
     """
-    reads = {
-        "reads_numbers": scorer.reads_numbers,
-        "reads_answers": checker is not None,
-        "sliced": sliced,
-    }
-    blocks = _read_blocks(
-        scorer, _blocks(traffic, with_answers=checker is not None), len(traffic), reads
-    )
+    wanted = Wanted(numbers=scorer.reads_numbers, answers=checker is not None, slices=sliced)
     again = without_task and bool(scorer.task_ids)
     parts: list[_Part] = []
     waiting: deque[Future[_Part]] = deque()
     # One thread scores, in order, while requests are read.
     with ThreadPoolExecutor(max_workers=1) as pool:
-        for block in blocks:
+        for block in _read_blocks(scorer, traffic, wanted):
             waiting.append(pool.submit(_score, scorer, block, early, checker, without_task=again))
             # Reading runs ahead of scoring by a few parts only, so that memory stays bounded.
             if len(waiting) > _MOST_WAITING:
@@ -192,6 +185,17 @@ def every_so_many(rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:
     return rows[:: -(-len(rows) // most) or 1]
 
 
+class Wanted(NamedTuple):
+    """What is read of requests beside their ids."""
+
+    numbers: bool
+    """The numbers that ids cannot carry, as the graph reads them."""
+    answers: bool = False
+    """The answers to them."""
+    slices: bool = False
+    """What messages say of slices."""
+
+
 class RequestReader:
     """Read what a scorer, and a check of answers, are asked about: what :meth:`Scorer.encode` gives
     for each request, in arrays.
@@ -200,12 +204,7 @@ class RequestReader:
     ----------
     view, tokenizer, task_ids
         Of the scorer.
-    reads_numbers : bool
-        Whether its graph reads numbers of requests.
-    reads_answers : bool
-        Whether answers are read.
-    sliced : bool
-        Whether messages are looked at for slices.
+    wanted : Wanted
     """
 
     def __init__(
@@ -213,15 +212,10 @@ class RequestReader:
         view: TextView,
         tokenizer: RequestTokenizer,
         task_ids: Mapping[str, int],
-        *,
-        reads_numbers: bool,
-        reads_answers: bool = False,
-        sliced: bool = False,
+        wanted: Wanted,
     ) -> None:
-        self.view, self.tokenizer = view, tokenizer
+        self.view, self.tokenizer, self.wanted = view, tokenizer, wanted
         self._firsts = {task: np.int32(number).tobytes() for task, number in task_ids.items()}
-        self._reads_numbers = reads_numbers
-        self._reads_answers, self._sliced = reads_answers, sliced
 
     def __call__(self, block: Sequence[Row]) -> BlockRead:
         """Return what is read of a block; of text of which the tokenizer keeps nothing, such as a
@@ -247,7 +241,7 @@ class RequestReader:
             is_cut = view.truncated or total > self.tokenizer.max_tokens
             is_masked = view.masked_share > 0 and not is_cut
             said.append((view.whole(total), view.shortened, is_masked, first is not None))
-            if self._reads_numbers:
+            if self.wanted.numbers:
                 found = read_numbers(messages, tools, view.question)
                 if found is not None:
                     numbers[place] = found
@@ -255,8 +249,8 @@ class RequestReader:
         rows = TokenRows.packed(packed, digest, numbers)
         tokens = Tokenized(rows, totals.astype(np.int64), [None] * len(said), shortened, masked)
         with_task = TokenRows.packed(asked, digest, numbers)
-        answers = self._read_answers(block) if self._reads_answers else None
-        labels = message_labels([row[0] for row in block]) if self._sliced else None
+        answers = self._read_answers(block) if self.wanted.answers else None
+        labels = message_labels([row[0] for row in block]) if self.wanted.slices else None
         return BlockRead(with_task, tokens, knows, answers, labels)
 
     def _read_answers(self, block: Sequence[Row]) -> AnswersRead:
@@ -268,23 +262,21 @@ class RequestReader:
         return read_answers(self.view, self.tokenizer, bodies, [*map(_parsed, texts)], tasks)
 
 
-def _read_blocks(
-    scorer: Scorer, blocks: Iterator[list[Row]], n: int, reads: Mapping[str, bool]
-) -> Iterator[BlockRead]:
-    """Yield what is read of n rows: here, or in a process for each core where they are many."""
-    tokenizer = scorer.tokenizer
-    if n < _MANY_ROWS:
-        return map(RequestReader(scorer.view, tokenizer, scorer.task_ids, **reads), blocks)
+def _read_blocks(scorer: Scorer, traffic: Traffic, wanted: Wanted) -> Iterator[BlockRead]:
+    """Yield what is read of traffic: here, or in a process for each core where it is much."""
+    blocks, tokenizer = _blocks(traffic, with_answers=wanted.answers), scorer.tokenizer
+    if len(traffic) < _MANY_ROWS:
+        return map(RequestReader(scorer.view, tokenizer, scorer.task_ids, wanted), blocks)
     asked = tokenizer.tokenizer.to_str(), tokenizer.max_tokens
-    work = partial(_open_reader, scorer.view, *asked, scorer.task_ids, **reads)
+    work = partial(_open_reader, scorer.view, *asked, scorer.task_ids, wanted)
     return LocalEngine(processes=count_cores()).map_blocks(work, blocks)
 
 
 def _open_reader(
-    view: TextView, tokenizer: str, max_tokens: int, task_ids: Mapping[str, int], **reads: bool
+    view: TextView, tokenizer: str, max_tokens: int, task_ids: Mapping[str, int], wanted: Wanted
 ) -> RequestReader:
     own = RequestTokenizer.from_text(tokenizer, max_tokens=max_tokens)
-    return RequestReader(view, own, task_ids, **reads)
+    return RequestReader(view, own, task_ids, wanted)
 
 
 def answered_rows(traffic: Traffic) -> tuple[list[dict[str, Any]], list[Answer | None]]:
@@ -329,7 +321,7 @@ def _score(
         outputs=outputs,
         totals=tokens.totals,
         counts=ReadCounts.of(tokens, scorer.tokenizer),
-        readable=np.diff(tokens.ids.ends) > 0,
+        readable=lengths_of(tokens.ids) > 0,
         knows_task=read.knows_task,
         without_task=without,
         early=_score_early(early, read) if early else None,
@@ -341,7 +333,7 @@ def _score(
 def _score_early(early: EarlyScorer, read: BlockRead) -> EarlyScores:
     with_task = early.score_many(read.with_task).astype(np.float64)
     without_task, rows = with_task.copy(), np.flatnonzero(read.knows_task)
-    without_task[rows] = early.score_many(read.tokens.ids.at(rows))
+    without_task[rows] = early.score_many(pick(read.tokens.ids, rows))
     return EarlyScores(with_task, without_task)
 
 

@@ -26,8 +26,7 @@ from difficulty.labelling.selection import RANDOM_SHARE, ChosenRequests, choose_
 from difficulty.labelling.verdicts import PROMPT_VERSION
 from difficulty.metrics.arrays import FloatArray
 from difficulty.routes import Route
-from difficulty.runtime.scorer import Scorer
-from difficulty.stages.deploying.traffic_scores import score_traffic
+from difficulty.stages.deploying.traffic_scores import quick_scorer, score_traffic
 from difficulty.stages.labelling.answer_judges import (
     BOTH,
     EXACT,
@@ -293,7 +292,7 @@ def _choose(
 ) -> ChosenRequests:
     scores = threshold = None
     if bundle is not None:
-        scores = dict(score_traffic(Scorer.from_bundle(bundle), traffic).outputs)
+        scores = dict(score_traffic(quick_scorer(bundle, len(traffic)), traffic).outputs)
         threshold = bundle.policy.threshold
     return choose_requests(
         traffic,

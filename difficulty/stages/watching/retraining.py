@@ -38,8 +38,7 @@ from difficulty.metrics.bootstrap import STANDARD, Resampling
 from difficulty.model.combination import Target
 from difficulty.recipe import FeatureSettings, Recipe, parse_recipe
 from difficulty.records import Estimate
-from difficulty.runtime.scorer import Scorer
-from difficulty.stages.deploying.traffic_scores import score_traffic
+from difficulty.stages.deploying.traffic_scores import quick_scorer, score_traffic
 from difficulty.stages.ingest import ingest
 from difficulty.stages.judging import label_settings, weighed, without_forms
 from difficulty.stages.overlap import overlap_of
@@ -455,7 +454,7 @@ def _judged(
     graded, _ = without_forms(newest, bundle)
     traffic, _ = weighed(graded, label_settings(bundle))
     target = bundle.manifest.target
-    served = score_traffic(Scorer.from_bundle(bundle), traffic)
+    served = score_traffic(quick_scorer(bundle, len(traffic)), traffic)
     outputs: dict[str, Mapping[str, NDArray[np.floating]]] = {
         "old": served.outputs,
         "new": _outputs_of(run, traffic),
