@@ -7,18 +7,25 @@ by ``seen.bin``; a bundle without that file knows nothing of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.bundle import Bundle
 from difficulty.bundle.seen import Part
+from difficulty.engine import LocalEngine
+from difficulty.engine.threads import count_cores
 from difficulty.evaluation.findings import may_be_chance
+from difficulty.traffic.duplicates import bare_key, comparable_text
 from difficulty.traffic.table import Traffic
+from difficulty.views.wrapped import wrapped_ask
 
+_MANY_ROWS = 32_768
+"""From so many on other processes pay for their start."""
 _LEFT_OUT = ("fit", "calibration", "aside")
 CHOSE = "chose the threshold"
 _REASONS: dict[Part, str] = {"training": "same text", "threshold": CHOSE}
@@ -141,15 +148,40 @@ def training_splits(bundle: Bundle, traffic: Traffic) -> NDArray[np.str_] | None
     return traffic.splits(manifest.split.fractions, manifest.split.seed)
 
 
+def known_keys(traffic: Traffic) -> list[tuple[bytes, bytes]]:
+    """Return the keys by which ``seen.bin`` knows each request: of its text, and of its ask where
+    that stands on its own, else the same one again. Many are read by a process a core.
+    """
+    processes = count_cores() if len(traffic) >= _MANY_ROWS else 1
+    blocks = LocalEngine(processes=processes).map_blocks(_open_keys, traffic.blocks("messages"))
+    return list(chain.from_iterable(blocks))
+
+
+def _open_keys() -> Callable[[Sequence[Sequence[Mapping[str, str]]]], list[tuple[bytes, bytes]]]:
+    return _keys_of
+
+
+def _keys_of(block: Sequence[Sequence[Mapping[str, str]]]) -> list[tuple[bytes, bytes]]:
+    keys = []
+    for messages in block:
+        pairs = [(message["role"], message["content"]) for message in messages]
+        key, ask = bare_key(comparable_text(pairs)), wrapped_ask(pairs)
+        keys.append((key, key if ask is None else bare_key(comparable_text([("user", ask)]))))
+    return keys
+
+
 def _named(bundle: Bundle, traffic: Traffic, parts: Sequence[Part]) -> BundleOverlap:
     """Return what the bundle's filters name."""
     if bundle.seen is None:
         return BundleOverlap(bundle=bundle.label, seen=np.zeros(len(traffic), dtype=bool))
     filters = [one for one in bundle.seen if one.part in parts]
+    if not filters:  # then no text has to be read
+        nothing = np.zeros(len(traffic), dtype=bool)
+        return BundleOverlap(bundle=bundle.label, seen=nothing, counts={}, by_chance=0)
     # One text asked often is named once or never, so chance is reckoned over different ones.
-    both = [*traffic.bare_keys(), *traffic.ask_keys()]
+    both = list(chain.from_iterable(known_keys(traffic)))
     keys, places = np.unique(np.array(both, dtype=object), return_inverse=True)
-    of_text, of_ask = np.split(places, 2)
+    of_text, of_ask = places.reshape(-1, 2).T
     named, counts, strange = np.zeros(len(keys), dtype=bool), {}, 1.0
     for one in filters:
         new = one.holds(keys.tolist()) & ~named

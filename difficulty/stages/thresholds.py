@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,7 +54,7 @@ from difficulty.stages.judging import (
     weighed,
     without_forms,
 )
-from difficulty.stages.overlap import hash_of_texts, overlap_of
+from difficulty.stages.overlap import hash_of_texts, known_keys, overlap_of
 from difficulty.stages.ship import bundle_name
 from difficulty.storage import on_urls
 from difficulty.thresholds.point import changes, operating_point
@@ -318,7 +319,7 @@ def seen_file(old: Bundle, traffic: Traffic) -> dict[str, bytes]:
         return {}
     trained = [one for one in old.seen if one.part == "training"]
     salt = salt_of(hash_of_texts(traffic))
-    keys = [*traffic.bare_keys(), *traffic.ask_keys()]
+    keys = [*chain.from_iterable(known_keys(traffic))]
     chosen = SeenFilter.of(keys, part="threshold", salt=salt)
     return {SEEN: seen_bytes([*trained, chosen])}
 

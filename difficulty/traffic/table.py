@@ -22,7 +22,7 @@ from difficulty.metrics.arrays import FloatArray
 from difficulty.records import COSTS, OUTCOMES, TOKEN_COUNTS
 from difficulty.text import TextView, View
 from difficulty.tokens import RequestTokenizer, TokenRows, flattened, pick
-from difficulty.traffic.duplicates import bare_key, comparable_text, known_text, text_hash
+from difficulty.traffic.duplicates import bare_key, comparable_text, text_hash
 from difficulty.traffic.outcomes import GAIN_OF_VOTE, VALIDATORS, VOTES, Outcomes, without_checks
 from difficulty.traffic.stored import text_columns
 from difficulty.traffic.stored.content_hash import hash_of
@@ -261,7 +261,7 @@ class Traffic:
         """
         later = [name for name in _ADDED_LATER if self._is_unknown(name)]
         batches = self._batches([name for name in SCHEMA.names if name not in later])
-        return hash_of(batches, version=VERSION)
+        return hash_of(batches, version=VERSION, n_rows=len(self))
 
     def messages(self, rows: ArrayLike | None = None) -> list[list[dict[str, str]]]:
         """Return the messages, {role, content} and maybe ``marks``, of some samples or of all."""
@@ -314,13 +314,6 @@ class Traffic:
     def bare_keys(self) -> list[bytes]:
         """Return a key of each text, which copies in other case, spaces and punctuation share."""
         return [bare_key(text) for text in self.comparable_texts()]
-
-    def ask_keys(self) -> list[bytes]:
-        """Return the key of each ask that stands on its own, else the request's bare key."""
-        return [
-            bare_key(known_text((message["role"], message["content"]) for message in messages))
-            for messages in self._each("messages")
-        ]
 
     def comparable_texts(self) -> Iterator[str]:
         """Yield the normalised text of each sample, by which duplicates are found."""
