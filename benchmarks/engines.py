@@ -52,7 +52,7 @@ from difficulty.stages.route import score_rows_on
 from difficulty.stages.watching.monitoring import MonitorOptions, monitor
 from difficulty.tokens import TokenRows
 from difficulty.traffic.duplicates import comparable_text
-from difficulty.traffic.near import NearShuffle
+from difficulty.traffic.near import NearSearch
 
 WORKERS = 2
 STEPS, SHARDS = 60, 16
@@ -80,12 +80,11 @@ def near_job(texts: Sequence[str], engine: Engine) -> str:
     """Search for nearly equal texts."""
     digest = sha256()
     with tempfile.TemporaryDirectory() as folder:
-        search = NearShuffle(engine, Path(folder))
-        starts = range(0, len(texts), _BLOCK)
-        for start in starts:
+        search = NearSearch(engine, Path(folder))
+        for start in range(0, len(texts), _BLOCK):
             search.begin(texts[start : start + _BLOCK])
-        for _ in starts:
-            digest.update(json.dumps(search.finish()).encode())
+        for near in search.find():
+            digest.update(json.dumps(near).encode())
         search.close()
     return digest.hexdigest()
 

@@ -6,10 +6,11 @@ Rows are one call each of two models. Their requests are of words as frequent as
 (Zipf), 40 to 4,000 characters long, half of them below 300; 3 % were there before, 5 % are one with
 another word or other numbers, 20 % stand behind one of five headers, conversations have up to eight
 calls. Each stage runs in a process of its own with one thread and does what the stages before it
-do: ``read`` gives rows of the contract, ``check`` samples, ``equal`` keeps equal texts
-together, ``near`` nearly equal ones too, in the same process, ``whole`` is ``difficulty ingest``
-itself, which gives that search a process of its own. Memory is the peak of the processes
-(``ru_maxrss``), of which ``bare`` is what the modules of one take; processor time is that of both.
+do: ``read`` gives rows of the contract, ``check`` samples and the keys of their texts, ``equal``
+keeps equal texts together, ``near`` nearly equal ones too, ``whole`` is ``difficulty ingest``
+itself, which checks and searches in a process for each core. Memory is the peak of the first
+process and of the largest that it starts (``ru_maxrss``), of which ``bare`` is what the modules of
+one take; processor time is that of all.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ import numpy as np
 
 from benchmarks.lib.results import write_results
 from difficulty.stages.ingest import ingest
+from difficulty.traffic.checks.row_checks import check_rows, row_blocks
 from difficulty.traffic.duplicates import Grouper
 from difficulty.traffic.formats.litellm_spend import LiteLLMFormat
 from difficulty.traffic.reading.dialect import ReadOptions
 from difficulty.traffic.reading.named_pair import ModelPair
-from difficulty.traffic.rows import parse_row
 
 MODELS = ("mistral-small", "gpt-4o")
 _OPTIONS = ReadOptions(pair=ModelPair(cheap=MODELS[:1], frontier=MODELS[1:]))
@@ -129,14 +130,16 @@ def _read(file: Path) -> int:
 
 
 def _check(file: Path) -> int:
-    rows = LiteLLMFormat(_OPTIONS).rows(file)
-    return sum(1 for row in rows if parse_row(row.fields or {}, default_id="x"))
+    blocks = row_blocks(LiteLLMFormat(_OPTIONS).rows(file))
+    return sum(check_rows(block).tally.kept for block in blocks)
 
 
 def _group(file: Path, *, near: bool) -> int:
-    grouper = Grouper(near=near)
-    for row in LiteLLMFormat(_OPTIONS).rows(file):
-        grouper.add(parse_row(row.fields or {}, default_id="x").sample)
+    with Grouper(near=near) as grouper:
+        for block in row_blocks(LiteLLMFormat(_OPTIONS).rows(file)):
+            grouper.begin(check_rows(block).keys)
+        for _ in grouper.place_all():
+            pass
     return grouper.near_duplicates
 
 

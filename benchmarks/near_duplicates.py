@@ -4,8 +4,6 @@
     benchmarks/results/2026-11-28-near-duplicates
     python -m benchmarks.near_duplicates --routellm RouteLLM --only planted -o
     benchmarks/results/2026-11-29-planted-pairs
-    python -m benchmarks.near_duplicates --routellm RouteLLM --only planted --engine local -o
-    benchmarks/results/2026-11-29-planted-pairs-engine
 
 Texts are the different ones of RouteLLM's MMLU. *Tied*: of up to 600 copies that come after 2,500
 texts, those that share a key with their original. *Tied wrongly*: of texts behind one header, or
@@ -17,8 +15,7 @@ its shingles with its original, those that the search ties to it. What a shingle
 means, so three are told: the runs of 12 letters that the search itself compares, three words, and
 five characters. Words are changed here and there, or some are written behind. *False ties*: of the
 texts as they are, those that the search ties to one with which they share less than half of their
-shingles of five characters, numbers counting as equal; every tie is looked at. *Another key*: of
-the texts as they are, those whose key on an engine is not that of the pass.
+shingles of five characters, numbers counting as equal; every tie is looked at.
 """
 
 from __future__ import annotations
@@ -36,10 +33,10 @@ import numpy as np
 from benchmarks.lib.protocol import read_traffic, user_texts
 from benchmarks.lib.results import write_results
 from benchmarks.lib.shares import Share
-from difficulty.engine import ENGINES, Engine, open_engine
+from difficulty.engine import ENGINES, Engine, LocalEngine, open_engine
 from difficulty.records import Message, Sample
-from difficulty.traffic.duplicates import Grouper, comparable_text
-from difficulty.traffic.near import NearHere, NearSearch, NearShuffle
+from difficulty.traffic.duplicates import Grouper, comparable_text, place_together
+from difficulty.traffic.near import NearSearch
 from difficulty.traffic.near.letters import RUN, Letters
 
 N_TEXTS, N_COPIES = 2_500, 600
@@ -99,19 +96,12 @@ CHANGES: dict[str, Callable[[str, Rng], str]] = {
 
 
 def keys_of(texts: Sequence[str], engine: Engine | None = None) -> list[tuple[str, ...]]:
-    """Return the keys of each text, in the order they come; its own first. Without an engine they
-    are searched in one pass.
-    """
+    """Return the keys of each text, in the order they come; its own first."""
     samples = [
         Sample(id="x", messages=(Message("user", text),), cheap_quality=1.0) for text in texts
     ]
     with Grouper(engine=engine) as grouper:
-        if engine is None:
-            placements = [grouper.add(sample) for sample in samples]
-        else:
-            for _ in grouper.begin_all(samples, lambda sample: sample):
-                pass
-            placements = list(grouper.place_all())
+        placements = place_together(samples, grouper)
     return [(placement.split_group, *placement.near_groups) for placement in placements]
 
 
@@ -229,11 +219,10 @@ def plant_pairs(
 
 def search(texts: Sequence[str], engine: Engine | None = None) -> list[list[int]]:
     """Return for each text the earlier ones that the search finds near to it."""
-    searching: NearSearch = NearHere() if engine is None else NearShuffle(engine)
-    starts = range(0, len(texts), _BLOCK)
-    for start in starts:
+    searching = NearSearch(engine or LocalEngine())
+    for start in range(0, len(texts), _BLOCK):
         searching.begin(texts[start : start + _BLOCK])
-    near = [found for _ in starts for found in searching.finish()]
+    near = list(searching.find())
     searching.close()
     return near
 
@@ -261,13 +250,6 @@ def count_false_ties(texts: Sequence[str], engine: Engine | None = None) -> Shar
         for row, found in enumerate(near)
     ]
     return Share.of(sum(wrong), len(wrong))
-
-
-def count_moved(texts: Sequence[str], engine: Engine) -> Share:
-    """Return how many requests get another key on an engine than in the pass."""
-    pairs = zip(keys_of(texts), keys_of(texts, engine), strict=True)
-    moved = [plain[0] != spread[0] for plain, spread in pairs]
-    return Share.of(sum(moved), len(moved))
 
 
 def comparable(text: str) -> str:
@@ -319,9 +301,7 @@ def main() -> None:
     """Measure and write ``<out>.json`` and ``<out>.md``."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--routellm", type=Path, required=True, help="checkout of RouteLLM")
-    parser.add_argument(
-        "--engine", choices=ENGINES, help="search on it; default: in one pass, as ingest does"
-    )
+    parser.add_argument("--engine", choices=ENGINES, help="what searches; default: this process")
     parser.add_argument(
         "--only", nargs="+", choices=PARTS, default=PARTS, help="parts of the page; default: all"
     )
@@ -340,19 +320,12 @@ def main() -> None:
             figures |= measure(corpora["MMLU"], engine)
         if "planted" in arguments.only:
             figures |= measure_planted(corpora, engine)
-        if engine is not None and "planted" in arguments.only:
-            sample = user_texts(read_traffic(SAMPLE))
-            figures["another key than in the pass"] = {
-                f"{name}, {len(texts):,} requests": count_moved(texts, engine)
-                for name, texts in {**corpora, "the sample": sample}.items()
-            }
     option = "" if len(arguments.only) == len(PARTS) else f" --only {' '.join(arguments.only)}"
     option += f" --engine {arguments.engine}" if arguments.engine else ""
     results = {
         "date": datetime.now(UTC).date().isoformat(),
         "command": f"python -m benchmarks.near_duplicates --routellm RouteLLM{option} -o"
         f" {arguments.out}",
-        "search": f"on the engine {arguments.engine}" if arguments.engine else "in one pass",
         "figures": {
             part: {name: str(share) for name, share in shares.items()}
             for part, shares in figures.items()
@@ -363,11 +336,7 @@ def main() -> None:
 
 def as_markdown(results: dict[str, Any]) -> str:
     """Return the page."""
-    lines = [
-        f"# Near-duplicates, {results['date']}",
-        "",
-        f"Searched {results.get('search', 'in one pass')}. In brackets exact 95 % intervals.",
-    ]
+    lines = [f"# Near-duplicates, {results['date']}", "", "In brackets exact 95 % intervals."]
     for part, shares in results["figures"].items():
         lines += ["", f"| {part} | share |", "| --- | --- |"]
         lines += [f"| {name} | {share} |" for name, share in shares.items()]

@@ -24,7 +24,8 @@ from difficulty.recipe import Recipe, SplitSettings, parse_recipe
 from difficulty.sklearn.text_groups import TextInput, messages_of, samples_of
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
-from difficulty.traffic.duplicates import Grouper
+from difficulty.traffic.checks.sample_table import sample_table
+from difficulty.traffic.duplicates import Grouper, place_together
 from difficulty.traffic.writer import TrafficWriter
 from difficulty.training.assemble import build_model, known_tasks, knows_numbers
 from difficulty.training.material import gather
@@ -169,8 +170,8 @@ class DifficultyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         with TemporaryDirectory(prefix="difficulty-") as folder:
             path = Path(folder) / "traffic.parquet"
             with TrafficWriter(path) as writer, Grouper(folder=writer.folder) as grouper:
-                for sample, placement in grouper.place(samples, lambda sample: sample):
-                    writer.add(sample, placement)
+                writer.add(sample_table(samples))
+                writer.place(place_together(samples, grouper))
                 writer.commit(None)
             material = gather(
                 path,

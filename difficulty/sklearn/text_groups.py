@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from difficulty.errors import InvalidValueError
 from difficulty.records import Message, Sample
 from difficulty.text import message_texts
-from difficulty.traffic.duplicates import Grouper
+from difficulty.traffic.duplicates import Grouper, place_together
 
 TextInput: TypeAlias = "str | Sequence[Mapping[str, Any]]"
 """A text, which is one user message, or messages as OpenAI has them."""
@@ -44,7 +44,7 @@ def near_groups(
     """
     samples = samples_of(texts, groups=groups)
     with Grouper() as grouper:
-        places = [place for _, place in grouper.place(samples, lambda sample: sample)]
+        places = place_together(samples, grouper)
     # A later text may tie keys together that stood apart: all of these are one group.
     first: dict[str, str] = {}
 

@@ -4,22 +4,22 @@ beside it.
 
 from __future__ import annotations
 
-import os
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from functools import lru_cache
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from difficulty.engine import Engine
-from difficulty.errors import DifficultyError, InvalidValueError, TrafficError
+from difficulty.engine import Engine, LocalEngine
+from difficulty.engine.threads import count_cores
+from difficulty.errors import InvalidValueError, TrafficError
 from difficulty.kinds import PathKind, kind_of
-from difficulty.records import Sample
 from difficulty.storage import on_urls, refuse_existing
-from difficulty.traffic.duplicates import Grouper, Placement, text_hash
+from difficulty.traffic.checks.row_checks import CheckedRows, check_rows, open_checks, row_blocks
+from difficulty.traffic.duplicates import Grouper
 from difficulty.traffic.formats import AUTO, Format, find_format
 from difficulty.traffic.hashes import HashTable, hash_of
 from difficulty.traffic.labels import LabelSource, find_labels
@@ -29,13 +29,13 @@ from difficulty.traffic.reading.dialect import AS_FOUND, ReadOptions, described_
 from difficulty.traffic.reading.mapping import TableMapping
 from difficulty.traffic.reading.named_pair import ModelPair
 from difficulty.traffic.reading.shaping import Shaping, with_mapping
-from difficulty.traffic.rows import ParsedRow, Scale, parse_row, says_something
+from difficulty.traffic.rows import Scale, says_something
 from difficulty.traffic.summary import Contradictions, Summary, Tally
 from difficulty.traffic.writer import TrafficWriter, rejects_path, summary_path
 
 _PROGRESS_ROWS = 500
 _LARGE = 64 * 2**20
-"""Bytes of sources from which on a second process is worth starting."""
+"""Bytes of sources from which on further processes are worth starting."""
 
 
 @on_urls
@@ -57,7 +57,8 @@ def ingest(
 ) -> Summary:
     """Check labelled traffic and write it where training and evaluation read it.
 
-    Rows are read one at a time and in order (label sources that join rows read all of them first).
+    Rows are read one at a time and in order (label sources that join rows read all of them first),
+    and checked in blocks.
     Good rows go to ``out``, bad ones to ``<out>.rejects.jsonl`` with the reason, counts to
     ``<out>.summary.json`` (``<out>`` without its suffix). Either all files appear or, on an error
     or Ctrl-C, none.
@@ -92,8 +93,8 @@ def ingest(
     overwrite : bool, default False
         Whether what is at ``out``, and the rejects and the summary beside it, may be replaced.
     engine : Engine, optional
-        Where nearly equal texts are searched for, all at once; by default in one pass as rows come.
-        Every engine ties the same texts, the pass a few others.
+        Where rows are checked and nearly equal texts are searched for; by default in this process,
+        of sources of 64 MiB or more in one for each core. All write the same.
     progress : callable, optional
         Called with the number of rows read so far, now and then and at the end.
 
@@ -125,23 +126,22 @@ def ingest(
     tally.dialects.update(described_dialects((file for _, _, file in files), options))
     contradictions = Contradictions()
     losses = Losses(text.partition(":")[0] for text in labels)
-    apart = near_duplicates and engine is None and _pays_apart(file for _, _, file in files)
+    engine = engine or _engine_for(file for _, _, file in files)
     with (
         TrafficWriter(out) as writer,
-        Grouper(near=near_duplicates, folder=writer.folder, apart=apart, engine=engine) as grouper,
+        Grouper(near=near_duplicates, folder=writer.folder, engine=engine) as grouper,
     ):
         raw = _counted(_rows(files), tally, progress)
         tables = [file for name, _, file in files if name == "native"]
         shaped = Shaping(mapping or TableMapping(), options.pair, tables, folder=writer.folder)
         rows = _through(label_sources, _seen(shaped.rows(raw), losses, scale))
-        kept = _kept(rows, tally, losses, writer)
-        for parsed, placement in _placed(kept, grouper, at_once=engine is None):
-            writer.add(parsed.sample, placement)
-            # In this order: a row is counted once it is written.
-            tally.keep(parsed)
-            contradictions.add(parsed.sample)
-        if engine is not None:
-            writer.place(grouper.place_all())
+        with closing(_checked(rows, engine, tally, losses, writer)) as blocks:
+            for block in blocks:
+                writer.add(block.samples)
+                grouper.begin(block.keys)
+                # In this order: a row is counted once it is written.
+                tally.take(block.tally)
+                contradictions.add(block.outcomes)
         # Before the commit, so that no file appears; what tells most about the cause first.
         losses.refuse(
             scale and (scale.worst, scale.best),
@@ -151,6 +151,7 @@ def ingest(
         tally.refuse_nothing_kept()
         if not allow_rejects:
             tally.refuse_many_rejects()
+        writer.place(grouper.place_all())
         summary = tally.summary(
             grouper,
             contradictions=contradictions.count,
@@ -162,41 +163,52 @@ def ingest(
     return summary
 
 
-def _placed(
-    rows: Iterator[ParsedRow], grouper: Grouper, *, at_once: bool
-) -> Iterator[tuple[ParsedRow, Placement]]:
-    """Yield rows with their placements, or with one that is written over once all are read."""
-    if at_once:
-        yield from grouper.place(rows, lambda parsed: parsed.sample)
-        return
-    for parsed in grouper.begin_all(rows, lambda parsed: parsed.sample):
-        yield parsed, Placement("", ())
-
-
-def _pays_apart(files: Iterable[Path]) -> bool:
-    """Return whether the search for nearly equal texts gets a process of its own."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+def _engine_for(files: Iterable[Path]) -> Engine:
+    """Return this process as an engine, or all cores where they are worth their start."""
     size = sum(file.stat().st_size for file in files if file.is_file())
-    return (cores or 1) > 1 and size >= _LARGE
+    return LocalEngine(processes=count_cores() if size >= _LARGE else 1)
 
 
-def _kept(
-    rows: Iterable[RawRow], tally: Tally, losses: Losses, writer: TrafficWriter
-) -> Iterator[ParsedRow]:
-    """Yield the rows that can be used; the others are counted and written with their reasons."""
+def _checked(
+    rows: Iterable[RawRow], engine: Engine, tally: Tally, losses: Losses, writer: TrafficWriter
+) -> Generator[CheckedRows, None, None]:
+    """Yield what became of the rows, a block at a time in their order; those that cannot be used
+    are counted and written with their reasons.
+    """
     ids = _Ids()
+    waiting: deque[list[RawRow]] = deque()
+    blocks = _waiting(row_blocks(_usable(rows, tally, losses)), waiting)
+    with closing(_mapped(engine, blocks)) as checked:
+        for block in checked:
+            came = waiting.popleft()
+            reasons, block = ids.claim_all(came, block)
+            for place in sorted(reasons):
+                tally.reject(reasons[place], came[place])
+                writer.reject(came[place], reasons[place])
+            yield block
+
+
+def _mapped(engine: Engine, blocks: Iterable[list[RawRow]]) -> Generator[CheckedRows, None, None]:
+    yield from engine.map_blocks(open_checks, blocks)
+
+
+def _usable(rows: Iterable[RawRow], tally: Tally, losses: Losses) -> Iterator[RawRow]:
+    """Yield the rows that are not left out on purpose."""
     for row in rows:
         if row.left_out:
             tally.left_out[row.left_out] += 1
             continue
         losses.see_labelled(row.fields or {})
-        try:
-            parsed = ids.claim(row, _parsed(row))
-        except DifficultyError as error:
-            tally.reject(str(error), row)
-            writer.reject(row, str(error))
-        else:
-            yield parsed
+        yield row
+
+
+def _waiting(
+    blocks: Iterable[list[RawRow]], waiting: deque[list[RawRow]]
+) -> Iterator[list[RawRow]]:
+    """Pass blocks on, and keep them for when they are checked."""
+    for block in blocks:
+        waiting.append(block)
+        yield block
 
 
 def _absent(pair: ModelPair, tally: Tally) -> Iterator[str]:
@@ -220,27 +232,43 @@ class _Ids:
         # The first row of each source, in order.
         self._sources: list[tuple[int, str]] = []
 
-    def claim(self, row: RawRow, parsed: ParsedRow) -> ParsedRow:
-        """Return the row with an id of its own, or refuse an id that an earlier row has."""
-        number = len(self._lines)
-        earlier = self._numbers.setdefault(hash_of(parsed.sample.id), number)
-        if earlier != number and parsed.generated_id:  # another file of this name
-            parsed = parsed._replace(sample=_with_longer_id(parsed.sample))
-            earlier = self._numbers.setdefault(hash_of(parsed.sample.id), number)
-        if earlier != number:
+    def claim_all(
+        self, rows: Sequence[RawRow], block: CheckedRows
+    ) -> tuple[dict[int, str], CheckedRows]:
+        """Return why rows of a block cannot be used, also those with an id that an earlier row has;
+        and the block without them.
+        """
+        kept = [place for place in range(len(rows)) if place not in block.reasons]
+        taken: dict[int, str] = {}
+        longer: dict[int, str] = {}
+        for number, place in enumerate(kept):
+            try:
+                own = self._claim(rows[place], number, block)
+            except InvalidValueError as error:
+                taken[place] = str(error)
+            else:
+                if own != block.ids[number]:
+                    longer[number - len(taken)] = own
+        reasons = block.reasons | taken
+        if taken:  # seldom, so what was made of the others is made again
+            block = check_rows([rows[place] for place in kept if place not in taken])
+        return reasons, block._replace(samples=block.samples.with_ids(longer))
+
+    def _claim(self, row: RawRow, number: int, block: CheckedRows) -> str:
+        """Return the id of a sample, its own or a longer one, or refuse the row."""
+        own, longer, entry = block.ids[number], block.longer_ids[number], len(self._lines)
+        earlier = self._numbers.setdefault(block.id_hashes[number], entry)
+        if earlier != entry and longer is not None:  # another file of this name
+            own = longer
+            earlier = self._numbers.setdefault(hash_of(own), entry)
+        if earlier != entry:
             after = bisect_right(self._sources, earlier, key=itemgetter(0))
             hint = f"Line {self._lines[earlier]} of {self._sources[after - 1][1]} has it."
-            raise InvalidValueError("id", parsed.sample.id, rule="be unique", hint=hint)
+            raise InvalidValueError("id", own, rule="be unique", hint=hint)
         self._lines.append(row.line)
         if not self._sources or self._sources[-1][1] != row.source:
-            self._sources.append((number, row.source))
-        return parsed
-
-
-def _with_longer_id(sample: Sample) -> Sample:
-    # Of the text and not counted up, so that the same sources give the same ids again.
-    text = "\n".join(message.content for message in sample.messages)
-    return replace(sample, id=f"{sample.id}-{text_hash(text)[:8]}")
+            self._sources.append((entry, row.source))
+        return own
 
 
 def _files_to_read(
@@ -323,14 +351,3 @@ def _counted(
             progress(tally.rows)
     if progress:
         progress(tally.rows)
-
-
-def _parsed(row: RawRow) -> ParsedRow:
-    if row.fields is None or row.problem:
-        raise TrafficError(row.problem)
-    return parse_row(row.fields, default_id=f"{_stem(row.source)}-{row.line}")
-
-
-@lru_cache(maxsize=64)
-def _stem(source: str) -> str:
-    return Path(source).name.partition(".")[0]

@@ -14,22 +14,21 @@ import re
 import unicodedata
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b, sha256
+from itertools import repeat
 from pathlib import Path
-from typing import NamedTuple, Self, TypeVar
+from typing import NamedTuple, Self
 
-from difficulty.engine import Engine
+from difficulty.engine import Engine, LocalEngine
 from difficulty.records import Sample
 from difficulty.traffic.hashes import HashTable
-from difficulty.traffic.near import NearHere, NearProcess, NearSearch, NearShuffle
+from difficulty.traffic.near import NearSearch
 from difficulty.views.wrapped import wrapped_ask
 
 KEY_BYTES = 16
 """Length of :func:`bare_key`, and of a key of the split."""
-_BLOCK_ROWS, _BLOCK_CHARS = 512, 1 << 20
-"""Rows that are looked at together."""
+_BLOCK_ROWS = 512  # that are looked at together
 INSTRUCTIONS = ("system", "developer")
 """Roles whose text many requests share."""
 
@@ -116,68 +115,69 @@ class Placement(NamedTuple):
     """Other keys that this sample is tied to, oldest first."""
 
 
+class TextKeys(NamedTuple):
+    """What is known of the texts of some samples from each alone."""
+
+    digests: bytes
+    """16 bytes of each."""
+    asks: array[int]
+    """64 bits of the hash of the text by which each is known in other clothes."""
+    groups: list[bytes | None]
+    texts: list[str]
+    """As :func:`comparable_text` returns them."""
+
+
+def text_keys(samples: Iterable[Sample]) -> TextKeys:
+    """Return what :class:`Grouper` asks of samples; a block of them on any worker."""
+    digests, asks, groups, texts = [], array("Q"), [], []
+    for sample in samples:
+        pairs = [(message.role, message.content) for message in sample.messages]
+        text = comparable_text(pairs)
+        ask = wrapped_ask(pairs)
+        own = text if ask is None else comparable_text([("user", ask)])
+        digests.append(_digest(text))
+        asks.append(_short(_digest(f"ask:{own}")))
+        groups.append(None if sample.group is None else _digest(f"group:{sample.group}"))
+        texts.append(text)
+    return TextKeys(b"".join(digests), asks, groups, texts)
+
+
 class _Begun(NamedTuple):
-    """What is known of a sample before the search for nearly equal texts has answered."""
-
-    digest: bytes
-    number: int
-    """Of its text."""
-    is_new: bool
-    group: bytes | None
-    ask: int
-    """64 bits of the hash of the text by which it is known in other clothes."""
-
-
-class _Block(NamedTuple):
-    """Samples of a block, each in 50 bytes: all of an ingest may wait for an answer."""
+    """Samples of a block, each in 50 bytes: all of an ingest wait for the search."""
 
     digests: bytes
     numbers: array[int]
+    """Of their texts."""
     asks: array[int]
     flags: bytes
+    """1 for a sample of a group, 2 for one whose text was not there before."""
     groups: bytes
 
-    @classmethod
-    def of(cls, begun: Sequence[_Begun]) -> _Block:
-        """Pack samples."""
-        return cls(
-            b"".join(each.digest for each in begun),
-            array("Q", [each.number for each in begun]),
-            array("Q", [each.ask for each in begun]),
-            bytes(2 * each.is_new + (each.group is not None) for each in begun),
-            b"".join(each.group or bytes(KEY_BYTES) for each in begun),
-        )
-
-    def samples(self) -> Iterator[_Begun]:
-        """Yield the samples."""
+    def samples(self) -> Iterator[tuple[bytes, int, int, bool, bytes | None]]:
+        """Yield digest, number and ask of each text, whether it is new, and the group."""
         rows = zip(self.numbers, self.asks, self.flags, strict=True)
         for place, (number, ask, flag) in enumerate(rows):
             part = slice(KEY_BYTES * place, KEY_BYTES * (place + 1))
             group = self.groups[part] if flag & 1 else None
-            yield _Begun(self.digests[part], number, flag >= 2, group, ask)
-
-
-T = TypeVar("T")
+            yield self.digests[part], number, ask, flag >= 2, group
 
 
 class Grouper:
-    """Give each sample of a stream its key, in the order they come.
+    """Give each sample its key, in the order they come: :meth:`begin` for all of them, then
+    :meth:`place_all`. A context manager, as texts lie in a file until they were searched.
 
-    Kept of a sample are 64 bits of its text's hash and of its group's, and the number of its key: a
-    text is never held. Use it as a context manager where the search has a process of its own.
+    Kept in memory of a sample are 64 bits of its text's hash and of its group's, and the number of
+    its key.
 
     Parameters
     ----------
     near : bool, default True
         Look for nearly equal texts too; without it only equal texts and groups share a key.
     folder : Path, optional
-        Where what that search keeps lies, half a gigabyte for a million texts; by default where
-        temporary files do.
-    apart : bool, default False
-        Search in a process of its own, so that :meth:`place` reads on meanwhile.
+        Where texts lie for that search, two gigabytes for a million texts of 400 characters; by
+        default where temporary files do.
     engine : Engine, optional
-        Search on it once all samples are there: :meth:`begin_all`, then :meth:`place_all`. A few
-        texts are tied otherwise than without it; see :mod:`difficulty.traffic.near.near_shuffle`.
+        What searches; by default this process. All find the same.
 
     Attributes
     ----------
@@ -188,18 +188,13 @@ class Grouper:
     """
 
     def __init__(
-        self,
-        *,
-        near: bool = True,
-        folder: Path | None = None,
-        apart: bool = False,
-        engine: Engine | None = None,
+        self, *, near: bool = True, folder: Path | None = None, engine: Engine | None = None
     ) -> None:
         self.exact_duplicates = 0
         self.near_duplicates = 0
         self.wrapped_copies = 0
-        self._search = _search(folder, apart=apart, engine=engine) if near else None
-        self._begun: deque[_Block] = deque()
+        self._search = NearSearch(engine or LocalEngine(), folder) if near else None
+        self._begun: deque[_Begun] = deque()
         self._n_texts = 0
         # Keys are numbered as they come, so the older one has the lower number.
         self._keys = bytearray()
@@ -225,61 +220,40 @@ class Grouper:
         """Samples of the most frequent key."""
         return max(self._sizes, default=0)
 
-    def add(self, sample: Sample) -> Placement:
-        """Return the placement of the next sample."""
-        self._begin([sample])
-        return self._finish()[0]
-
-    def place(
-        self, rows: Iterable[T], sample_of: Callable[[T], Sample]
-    ) -> Iterator[tuple[T, Placement]]:
-        """Yield rows with their placements, in order; some are read before the first is yielded."""
-        waiting: deque[list[T]] = deque()
-        for block in _blocks(rows, sample_of):
-            waiting.append(block)
-            self._begin([sample_of(row) for row in block])
-            if len(waiting) > (self._search.ahead if self._search else 0):
-                yield from zip(waiting.popleft(), self._finish(), strict=True)
-        while waiting:
-            yield from zip(waiting.popleft(), self._finish(), strict=True)
-
-    def begin_all(self, rows: Iterable[T], sample_of: Callable[[T], Sample]) -> Iterator[T]:
-        """Yield rows as they come; :meth:`place_all` gives their placements once all have."""
-        for block in _blocks(rows, sample_of):
-            self._begin([sample_of(row) for row in block])
-            yield from block
-
-    def place_all(self) -> Iterator[Placement]:
-        """Yield the placements of the rows that :meth:`begin_all` yielded, in order."""
-        while self._begun:
-            yield from self._finish()
-
-    def _begin(self, samples: Sequence[Sample]) -> None:
-        """Tell equal texts by their hash: they never reach the search, which holds each once."""
-        begun, new = [], []
-        for sample in samples:
-            pairs = [(message.role, message.content) for message in sample.messages]
-            text = comparable_text(pairs)
-            digest, ask = _digest(text), wrapped_ask(pairs)
-            own = text if ask is None else comparable_text([("user", ask)])
-            number = self._by_text.setdefault(_short(digest), self._n_texts)
+    def begin(self, keys: TextKeys) -> None:
+        """Add samples. Equal texts are told by their hash: the search holds each once."""
+        numbers, new, flags = array("Q"), [], bytearray()
+        places = range(0, len(keys.digests), KEY_BYTES)
+        for place, text, group in zip(places, keys.texts, keys.groups, strict=True):
+            digest = _short(keys.digests[place : place + KEY_BYTES])
+            number = self._by_text.setdefault(digest, self._n_texts)
             if is_new := number == self._n_texts:
                 self._n_texts += 1
                 new.append(text)
-            group = None if sample.group is None else _digest(f"group:{sample.group}")
-            ask_key = _short(_digest(f"ask:{own}"))
-            begun.append(_Begun(digest, number, is_new, group, ask_key))
-        self._begun.append(_Block.of(begun))
-        if self._search:
+            numbers.append(number)
+            flags.append(2 * is_new + (group is not None))
+        groups = b"".join(group or bytes(KEY_BYTES) for group in keys.groups)
+        self._begun.append(_Begun(keys.digests, numbers, keys.asks, bytes(flags), groups))
+        if self._search and new:
             self._search.begin(new)
 
-    def _finish(self) -> list[Placement]:
-        found = iter(self._search.finish() if self._search else ())
-        return [self._placed(each, found) for each in self._begun.popleft().samples()]
+    def place_all(self) -> Iterator[Placement]:
+        """Yield the placements of the samples that :meth:`begin` was given, in order."""
+        near = self._search.find() if self._search else repeat([])
+        while self._begun:
+            for begun in self._begun.popleft().samples():
+                yield self._placed(*begun, near)
 
-    def _placed(self, begun: _Begun, found: Iterator[list[int]]) -> Placement:
-        digest, number, is_new, group, ask = begun
-        tied = self._near_keys(next(found, [])) if is_new else self._keys_of(number)
+    def _placed(
+        self,
+        digest: bytes,
+        number: int,
+        ask: int,
+        is_new: bool,
+        group: bytes | None,
+        near: Iterator[list[int]],
+    ) -> Placement:
+        tied = self._near_keys(next(near)) if is_new else self._keys_of(number)
         of_group = None if group is None else self._by_group.get(_short(group))
         if of_group is not None:
             tied.add(of_group)
@@ -320,27 +294,11 @@ class Grouper:
         return self._keys[KEY_BYTES * key : KEY_BYTES * (key + 1)].hex()
 
 
-def _search(folder: Path | None, *, apart: bool, engine: Engine | None) -> NearSearch:
-    if engine is not None:
-        return NearShuffle(engine, folder)
-    if apart:
-        with suppress(OSError):  # no process to be had: late is better than not at all
-            return NearProcess(folder)
-    return NearHere(folder)
-
-
-def _blocks(rows: Iterable[T], sample_of: Callable[[T], Sample]) -> Iterator[list[T]]:
-    """Yield rows in blocks that are bounded in rows and in characters."""
-    block: list[T] = []
-    chars = 0
-    for row in rows:
-        block.append(row)
-        chars += sum(len(message.content) for message in sample_of(row).messages)
-        if len(block) >= _BLOCK_ROWS or chars >= _BLOCK_CHARS:
-            yield block
-            block, chars = [], 0
-    if block:
-        yield block
+def place_together(samples: Sequence[Sample], grouper: Grouper) -> list[Placement]:
+    """Return the placements of samples that are all there."""
+    for start in range(0, len(samples), _BLOCK_ROWS):
+        grouper.begin(text_keys(samples[start : start + _BLOCK_ROWS]))
+    return list(grouper.place_all())
 
 
 def _short(digest: bytes) -> int:

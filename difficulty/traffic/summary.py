@@ -5,16 +5,17 @@ should look at before training.
 from __future__ import annotations
 
 import re
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from difficulty.errors import TrafficError
 from difficulty.form import Record
 from difficulty.records import ANSWERS, COSTS, OUTCOMES, TOKEN_COUNTS, Sample
 from difficulty.text import TextView
-from difficulty.traffic.duplicates import Grouper, comparable_text
+from difficulty.traffic.duplicates import INSTRUCTIONS, Grouper, comparable_text
 from difficulty.traffic.hashes import HashTable, hash_of
 from difficulty.traffic.labels import SourceReport
 from difficulty.traffic.outcomes import GAIN_OF_VOTE, VALIDATORS
@@ -35,6 +36,11 @@ _OUTCOME = re.compile(r"quality|score|correct|rating|grade|accura|passed|verdict
 """Names of columns that may say how good an answer was."""
 _MOST_REJECTED = 0.2  # share; beyond, the rest may be another traffic than the one that was meant
 _COUNTED = (*OUTCOMES, *TOKEN_COUNTS, *COSTS, *ANSWERS, "tools")
+_SUMS = (
+    *("kept", "generated_ids", "repaired_messages", "cut", "contaminated", "unknown_policy"),
+    *("odd_counts", "unlabelled"),
+)
+_COUNTERS = ("filled", "tasks", "model_pairs", "seen_alone", "measured_by", "gains")
 _MOST_REASONS = 4  # that are told
 _REPEATED = "id must be unique"
 _JOIN_CALLS = (
@@ -126,11 +132,18 @@ class _Qualities:
     total: float = 0.0
     low: float = 1.0
     high: float = 0.0
+    values: array[float] = field(default_factory=lambda: array("d"))
+    """Of a block, so that those of all blocks are added up one by one, as if there were none."""
 
     def add(self, value: float) -> None:
-        self.n += 1
-        self.total += value
-        self.low, self.high = min(self.low, value), max(self.high, value)
+        self.values.append(value)
+
+    def take(self, other: _Qualities) -> None:
+        """Add the values of a block."""
+        for value in other.values:
+            self.n += 1
+            self.total += value
+            self.low, self.high = min(self.low, value), max(self.high, value)
 
     @property
     def mean(self) -> float | None:
@@ -168,10 +181,26 @@ class Tally:
     cheap: _Qualities = field(default_factory=_Qualities)
     frontier: _Qualities = field(default_factory=_Qualities)
     gains: Counter[str] = field(default_factory=Counter)
+    bills: dict[str, array[float]] = field(
+        default_factory=lambda: {name: array("d") for name in COSTS}
+    )
     billed: dict[str, float] = field(default_factory=lambda: dict.fromkeys(COSTS, 0.0))
 
+    def take(self, block: Tally) -> None:
+        """Add what was counted of the kept rows of a block."""
+        for name in _SUMS:
+            setattr(self, name, getattr(self, name) + getattr(block, name))
+        for name in _COUNTERS:
+            getattr(self, name).update(getattr(block, name))
+        self.names |= block.names
+        self.cheap.take(block.cheap)
+        self.frontier.take(block.frontier)
+        for name, bills in block.bills.items():
+            for usd in bills:
+                self.billed[name] += usd
+
     def keep(self, row: ParsedRow) -> None:
-        """Count a kept row."""
+        """Count a kept row of a block; :meth:`take` adds blocks up."""
         sample = row.sample
         self.kept += 1
         self.generated_ids += row.generated_id
@@ -188,7 +217,8 @@ class Tally:
             if getattr(sample, name) is not None:
                 self.filled[name] += 1
         for name in COSTS:
-            self.billed[name] += getattr(sample, name) or 0.0
+            if usd := getattr(sample, name):
+                self.bills[name].append(usd)
         self.tasks[sample.task or ""] += 1
         self.unlabelled += not sample.has_outcome
         if sample.measured_by is not None and sample.has_outcome:
@@ -441,6 +471,28 @@ def _checked(tally: Tally) -> Iterator[str]:
         )
 
 
+class RequestOutcomes(NamedTuple):
+    """What became of the requests of a block that have an outcome."""
+
+    keys: array[int]
+    """64 bits that stand for the text of all messages and the two models."""
+    numbers: array[int]
+    """Which of the outcomes each has."""
+    outcomes: list[tuple[object, ...]]
+
+
+def request_outcomes(samples: Sequence[Sample], texts: Sequence[str]) -> RequestOutcomes:
+    """Return the outcomes of samples, whose :func:`comparable_text` is known."""
+    outcomes: dict[tuple[object, ...], int] = {}
+    keys, numbers = array("Q"), array("I")
+    for sample, text in zip(samples, texts, strict=True):
+        if sample.has_outcome:
+            keys.append(_key(sample, text))
+            told = tuple(getattr(sample, name) for name in OUTCOMES)
+            numbers.append(outcomes.setdefault(told, len(outcomes)))
+    return RequestOutcomes(keys, numbers, list(outcomes))
+
+
 class Contradictions:
     """Count the samples of a stream that contradict an earlier one.
 
@@ -458,19 +510,21 @@ class Contradictions:
         self._outcomes: list[tuple[object, ...]] = []
         self._numbers: dict[tuple[object, ...], int] = {}
 
-    def add(self, sample: Sample) -> None:
-        """Look at the next sample."""
-        if not sample.has_outcome:
-            return
-        outcomes = tuple(getattr(sample, name) for name in OUTCOMES)
-        key, number = _key(sample), self._number(outcomes)
-        # What is known of a request is collected over its rows: each may hold another outcome.
-        before = self._outcomes[self._first.setdefault(key, number)]
-        pairs = list(zip(before, outcomes, strict=True))
-        self.count += any(None not in pair and pair[0] != pair[1] for pair in pairs)
-        together = tuple(old if old is not None else new for old, new in pairs)
-        if together != before:
-            self._first[key] = self._number(together)
+    def add(self, block: RequestOutcomes) -> None:
+        """Look at the next samples."""
+        own = [self._number(outcomes) for outcomes in block.outcomes]
+        for key, place in zip(block.keys, block.numbers, strict=True):
+            number = own[place]
+            first = self._first.setdefault(key, number)
+            if first == number:  # nearly always, and says nothing new
+                continue
+            # What is known of a request is collected over its rows: each may hold another outcome.
+            before, outcomes = self._outcomes[first], self._outcomes[number]
+            pairs = list(zip(before, outcomes, strict=True))
+            self.count += any(None not in pair and pair[0] != pair[1] for pair in pairs)
+            together = tuple(old if old is not None else new for old, new in pairs)
+            if together != before:
+                self._first[key] = self._number(together)
 
     def _number(self, outcomes: tuple[object, ...]) -> int:
         number = self._numbers.setdefault(outcomes, len(self._outcomes))
@@ -479,8 +533,8 @@ class Contradictions:
         return number
 
 
-def _key(sample: Sample) -> int:
-    """Return 64 bits that stand for the text of all messages and the two models."""
+def _key(sample: Sample, text: str) -> int:
     # All messages count, instructions too: with other tools it is another request.
-    text = comparable_text(("user", message.content) for message in sample.messages)
+    if any(message.role in INSTRUCTIONS for message in sample.messages):
+        text = comparable_text(("user", message.content) for message in sample.messages)
     return hash_of(f"{sample.cheap_model}\n{sample.frontier_model}\n{text}")

@@ -5,30 +5,28 @@ none.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 from difficulty.errors import DifficultyError, TrafficError
-from difficulty.records import ANSWERS, Sample
 from difficulty.storage import move_into_place, scratch_beside
+from difficulty.traffic.checks.sample_table import SampleTable, as_json
 from difficulty.traffic.duplicates import Placement
 from difficulty.traffic.readers import RawRow
 from difficulty.traffic.summary import Summary
 from difficulty.traffic.table import REJECTED_KEY, ROWS_KEY, SCHEMA, VERSION, VERSION_KEY, pa, pq
 
+if TYPE_CHECKING:
+    import pyarrow
+
 # A row group is cut by rows and by characters: long texts must not pile up in memory.
 _GROUP_ROWS = 4_096
 _GROUP_CHARS = 8 * 2**20
 _SHOWN = 2_000  # characters of a rejected row
-_COPIED = [
-    name
-    for name in SCHEMA.names
-    if name not in ("messages", "marks", "tools", "extra", "split_group", "near_groups")
-]
 
 
 def rejects_path(out: Path) -> Path:
@@ -59,8 +57,8 @@ class TrafficWriter:
         self._stack = ExitStack()
         # A row group is cut by rows and by characters: a million long texts must not wait in
         # memory.
-        self._samples: list[dict[str, Any]] = []
-        self._chars = 0
+        self._waiting: list[pyarrow.Table] = []
+        self._rows = self._chars = 0  # of those, that belong to the next group
         self.kept = 0
         self.rejected = 0
 
@@ -72,11 +70,16 @@ class TrafficWriter:
             self._rejects = self._unfinished(rejects_path(self._out)).open(
                 "w", encoding="utf-8", newline="\n"
             )
+            # Packed in a hurry, as it is read once.
+            self._unplaced_path = self.folder / "unplaced.arrow"
+            self._sink = self._stack.enter_context(pa.OSFile(str(self._unplaced_path), "wb"))
         except OSError as error:
             self._stack.close()
             raise TrafficError(
                 f"{str(self._out)!r} must be writable: {error}. Choose another folder."
             ) from error
+        packed = pa.ipc.IpcWriteOptions(compression="lz4")
+        self._unplaced = pa.ipc.new_file(self._sink, SCHEMA, options=packed)
         # zstd: requests are text that repeats itself.
         self._parquet = pq.ParquetWriter(self._unfinished(self._out), SCHEMA, compression="zstd")
         return self
@@ -88,6 +91,7 @@ class TrafficWriter:
         trace: TracebackType | None,
     ) -> None:
         with suppress(OSError):  # a full disk fails again here; what matters is the first error
+            self._unplaced.close()
             self._parquet.close()
             self._rejects.close()
         self._stack.close()
@@ -102,51 +106,40 @@ class TrafficWriter:
         """Where unfinished files stand; it goes with what is left in it."""
         return self._scratch
 
-    def add(self, sample: Sample, placement: Placement) -> None:
-        """Write a sample."""
-        row = {name: getattr(sample, name) for name in _COPIED}
-        row["messages"] = [
-            {"role": message.role, "content": message.content} for message in sample.messages
-        ]
-        marks = [message.marks for message in sample.messages]
-        row["marks"] = marks if any(marks) else None
-        row["extra"] = _as_json(sample.extra) if sample.extra else None
-        row["tools"] = _as_json(sample.tools) if sample.tools else None
-        row["split_group"], row["near_groups"] = placement.split_group, list(placement.near_groups)
-        self._samples.append(row)
-        self.kept += 1
-        self._chars += sum(len(message.content) for message in sample.messages)
-        self._chars += sum(len(row[name] or "") for name in (*ANSWERS, "tools"))
-        if len(self._samples) >= _GROUP_ROWS or self._chars >= _GROUP_CHARS:
-            self._flush()
+    def add(self, samples: SampleTable) -> None:
+        """Write samples, whose keys :meth:`place` adds."""
+        self._waiting.append(samples.table)
+        self.kept += len(samples.table)
+        for size in samples.sizes:
+            self._rows += 1
+            self._chars += size
+            if self._rows >= _GROUP_ROWS or self._chars >= _GROUP_CHARS:
+                self._flush()
 
     def place(self, placements: Iterable[Placement]) -> None:
-        """Write the placements of all samples anew, in their order, a row group at a time."""
-        self._flush()
-        self._parquet.close()
-        unplaced = self.folder / "unplaced.parquet"
-        self._unfinished(self._out).replace(unplaced)
-        self._parquet = pq.ParquetWriter(self._unfinished(self._out), SCHEMA, compression="zstd")
+        """Write all samples with their placements, in their order, a row group at a time."""
+        if self._rows:
+            self._flush()
+        self._unplaced.close()
         following = iter(placements)
-        with pq.ParquetFile(unplaced) as file:
-            for number in range(file.num_row_groups):
-                table = file.read_row_group(number)
+        with pa.OSFile(str(self._unplaced_path)) as file, pa.ipc.open_file(file) as groups:
+            for number in range(groups.num_record_batches):
+                table = pa.Table.from_batches([groups.get_batch(number)])
                 some = list(islice(following, len(table)))
                 columns = {
                     "split_group": [each.split_group for each in some],
-                    "near_groups": [list(each.near_groups) for each in some],
+                    "near_groups": [each.near_groups for each in some],
                 }
                 for name, values in columns.items():
                     field = SCHEMA.field(name)
                     column = pa.array(values, type=field.type)
                     table = table.set_column(SCHEMA.get_field_index(name), field, column)
                 self._parquet.write_table(table)
-        unplaced.unlink()
 
     def reject(self, row: RawRow, reason: str) -> None:
         """Write a row that is not used, with the reason."""
         fields = row.fields or {}
-        shown = row.raw if row.fields is None else _as_json(fields)
+        shown = row.raw if row.fields is None else as_json(fields)
         note = {
             "source": row.source,
             "line": row.line,
@@ -154,14 +147,13 @@ class TrafficWriter:
             "reason": reason[:_SHOWN],
             "row": shown[:_SHOWN],
         }
-        self._rejects.write(_as_json(note) + "\n")
+        self._rejects.write(as_json(note) + "\n")
         self.rejected += 1
 
     def commit(self, summary: Summary | None) -> None:
-        """Finish the files and move them into place, the traffic last; without a summary there is
-        no such file.
+        """Finish the files, once samples are placed, and move them into place, the traffic last;
+        without a summary there is no such file.
         """
-        self._flush()
         # At the end, where the counts are known: a reader compares them with the rows.
         self._parquet.add_key_value_metadata(
             {VERSION_KEY: str(VERSION), ROWS_KEY: str(self.kept), REJECTED_KEY: str(self.rejected)}
@@ -180,21 +172,11 @@ class TrafficWriter:
             move_into_place(self._unfinished(path), path)
 
     def _flush(self) -> None:
-        if self._samples:
-            self._parquet.write_table(pa.Table.from_pylist(self._samples, schema=SCHEMA))
-        self._samples, self._chars = [], 0
+        """Lay by the rows of a group, which are the first of those that wait."""
+        table = pa.concat_tables(self._waiting)
+        self._unplaced.write_table(table.slice(0, self._rows).combine_chunks())
+        self._waiting = [table.slice(self._rows)]
+        self._rows = self._chars = 0
 
     def _unfinished(self, path: Path) -> Path:
         return self._scratch / path.name
-
-
-def _as_json(value: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> str:
-    """Return one line of ASCII JSON; what JSON has no word for becomes text, so no column can stop
-    an ingest.
-    """
-    try:
-        return json.dumps(value, default=str, allow_nan=False)
-    except (ValueError, TypeError, RecursionError):
-        # Only of columns that nobody checked: tools were JSON before.
-        assert isinstance(value, Mapping)
-        return json.dumps({str(name): repr(item) for name, item in value.items()})

@@ -198,16 +198,21 @@ def test_the_output_must_be_another_parquet_file(tmp_path):
         ingest([out], out, overwrite=True)
 
 
-def test_a_search_in_another_process_writes_the_same_file(tmp_path, monkeypatch):
+def test_checks_in_other_processes_write_the_same_files(tmp_path, monkeypatch):
+    """Rows that cannot be used and ids that come again among them, some from another block."""
     said = "the parcel that I ordered for my sister has not come, and nobody answers about number"
     texts = [f"{said} {number}" if number % 3 else f"{number} words" for number in range(700)]
-    rows = [{**GOOD, "id": str(n), "prompt": text} for n, text in enumerate(texts)]
-    source = write(tmp_path / "in.jsonl", rows)
+    rows = [{**GOOD, "id": str(n % 650), "prompt": text} for n, text in enumerate(texts)]
+    source = write(tmp_path / "in.jsonl", [*rows, {}, {**GOOD, "id": None}, {**GOOD, "id": "9"}])
     here, apart = (tmp_path / f"{name}.parquet" for name in ("here", "apart"))
-    assert ingest([source], here).near_duplicates
+    summary = ingest([source], here)
+    assert (summary.kept, summary.rows) == (651, 703)
+    assert summary.near_duplicates
     monkeypatch.setattr("difficulty.stages.ingest._LARGE", 0)
-    ingest([source], apart)
+    monkeypatch.setattr("difficulty.stages.ingest.count_cores", lambda: 2)
+    assert ingest([source], apart) == summary
     assert here.read_bytes() == apart.read_bytes()
+    assert rejects(here) == rejects(apart)
 
 
 def test_an_interrupt_leaves_what_was_there_before(tmp_path):

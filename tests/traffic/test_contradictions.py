@@ -6,7 +6,8 @@ import pytest
 
 from difficulty.records import Message, Sample
 from difficulty.stages.ingest import ingest
-from difficulty.traffic.summary import Contradictions
+from difficulty.traffic.duplicates import comparable_text
+from difficulty.traffic.summary import Contradictions, request_outcomes
 from difficulty.traffic.table import Traffic
 
 
@@ -16,7 +17,8 @@ def count(*samples):
     for number, fields in enumerate(samples):
         text, system = fields.pop("text", "Hello"), fields.pop("system", "")
         messages = (*([Message("system", system)] if system else []), Message("user", text))
-        found.add(Sample(id=str(number), messages=messages, **fields))
+        samples = [Sample(id=str(number), messages=messages, **fields)]
+        found.add(request_outcomes(samples, [comparable_text([("user", text)])]))
     return found.count
 
 

@@ -2,10 +2,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from difficulty.errors import TrafficError
+from difficulty.engine import LocalEngine
 from difficulty.records import Message, Sample
-from difficulty.traffic.duplicates import Grouper
-from difficulty.traffic.near import NearIndex
+from difficulty.traffic.duplicates import Grouper, place_together
+from difficulty.traffic.near import NearSearch
 from difficulty.traffic.stored.splits import assign_splits
 
 LONG = (
@@ -23,8 +23,17 @@ def sample(text, group=None, role="user"):
 
 
 def placed(*samples, near=True):
-    grouper = Grouper(near=near)
-    return [grouper.add(one) for one in samples], grouper
+    with Grouper(near=near) as grouper:
+        return place_together(samples, grouper), grouper
+
+
+def found(*texts):
+    """Return what the search finds of each text."""
+    search = NearSearch(LocalEngine())
+    search.begin(texts)
+    near = list(search.find())
+    search.close()
+    return near
 
 
 def test_equal_texts_share_a_key_whatever_case_and_spaces():
@@ -88,47 +97,13 @@ def test_near_texts_are_found_in_scripts_without_spaces():
 
 
 def test_a_short_text_is_near_to_its_own_letters_alone():
-    index = NearIndex()
     texts = ["hello world", "hello, world!", "world hello", "hello world 2", "?!"]
-    assert [index.add(text) for text in texts] == [[], [0], [], [], []]
+    assert found(*texts) == [[], [0], [], [], []]
 
 
-def test_the_index_grows_past_its_first_block():
-    index = NearIndex()
-    for number in range(1_500):
-        index.add(f"alpha{number} beta{number} gamma{number} delta{number}")
-    assert index.add("alpha3 beta3 gamma3 delta3") == [3]
-
-
-def test_a_text_of_a_megabyte_is_indexed():
-    index = NearIndex()
-    index.add(long := " ".join(str(number) for number in range(150_000)))
-    assert index.add(long + " end") == [0]
-
-
-def test_a_search_in_its_own_process_gives_the_same_placements():
-    """1,300 texts, so that three blocks are under way, a third of them copies of earlier ones."""
-    rows = [sample(f"{LONG[number % 40 :]} {number // 3} of {OTHER}") for number in range(1_300)]
-    here, grouper = placed(*rows)
-    with Grouper(apart=True) as other:
-        apart = list(other.place(rows, lambda row: row))
-    assert [row for row, _ in apart] == rows
-    assert [placement for _, placement in apart] == here
-    assert other.near_duplicates == grouper.near_duplicates > 100
-
-
-def test_a_search_whose_process_is_killed_is_said_and_not_waited_for():
-    with Grouper(apart=True) as grouper:
-        grouper._search._process.kill()
-        with pytest.raises(TrafficError, match="was ended before, with code -9"):
-            list(grouper.place([sample(LONG)] * 2_000, lambda row: row))
-
-
-def test_the_process_of_a_search_ends_with_its_grouper():
-    with Grouper(apart=True) as grouper:
-        process = grouper._search._process
-        assert process.poll() is None
-    assert process.returncode == -9
+def test_a_text_of_a_megabyte_is_compared():
+    long = " ".join(str(number) for number in range(150_000))
+    assert found(long, long + " end") == [[], [0]]
 
 
 texts = st.sampled_from(
@@ -203,12 +178,11 @@ PROSE = "The tide was out and the boats lay on their sides in the mud of the har
 )
 def test_wrapped_copy_shares_the_key_of_the_plain_one(wrapped, is_copy):
     """If its ask stands on its own, as far as one can tell."""
-    plain, grouper = placed(
-        sample(ASK),
-        sample(ASK.replace("is it", "is mercury")),
-        sample("What does the report say of the price of boats?"),
-        near=False,
-    )
-    keys = {one.split_group for one in plain}
-    assert (grouper.add(sample(wrapped)).split_group in keys) == is_copy
+    plain = [
+        ASK,
+        ASK.replace("is it", "is mercury"),
+        "What does the report say of the price of boats?",
+    ]
+    (*keys, own), grouper = placed(*map(sample, [*plain, wrapped]), near=False)
+    assert (own.split_group in {key.split_group for key in keys}) == is_copy
     assert grouper.wrapped_copies == is_copy

@@ -7,9 +7,10 @@ import re
 import numpy as np
 import pytest
 
+from difficulty.engine import LocalEngine
 from difficulty.records import Message, Sample
-from difficulty.traffic.duplicates import Grouper, comparable_text
-from difficulty.traffic.near import NO_SKETCHES, NearIndex, near_any, sketches_of
+from difficulty.traffic.duplicates import Grouper, comparable_text, place_together
+from difficulty.traffic.near import NO_SKETCHES, NearSearch, near_any, sketches_of
 
 WORDS = (
     "the quick brown fox jumps over a lazy dog while seven ducks watch from the green pond near our"
@@ -99,13 +100,11 @@ def count_false_ties(texts, alone):
 
 
 def keys(texts):
-    grouper = Grouper()
-    return [
-        grouper.add(
-            Sample(id="x", messages=(Message("user", text),), cheap_quality=1.0)
-        ).split_group
-        for text in texts
+    samples = [
+        Sample(id="x", messages=(Message("user", text),), cheap_quality=1.0) for text in texts
     ]
+    with Grouper() as grouper:
+        return [placement.split_group for placement in place_together(samples, grouper)]
 
 
 @pytest.mark.parametrize("change", COPIES)
@@ -124,11 +123,11 @@ def test_copies_are_tied_to_their_original(change):
 @pytest.mark.parametrize("n", [1000, 2000])
 @pytest.mark.parametrize("shared", ["header", "few-shot examples"])
 def test_requests_behind_one_header_are_not_tied(shared, n):
-    """At most 1 % of different questions behind 538 characters, or behind three examples."""
+    """But for the first sixteen, of different questions behind 538 characters or three examples."""
     shots = [f"{text}\nAnswer: B" for text in questions(3, seed=7)]
     before = HEADER[:538] if shared == "header" else "\n\n".join(shots)
     texts = questions(n, seed=3)
-    assert count_false_ties([f"{before}\n\n{text}" for text in texts], texts) <= 0.01 * n
+    assert count_false_ties([f"{before}\n\n{text}" for text in texts], texts) <= 16
 
 
 def test_short_questions_behind_a_header_tie_the_first_alone():
@@ -184,11 +183,10 @@ def test_sketches_agree_with_the_search_at_ingest():
         for spot in rng.choice(40, size=place % 10, replace=False):
             words[spot] = f"new{place}"
         asked.append(" ".join(words))
-    index = NearIndex()
-    for text in known:
-        index.add(text)
-    size = len(known)
-    expected = [any(entry < size for entry in index.add(text)) for text in asked]
+    search, size = NearSearch(LocalEngine()), len(known)
+    search.begin([*known, *asked])
+    expected = [any(entry < size for entry in near) for near in search.find()][size:]
+    search.close()
     found = known_again(asked, known)
     assert 60 < sum(expected) < 240
     assert np.mean(np.array(found) == expected) > 0.98

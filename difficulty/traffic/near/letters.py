@@ -13,21 +13,26 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
-
-from difficulty.traffic.hashes import Hashes
+from numpy.typing import NDArray
 
 RUN = 12  # characters: two or three words
 LEAST_LETTERS = 40
 _MOST_RUNS = 4_096  # of one text that are counted
 _NUMBER = re.compile(r"\d+")
+_OTHER = re.compile(r"[\W_]+")
 # Of a rolling hash; odd, so that no character loses its low bits.
 _MULTIPLIER = np.uint32(0x02000327)
 _POWERS = {n: np.uint32(pow(0x02000327, n, 1 << 32)) for n in (2, 4)}
 _SIGNS = bytes(code for code in range(128) if not chr(code).isalnum())
 _SIGNS_AND_DIGITS = _SIGNS + b"0123456789"
 _AS_NOUGHT = bytes.maketrans(b"0123456789", b"0" * 10)
+MOST_TEXTS = 512
+"""Of a block whose hashes are made together."""
 _MOST_LETTERS = 1 << 19
-"""Of a block whose hashes are made together: some 20 MiB of arrays."""
+"""Of such a block: some 20 MiB of arrays."""
+_HALF = np.uint64(32)
+Hashes = NDArray[np.uint32]
+Rows = NDArray[np.uint32]
 
 
 class Letters(NamedTuple):
@@ -51,7 +56,8 @@ class Letters(NamedTuple):
             while b"00" in squeezed:
                 squeezed = squeezed.replace(b"00", b"0")
             return cls(squeezed.decode("ascii"), letters.decode("ascii"))
-        whole = "".join(filter(str.isalnum, text))
+        # Spaces first: they are most of it, and leaving out one text is fast.
+        whole = _OTHER.sub("", text.replace(" ", ""))
         number = _NUMBER.sub("0", whole)
         said_so = number.replace("0", "")
         return cls(number if len(said_so) >= LEAST_LETTERS else whole, said_so)
@@ -77,41 +83,72 @@ def _in_order(letters: str) -> bytes:
     return "".join(sorted(letters)).encode("utf-8", "replace")
 
 
-def blocks(lengths: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Yield bounds of blocks of texts that are short together, or one long text."""
+def blocks(bare: Sequence[Letters]) -> Iterator[tuple[int, int]]:
+    """Yield bounds of blocks of texts that are few and short together, or one long text."""
     start = total = 0
-    for place, length in enumerate(lengths):
-        if place > start and total + length > _MOST_LETTERS:
+    for place, each in enumerate(bare):
+        full = place - start == MOST_TEXTS or total + len(each.text) > _MOST_LETTERS
+        if place > start and full:
             yield start, place
             start, total = place, 0
-        total += length
-    if start < len(lengths):
-        yield start, len(lengths)
+        total += len(each.text)
+    if start < len(bare):
+        yield start, len(bare)
 
 
-def runs_of(bare: Sequence[str]) -> tuple[Hashes, list[int]]:
-    """Return the distinct hashes of the runs of texts, ascending in each text and of a very long
-    one the smallest, and where each text's begin and the last one's end.
+def runs_of(bare: Sequence[Letters]) -> tuple[Rows, Hashes]:
+    """Return the distinct runs of texts, of a very long one the smallest 4,096: the place of the
+    text and the hash of each, ascending by text and hash.
     """
-    lengths = np.fromiter(map(len, bare), dtype=np.int64, count=len(bare))
-    hashes = _all_runs("".join(bare))
+    runs = _distinct(bare, by_text=True)
+    texts, hashes = (runs >> _HALF).astype(np.uint32), runs.astype(np.uint32)
+    few = _are_few(bare, texts)
+    return (texts, hashes) if few is None else (texts[few], hashes[few])
+
+
+def runs_by_hash(bare: Sequence[Letters]) -> tuple[Hashes, Rows]:
+    """Return the same: the hash and the place of the text of each run, ascending by hash and
+    text.
+    """
+    runs = _distinct(bare, by_text=False)
+    hashes, texts = (runs >> _HALF).astype(np.uint32), runs.astype(np.uint32)
+    few = _are_few(bare, texts)
+    return (hashes, texts) if few is None else (hashes[few], texts[few])
+
+
+def _distinct(bare: Sequence[Letters], *, by_text: bool) -> NDArray[np.uint64]:
+    """Return text and hash of each distinct run in one value, ascending."""
+    lengths = np.fromiter((len(each.text) for each in bare), dtype=np.int64, count=len(bare))
+    hashes = _all_runs("".join(each.text for each in bare))
+    texts = np.repeat(np.arange(len(bare), dtype=np.uint32), lengths)
     # Runs that begin in the last characters of a text go on into the next.
-    text = np.repeat(np.arange(len(bare)), np.maximum(lengths - (RUN - 1), 0))
-    within = np.repeat(np.cumsum(lengths) - lengths, np.maximum(lengths - (RUN - 1), 0))
-    n_before = np.cumsum(np.maximum(lengths - (RUN - 1), 0)) - np.maximum(lengths - (RUN - 1), 0)
-    within += np.arange(len(text)) - n_before[text]
-    keys = (text.astype(np.uint64) << np.uint64(32)) | hashes[within]
-    keys.sort()
-    distinct = np.ones(len(keys), dtype=np.bool_)
-    np.not_equal(keys[1:], keys[:-1], out=distinct[1:])
-    keys = keys[distinct]
-    bounds = np.searchsorted(keys, np.arange(len(bare) + 1, dtype=np.uint64) << np.uint64(32))
-    runs = (keys & np.uint64(0xFFFFFFFF)).astype(np.uint32)
-    if np.diff(bounds).max(initial=0) <= _MOST_RUNS:
-        return runs, bounds.tolist()
-    kept = np.arange(len(runs)) - np.repeat(bounds[:-1], np.diff(bounds)) < _MOST_RUNS
-    ends = np.cumsum(np.minimum(np.diff(bounds), _MOST_RUNS))
-    return runs[kept], [0, *ends.tolist()]
+    whole = texts[: len(hashes)] == texts[len(texts) - len(hashes) :]
+    higher, lower = (texts[: len(hashes)], hashes) if by_text else (hashes, texts[: len(hashes)])
+    runs = (higher[whole].astype(np.uint64) << _HALF) | lower[whole]
+    runs.sort()
+    first = np.ones(len(runs), dtype=np.bool_)
+    np.not_equal(runs[1:], runs[:-1], out=first[1:])
+    distinct: NDArray[np.uint64] = runs[first]
+    return distinct
+
+
+def _are_few(bare: Sequence[Letters], texts: Rows) -> NDArray[np.bool_] | None:
+    """Return which runs, ascending in each text, are among the first 4,096 of theirs; ``None``
+    where all are.
+    """
+    if max((len(each.text) for each in bare), default=0) < _MOST_RUNS + RUN:
+        return None
+    within = np.empty(len(texts), dtype=np.int64)
+    counts = np.bincount(texts, minlength=len(bare))
+    within[np.argsort(texts, kind="stable")] = places_within(counts)
+    return within < _MOST_RUNS
+
+
+def places_within(counts: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return 0, 1, 2 and so on for each count, one after the other."""
+    places: NDArray[np.intp] = np.arange(counts.sum())
+    places -= np.repeat(np.cumsum(counts) - counts, counts)
+    return places
 
 
 def _all_runs(bare: str) -> Hashes:
@@ -124,10 +161,10 @@ def _all_runs(bare: str) -> Hashes:
     twos = codes[:-1] * _MULTIPLIER + codes[1:]
     fours = twos[:-2] * _POWERS[2] + twos[2:]
     eights = fours[:-4] * _POWERS[4] + fours[4:]
-    return mixed(eights[:-4] * _POWERS[4] + fours[8:])
+    return _mixed(eights[:-4] * _POWERS[4] + fours[8:])
 
 
-def mixed(values: Hashes) -> Hashes:
+def _mixed(values: Hashes) -> Hashes:
     """Scatter hashes over 32 bits (the finaliser of MurmurHash3)."""
     values = (values ^ (values >> np.uint32(16))) * np.uint32(0x85EBCA6B)
     values = (values ^ (values >> np.uint32(13))) * np.uint32(0xC2B2AE35)

@@ -1,16 +1,12 @@
-"""The search on an engine ties copies, leaves templates apart, and depends on nothing but order."""
+"""The search ties copies, leaves templates apart, and depends on nothing but order."""
 
 import numpy as np
 import pytest
 
 from difficulty.engine import LocalEngine
-from difficulty.records import Message, Sample
-from difficulty.stages.ingest import ingest
-from difficulty.traffic.duplicates import Grouper
-from difficulty.traffic.hashes import NO_HASH
-from difficulty.traffic.near import NearShuffle, near_shuffle
-from difficulty.traffic.near.near_shuffle import CommonRuns
-from tests.journey import sample_rows, write_rows
+from difficulty.traffic.near import NearSearch, common_runs, near_search
+from difficulty.traffic.near.common_runs import CommonRuns
+from difficulty.traffic.near.likeness import NO_HASH
 
 WORDS = [
     f"{first}{second}"
@@ -38,11 +34,10 @@ def some_texts(n, *, seed=0):
 
 def search(texts, *, processes=1, block=7):
     """Return what the search finds of each text."""
-    search = NearShuffle(LocalEngine(processes=processes))
-    starts = range(0, len(texts), block)
-    for start in starts:
+    search = NearSearch(LocalEngine(processes=processes))
+    for start in range(0, len(texts), block):
         search.begin(texts[start : start + block])
-    found = [each for _ in starts for each in search.finish()]
+    found = list(search.find())
     search.close()
     return found
 
@@ -88,8 +83,9 @@ def test_answers_depend_on_neither_workers_nor_what_is_done_at_once(monkeypatch)
     whole = search(texts)
     assert sum(map(bool, whole)) >= 10
     assert search(texts, processes=3) == whole
-    for name, least in [("_WINDOW_RUNS", 100), ("_CHUNK", 64), ("_PAIRS", 3), ("_COMPARED", 2)]:
-        monkeypatch.setattr(near_shuffle, name, least)
+    monkeypatch.setattr(common_runs, "WINDOW_RUNS", 100)
+    for name, least in [("_PART_TEXTS", 20), ("_PAIRS", 3), ("_COMPARED", 2)]:
+        monkeypatch.setattr(near_search, name, least)
     assert search(texts, block=50) == whole
 
 
@@ -103,30 +99,3 @@ def test_run_is_common_after_its_sixteenth_text_alone():
     runs = np.array([5, 5, 6, 2**31, 2**32 - 2, NO_HASH], np.uint32)
     texts = np.array([9, 10, 99, 4, 1, 99], np.uint32)
     assert common.among(runs, texts).tolist() == [False, True, False, True, True, False]
-
-
-def test_ingest_places_rows_as_the_engine_found(tmp_path):
-    """All but the keys is what ingest writes without an engine, and so are nearly all keys."""
-    import pyarrow.parquet as pq
-
-    source = write_rows(tmp_path / "rows.jsonl", sample_rows())
-    plain = ingest([source], tmp_path / "plain.parquet")
-    spread = ingest([source], tmp_path / "spread.parquet", engine=LocalEngine())
-    one, other = (pq.read_table(tmp_path / f"{name}.parquet") for name in ("plain", "spread"))
-    columns = [name for name in one.column_names if name not in ("split_group", "near_groups")]
-    assert other.select(columns).equals(one.select(columns))
-    assert other.schema.metadata == one.schema.metadata
-    same = np.array(one["split_group"].to_pylist()) == np.array(other["split_group"].to_pylist())
-    assert same.mean() > 0.95
-    assert (spread.kept, spread.exact_duplicates) == (plain.kept, plain.exact_duplicates)
-
-
-def test_rows_of_one_group_share_a_key_though_texts_differ():
-    samples = [
-        Sample(id=str(place), messages=(Message("user", text),), group=group, cheap_quality=1.0)
-        for place, (text, group) in enumerate([("one", "a"), ("two", "a"), ("two", None)])
-    ]
-    with Grouper(engine=LocalEngine()) as grouper:
-        assert list(grouper.begin_all(samples, lambda sample: sample)) == samples
-        keys = [placement.split_group for placement in grouper.place_all()]
-    assert len(set(keys)) == 1

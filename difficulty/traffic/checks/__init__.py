@@ -1,0 +1,1 @@
+"""Raw rows checked a block at a time, on whichever worker."""

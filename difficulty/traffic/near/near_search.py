@@ -1,0 +1,295 @@
+"""The search for nearly equal texts: all at once, spread over the workers of an engine.
+
+What is found follows from the texts and their order alone. It does not depend on what comes later,
+nor on how many workers there are: texts, runs and keys have their places by number and by hash.
+
+1. Each worker sorts the runs of its texts, window by window, and together they find from which text
+   on a run is common.
+2. Each text keeps its 128 smallest rare runs, and its 16 smallest go to the workers of their hash:
+   two texts that meet at three of them are candidates. Of pairs that share just half of their runs
+   one in 500 is missed by that (137 / 2**16), and a common phrase makes none.
+3. The sketches of candidates meet where the later text is, and are compared.
+
+Runs have hashes of 32 bits: from some fifty million different texts on, chance makes them common.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from difficulty.engine import Engine
+from difficulty.traffic.near.common_runs import (
+    CommonRuns,
+    Hashes,
+    Rows,
+    RunFile,
+    RunShard,
+    find_common,
+    windows_of,
+)
+from difficulty.traffic.near.likeness import (
+    COMMON_TEXTS,
+    KEYS,
+    MOST_OF_A_BAG,
+    NO_HASH,
+    SKETCH,
+    are_alike,
+    empty_sketches,
+    filled,
+    may_be_alike,
+)
+from difficulty.traffic.near.text_lines import TextLines, written_line
+
+LEAST_MET = 3
+"""Keys that make two texts candidates."""
+_PAIRS = 1 << 17  # candidates whose sketches are sent together: 64 MiB
+_COMPARED = 1 << 11
+_PART_TEXTS = 1 << 18
+"""Texts of a worker whose candidates are looked for together: some hundred MiB of pairs."""
+_HALF = np.uint64(32)
+Pairs = NDArray[np.uint64]
+"""Numbers of two texts in one value, the later one first."""
+
+
+class NearSearch:
+    """Blocks of texts in; once all are, which earlier ones each is nearly equal to.
+
+    Parameters
+    ----------
+    engine : Engine
+    folder : Path, optional
+        Where texts and their runs lie until they were searched, 2 KB a text of 400 characters; by
+        default where temporary files do.
+    """
+
+    def __init__(self, engine: Engine, folder: Path | None = None) -> None:
+        self._engine = engine
+        # With a name, by which workers find it.
+        self._folder = TemporaryDirectory(dir=folder, prefix="near-", ignore_cleanup_errors=True)
+        self._file = (Path(self._folder.name) / "texts.jsonl").open("w+b")
+        self._sizes: list[int] = []  # texts of each block
+        self._ends: list[int] = []  # bytes of the file after each
+
+    def begin(self, texts: Sequence[str]) -> None:
+        """Add texts."""
+        self._file.write(written_line(texts))
+        self._sizes.append(len(texts))
+        self._ends.append(self._file.tell())
+
+    def find(self) -> Iterator[list[int]]:
+        """Yield for each text the earlier ones that it is near to, oldest first; texts count from
+        0.
+        """
+        self._file.flush()
+        pairs = search_pairs(self._engine, self._lines())
+        later, earlier = _parted(pairs)
+        first = 0
+        for size in self._sizes:
+            bounds = np.searchsorted(later, np.arange(first, first + size + 1)).tolist()
+            for start, end in zip(bounds, bounds[1:], strict=False):
+                yield earlier[start:end].tolist() if start < end else []
+            first += size
+
+    def close(self) -> None:
+        """Remove the texts."""
+        self._file.close()
+        self._folder.cleanup()
+
+    def _lines(self) -> list[TextLines]:
+        """Return the texts in as many parts as there are workers, none much longer than another."""
+        ends = np.array([0, *self._ends])
+        firsts = np.array([0, *np.cumsum(self._sizes)])
+        n = max(1, min(self._engine.workers, len(self._ends)))
+        cuts = np.searchsorted(ends, np.linspace(0, ends[-1], n + 1))
+        cuts[-1] = len(ends) - 1
+        lines = []
+        for begin, end in zip(cuts, cuts[1:], strict=False):
+            start, stop = int(ends[begin]), int(ends[end])
+            if self._engine.shares_files:
+                lines.append(TextLines(int(firsts[begin]), self._file.name, start, stop))
+                continue
+            with open(self._file.name, "rb") as file:
+                file.seek(start)
+                content = file.read(stop - start)
+            lines.append(TextLines(int(firsts[begin]), None, 0, 0, content))
+        return lines
+
+
+def search_pairs(engine: Engine, lines: Sequence[TextLines]) -> Pairs:
+    """Return the pairs of nearly equal texts, ascending, each text's number in 32 bits and the
+    later one in the higher ones.
+    """
+    firsts = np.array([each.first for each in lines], dtype=np.uint32)
+    with engine.hold(RunShard, lines) as held:
+        common = find_common(held, firsts)
+    with engine.hold(partial(_SketchShard, common, firsts), lines) as held:
+        near = [*held(_Step("bags met"), held.send(_Step("bags")))]
+        n_parts = max(held(_Step("parts")))
+        for part in range(n_parts):
+            met = held.send(_Step("meet", (part, n_parts)), held.send(_Step("keys")))
+            candidates = np.concatenate(held(_Step("candidates"), met))
+            for start in range(0, len(candidates), _PAIRS):
+                some = candidates[start : start + _PAIRS]
+                near += held(_Step("compare", some), held.send(_Step("sketches", some)))
+    return np.unique(np.concatenate([np.empty(0, dtype=np.uint64), *near]))
+
+
+class _Step(NamedTuple):
+    """What a shard is asked."""
+
+    name: str
+    values: Any = None
+
+
+class _SketchShard:
+    """The sketches of some texts: their 128 smallest rare runs."""
+
+    def __init__(self, common: CommonRuns, firsts: Rows, lines: TextLines) -> None:
+        self._common, self._firsts, self._first = common, firsts, lines.first
+        file = RunFile(lines)
+        self._bags = file.bags
+        self._sketches = empty_sketches(len(file.bags))
+        sizes = np.zeros(len(file.bags), dtype=np.intp)
+        for window in windows_of(file.size):
+            rare = common.rare_of(file.runs_in(window))
+            numbers = (rare & np.uint64(0xFFFFFFFF)) - np.uint64(self._first)
+            # By text, and of those alone that have room yet.
+            rare = ((numbers << _HALF) | (rare >> _HALF))[sizes[numbers.astype(np.intp)] < SKETCH]
+            rare.sort()
+            texts, hashes = (rare >> _HALF).astype(np.intp), rare.astype(np.uint32)
+            sizes = filled(self._sketches, sizes, texts, hashes)
+
+    def __call__(self, step: _Step, pieces: Sequence[Any] | None = None) -> Any:
+        if pieces is None:
+            alone = {"bags": self._bags_by_hash, "keys": self._keys_by_hash, "parts": self._parts}
+            return alone[step.name]() if step.values is None else self._sketches_for(step.values)
+        if step.name == "bags met":
+            return _bags_met(pieces)
+        if step.name == "meet":
+            return self._met_by_text(pieces, *step.values)
+        return _met_often(pieces) if step.name == "candidates" else self._near(step.values, pieces)
+
+    def _parts(self) -> int:
+        return -(-len(self._sketches) // _PART_TEXTS) or 1
+
+    def _bags_by_hash(self) -> list[Any]:
+        texts = np.flatnonzero(self._bags)  # a text without a letter or digit is near to none
+        bags = self._bags[texts]
+        shards = (bags % np.uint64(len(self._firsts))).astype(np.intp)
+        numbers = (texts + self._first).astype(np.uint32)
+        return [
+            (bags[shards == shard], numbers[shards == shard]) for shard in range(len(self._firsts))
+        ]
+
+    def _keys_by_hash(self) -> list[Pairs]:
+        keys = self._sketches[:, :KEYS]
+        texts, _ = np.nonzero(keys != NO_HASH)
+        values = keys[keys != NO_HASH].astype(np.uint64) << _HALF
+        values |= (texts + self._first).astype(np.uint64)
+        # Keys are the smallest hashes: by their remainder, or one worker would have them all.
+        shards = (values >> _HALF) % np.uint64(len(self._firsts))
+        return [values[shards == shard] for shard in range(len(self._firsts))]
+
+    def _met_by_text(self, pieces: Sequence[Pairs], part: int, n_parts: int) -> list[Pairs]:
+        """Return the pairs of texts that met at keys, those of one part of the later texts."""
+        pairs = _met(np.concatenate(pieces), part, n_parts)
+        return [pairs[home] for home in self._by_text(pairs)]
+
+    def _by_text(self, pairs: Pairs) -> list[NDArray[np.bool_]]:
+        """Part pairs by where their later text is."""
+        homes = np.searchsorted(self._firsts, _parted(pairs)[0], side="right") - 1
+        return [homes == home for home in range(len(self._firsts))]
+
+    def _own(self, texts: Rows) -> NDArray[np.bool_]:
+        at = texts.astype(np.int64) - self._first
+        own: NDArray[np.bool_] = (at >= 0) & (at < len(self._sketches))
+        return own
+
+    def _sketches_of(self, texts: Rows) -> Hashes:
+        sketches: Hashes = self._sketches[texts - np.uint32(self._first)]
+        return sketches
+
+    def _sketches_for(self, candidates: Pairs) -> list[tuple[Pairs, Hashes]]:
+        """Return the sketches of own texts where the later text of a candidate is, if elsewhere."""
+        later, earlier = _parted(candidates)
+        away = candidates[self._own(earlier) & ~self._own(later)]
+        return [
+            (away[home], self._sketches_of(_parted(away[home])[1])) for home in self._by_text(away)
+        ]
+
+    def _near(self, candidates: Pairs, pieces: Sequence[tuple[Pairs, Hashes]]) -> Pairs:
+        """Return the candidates with an own later text that are near."""
+        later, earlier = _parted(candidates)
+        own = candidates[self._own(later) & self._own(earlier)]
+        near = [own[:0]]
+        for start in range(0, len(own), _COMPARED):
+            some = own[start : start + _COMPARED]
+            near.append(self._alike(some, self._sketches_of(_parted(some)[1])))
+        for pairs, theirs in pieces:
+            for start in range(0, len(pairs), _COMPARED):
+                end = start + _COMPARED
+                near.append(self._alike(pairs[start:end], theirs[start:end]))
+        return np.concatenate(near)
+
+    def _alike(self, pairs: Pairs, theirs: Hashes) -> Pairs:
+        own = self._sketches_of(_parted(pairs)[0])
+        may_be = may_be_alike(own, theirs)
+        pairs, own, theirs = pairs[may_be], own[may_be], theirs[may_be]
+        # What was rare when the earlier text came may be common now: it counts in neither.
+        later = np.repeat(_parted(pairs)[0], SKETCH)
+        ignored = self._common.among(theirs.ravel(), later).reshape(own.shape)
+        return pairs[are_alike(own, theirs, ignored)]
+
+
+def _bags_met(pieces: Sequence[tuple[NDArray[np.uint64], Rows]]) -> Pairs:
+    """Return each of the first 17 texts with the same letters, with the first of them."""
+    bags, texts = (np.concatenate(column) for column in zip(*pieces, strict=True))
+    order = np.argsort(bags, kind="stable")  # texts ascend already
+    bags, texts = bags[order], texts[order].astype(np.uint64)
+    starts = np.ones(len(bags), dtype=np.bool_)
+    np.not_equal(bags[1:], bags[:-1], out=starts[1:])
+    first = np.maximum.accumulate(np.where(starts, np.arange(len(bags)), 0))
+    rank = np.arange(len(bags)) - first
+    tied = np.flatnonzero((rank > 0) & (rank < MOST_OF_A_BAG))
+    pairs: Pairs = (texts[tied] << _HALF) | texts[first[tied]]
+    return pairs
+
+
+def _met(values: Pairs, part: int, n_parts: int) -> Pairs:
+    """Return the pairs of texts that have the same key, which is in the higher bits, of the later
+    texts whose number leaves ``part``.
+    """
+    values.sort()
+    keys, texts = _parted(values)
+    mine = texts % np.uint32(n_parts) == part
+    wide = texts.astype(np.uint64) << _HALF
+    # A rare run is one of 16 texts at most.
+    return np.concatenate(
+        [values[:0]]
+        + [
+            (wide[lag:] | texts[:-lag])[(keys[lag:] == keys[:-lag]) & mine[lag:]]
+            for lag in range(1, min(COMMON_TEXTS, len(keys)))
+        ]
+    )
+
+
+def _met_often(pieces: Sequence[Pairs]) -> Pairs:
+    """Return the pairs that met at three keys or more, once each, ascending."""
+    pairs = np.concatenate(pieces)
+    pairs.sort()
+    n_more = LEAST_MET - 1
+    often = pairs[: len(pairs) - n_more]
+    often = often[pairs[n_more:] == often] if len(often) else often
+    return often[np.append(True, often[1:] != often[:-1])] if len(often) else often
+
+
+def _parted(pairs: Pairs) -> tuple[Rows, Rows]:
+    """Return the higher and the lower 32 bits."""
+    return (pairs >> _HALF).astype(np.uint32), pairs.astype(np.uint32)
