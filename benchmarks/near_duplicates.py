@@ -1,9 +1,7 @@
 """Which copies the search of near-duplicates ties to their originals, and what it ties wrongly.
 
-    python -m benchmarks.near_duplicates --routellm RouteLLM -o
-    benchmarks/results/2026-11-28-near-duplicates
-    python -m benchmarks.near_duplicates --routellm RouteLLM --only planted -o
-    benchmarks/results/2026-11-29-planted-pairs
+    python -m benchmarks.near_duplicates --routellm RouteLLM --beside BFCL.jsonl.gz MATHS.jsonl.gz
+    -o benchmarks/results/2026-11-29-near-duplicates
 
 Texts are the different ones of RouteLLM's MMLU. *Tied*: of up to 600 copies that come after 2,500
 texts, those that share a key with their original. *Tied wrongly*: of texts behind one header, or
@@ -15,7 +13,8 @@ its shingles with its original, those that the search ties to it. What a shingle
 means, so three are told: the runs of 12 letters that the search itself compares, three words, and
 five characters. Words are changed here and there, or some are written behind. *False ties*: of the
 texts as they are, those that the search ties to one with which they share less than half of their
-shingles of five characters, numbers counting as equal; every tie is looked at.
+shingles of five characters, numbers counting as equal; every tie is looked at. What nearly the same
+means was chosen on MMLU, GSM8K and the sample; the traffic of ``--beside`` had no part in it.
 """
 
 from __future__ import annotations
@@ -301,6 +300,9 @@ def main() -> None:
     """Measure and write ``<out>.json`` and ``<out>.md``."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--routellm", type=Path, required=True, help="checkout of RouteLLM")
+    parser.add_argument(
+        "--beside", type=Path, nargs="*", default=(), help="further traffic to plant copies in"
+    )
     parser.add_argument("--engine", choices=ENGINES, help="what searches; default: this process")
     parser.add_argument(
         "--only", nargs="+", choices=PARTS, default=PARTS, help="parts of the page; default: all"
@@ -319,8 +321,17 @@ def main() -> None:
         if "changes" in arguments.only:
             figures |= measure(corpora["MMLU"], engine)
         if "planted" in arguments.only:
-            figures |= measure_planted(corpora, engine)
+            beside = {
+                path.name.partition("__")[0].partition(".")[0]: list(
+                    dict.fromkeys(user_texts(read_traffic(path)))
+                )
+                for path in (SAMPLE, *arguments.beside)
+            }
+            figures |= measure_planted(corpora | beside, engine)
     option = "" if len(arguments.only) == len(PARTS) else f" --only {' '.join(arguments.only)}"
+    option += (
+        f" --beside {' '.join(path.name for path in arguments.beside)}" if arguments.beside else ""
+    )
     option += f" --engine {arguments.engine}" if arguments.engine else ""
     results = {
         "date": datetime.now(UTC).date().isoformat(),

@@ -89,7 +89,9 @@ def test_answers_depend_on_neither_workers_nor_what_is_done_at_once(monkeypatch)
     assert search(texts, block=50) == whole
 
 
-@pytest.mark.parametrize("texts", [[], ["?"], ["?", "!", "short", "short one"]])
+@pytest.mark.parametrize(
+    "texts", [[], ["?"], ["?", "!", "short", "short one"], ["of twelve letters", "more"]]
+)
 def test_few_or_empty_texts_are_near_to_none(texts):
     assert search(texts) == [[] for _ in texts]
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ _LOW_BITS = 32 - _PLACE_BITS  # of a hash that are written; the others stand in 
 N_BUCKETS = 1 << _PLACE_BITS
 _HALF = np.uint64(32)
 _LOWER = np.uint64(0xFFFFFFFF)
+Number = TypeVar("Number", np.uint32, np.uint64)
 Rows = NDArray[np.uint32]
 Hashes = NDArray[np.uint32]
 Runs = NDArray[np.uint64]
@@ -236,9 +237,17 @@ class RunShard:
 def _often(runs: Runs, least: int) -> Hashes:
     """Return the hashes that some texts or more have, each once."""
     hashes = (runs >> _HALF).astype(np.uint32)
-    often = hashes[: len(hashes) - (least - 1)]
-    often = often[hashes[least - 1 :] == often] if len(often) else often
-    return often[np.append(True, often[1:] != often[:-1])] if len(often) else often
+    if len(hashes) < least:
+        return hashes[:0]
+    n_before = len(hashes) - (least - 1)
+    return each_once(hashes[:n_before][hashes[least - 1 :] == hashes[:n_before]])
+
+
+def each_once(values: NDArray[Number]) -> NDArray[Number]:
+    """Return each of some ascending values once."""
+    first = np.ones(len(values), dtype=np.bool_)
+    np.not_equal(values[1:], values[:-1], out=first[1:])
+    return values[first]
 
 
 def _counts(runs: Runs, hashes: Hashes) -> NDArray[np.uint8]:

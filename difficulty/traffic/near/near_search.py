@@ -31,6 +31,7 @@ from difficulty.traffic.near.common_runs import (
     Rows,
     RunFile,
     RunShard,
+    each_once,
     find_common,
     windows_of,
 )
@@ -284,10 +285,8 @@ def _met_often(pieces: Sequence[Pairs]) -> Pairs:
     """Return the pairs that met at three keys or more, once each, ascending."""
     pairs = np.concatenate(pieces)
     pairs.sort()
-    n_more = LEAST_MET - 1
-    often = pairs[: len(pairs) - n_more]
-    often = often[pairs[n_more:] == often] if len(often) else often
-    return often[np.append(True, often[1:] != often[:-1])] if len(often) else often
+    n_before = max(0, len(pairs) - (LEAST_MET - 1))
+    return each_once(pairs[:n_before][pairs[len(pairs) - n_before :] == pairs[:n_before]])
 
 
 def _parted(pairs: Pairs) -> tuple[Rows, Rows]:
