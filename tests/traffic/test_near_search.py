@@ -89,6 +89,12 @@ def test_answers_depend_on_neither_workers_nor_what_is_done_at_once(monkeypatch)
     assert search(texts, block=50) == whole
 
 
+def test_one_text_longer_than_all_others_is_a_part_of_its_own():
+    """Of three workers one has nothing to do."""
+    texts = [" ".join(some_texts(60, seed=5)), *some_texts(3), some_texts(2)[1] + " indeed"]
+    assert search(texts, processes=3, block=1) == [[], [], [], [], [2]]
+
+
 @pytest.mark.parametrize(
     "texts", [[], ["?"], ["?", "!", "short", "short one"], ["of twelve letters", "more"]]
 )

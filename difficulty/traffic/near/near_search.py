@@ -80,6 +80,8 @@ class NearSearch:
 
     def begin(self, texts: Sequence[str]) -> None:
         """Add texts."""
+        if not texts:
+            return
         self._file.write(written_line(texts))
         self._sizes.append(len(texts))
         self._ends.append(self._file.tell())
@@ -88,6 +90,8 @@ class NearSearch:
         """Yield for each text the earlier ones that it is near to, oldest first; texts count from
         0.
         """
+        if not self._sizes:
+            return
         self._file.flush()
         pairs = search_pairs(self._engine, self._lines())
         later, earlier = _parted(pairs)
@@ -104,12 +108,11 @@ class NearSearch:
         self._folder.cleanup()
 
     def _lines(self) -> list[TextLines]:
-        """Return the texts in as many parts as there are workers, none much longer than another."""
+        """Return the texts in a part for each worker, none much longer than another, none empty."""
         ends = np.array([0, *self._ends])
         firsts = np.array([0, *np.cumsum(self._sizes)])
-        n = max(1, min(self._engine.workers, len(self._ends)))
-        cuts = np.searchsorted(ends, np.linspace(0, ends[-1], n + 1))
-        cuts[-1] = len(ends) - 1
+        # One long block may be as much as several parts, of which fewer are made then.
+        cuts = np.unique(np.searchsorted(ends, np.linspace(0, ends[-1], self._engine.workers + 1)))
         lines = []
         for begin, end in zip(cuts, cuts[1:], strict=False):
             start, stop = int(ends[begin]), int(ends[end])
