@@ -34,7 +34,7 @@ from difficulty.channels.tree_arrays import TreeArrays, follow
 from difficulty.engine.threads import in_threads
 from difficulty.errors import TooFewSamplesError
 from difficulty.model.calibration import Calibrator, fit_calibrator
-from difficulty.model.combination import Target, fit_outcome_stack, fold_numbers
+from difficulty.model.combination import Target, fit_outcome_stack, fold_numbers, folds_of
 
 FloatArray = NDArray[np.float64]
 Form = Literal["lean", "full"]
@@ -186,7 +186,9 @@ class AnswerCheck:
             )
         self.means_ = _means(learned.answered.request)
         fold = fold_numbers(
-            list(learned.groups), folds=self.folds, rng=np.random.default_rng(self.seed)
+            list(learned.groups),
+            folds=folds_of(len(learned), self.folds),
+            rng=np.random.default_rng(self.seed),
         )
         enough = known.sum() >= LEAST_LABELS
         self.heads_ = self._fit_heads(learned, np.arange(len(learned))) if enough else None

@@ -26,11 +26,10 @@ _GRADIENT, _GRADIENT_OF_FEW = 1e-3, 1e-4
 """Where fits of heads end: the largest entry of the gradient, on the scale of the penalty. A score
 is within 1e-4 of that of the optimum then (docs/scale.md).
 """
-_LITTLE = 1e-3
-"""Curvature of the intercept below which rows say so little that a search would end before it has
-found the level: it begins there.
-"""
-_RESIDUAL = 1e-5
+_NO_WEIGHT = 1e-300
+_ROUNDING = 1e-8
+"""What of a loss of many rows, whose products are of 32 bits, cannot be told from rounding."""
+_RESIDUAL, _RESIDUAL_OF_FEW = 1e-4, 1e-5
 """Where ridge regressions end, of the residual's length at 0."""
 _MEMORY = 10
 _ENOUGH = 1e-4
@@ -45,6 +44,7 @@ def minimise(
     start: FloatArray,
     *,
     gradient: float,
+    rounding: float = 0.0,
     most: int = 2_000,
 ) -> FloatArray:
     """Return where a loss is least.
@@ -57,6 +57,9 @@ def minimise(
         Scaled so that curvatures are near 1.
     gradient : float
         It ends where no entry of the gradient is larger.
+    rounding : float, default 0
+        It ends as well where a step changes the loss by less than this share of it, and not for
+        the better.
     most : int, default 2000
         Steps.
     """
@@ -78,6 +81,8 @@ def minimise(
             new_value, new_slope = loss(there)
             if new_value <= value + _ENOUGH * step * along:
                 break
+            if abs(new_value - value) <= rounding * abs(value):
+                return place  # neither is lower
             if np.isfinite(new_value):
                 # The least of the parabola through what is known.
                 least = -0.5 * along * step**2 / (new_value - value - along * step)
@@ -148,28 +153,39 @@ def fit_logistic(
     bend = w * rate * (1.0 - rate)
     curvature = pulled_squares_of(design, bend)
     used = np.flatnonzero(curvature > 0.0)
-    scale = np.sqrt(np.append(1.0 + curvature[used], bend.sum()))
+    # The level is searched for at the mean of the columns: at 0 it moves with every common one.
+    mean = pulled_of(design, bend)[used] / max(bend.sum(), _NO_WEIGHT)
+    spread = np.maximum(curvature[used] - mean**2 * bend.sum(), 0.0)
+    scale = np.sqrt(np.append(1.0 + spread, bend.sum()))
     parameters = np.zeros(design.shape[1] + 1)
-    places = np.append(used, design.shape[1])
+
+    def place(scaled: FloatArray) -> FloatArray:
+        own = scaled / scale
+        parameters[used], parameters[-1] = own[:-1], own[-1] - mean @ own[:-1]
+        return np.asarray(own[:-1])
 
     def loss(scaled: FloatArray) -> tuple[float, FloatArray]:
-        parameters[places] = scaled / scale
-        coefficients = parameters[used]
+        coefficients = place(scaled)
         z = design @ parameters[:-1] + parameters[-1] + before
         # e to minus |z| overflows nowhere
         small = np.exp(-np.abs(z))
         p = np.where(z >= 0.0, 1.0, small) / (1.0 + small)
         misfit = np.dot(w, np.maximum(z, 0.0) + np.log1p(small) - y * z)
         residual = w * (p - y)
-        gradient = np.append(pulled_of(design, residual)[used] + coefficients, residual.sum())
+        total = residual.sum()
+        pulled = pulled_of(design, residual)[used] - mean * total
+        gradient = np.append(pulled + coefficients, total)
         return float(misfit + 0.5 * np.dot(coefficients, coefficients)), gradient / scale
 
-    start = np.zeros(len(scale)) if begin is None else begin[places] * scale
-    if begin is None and bend.sum() < _LITTLE:
+    start = np.zeros(len(scale))
+    if begin is not None:
+        start = np.append(begin[used], begin[-1] + mean @ begin[used]) * scale
+    elif offset is None:
         start[-1] = np.log(rate / (1.0 - rate)) * scale[-1]
-    end = _GRADIENT if is_many(design.shape[0]) else _GRADIENT_OF_FEW
+    many = is_many(design.shape[0])
+    end, rounding = (_GRADIENT, _ROUNDING) if many else (_GRADIENT_OF_FEW, 0.0)
     with held(design) as design:
-        parameters[places] = minimise(loss, start, gradient=end) / scale
+        place(minimise(loss, start, gradient=end, rounding=rounding))
     return parameters
 
 
@@ -194,7 +210,9 @@ def fit_least_squares(
     operator = LinearOperator((dim, dim), matvec=product, dtype=np.float64)
     wanted = pulled_of(design, w * (y - mean) * known)
     # Scaled as heads are, by the diagonal.
-    bend = 1.0 / (penalty + pulled_squares_of(design, w))
+    spread = pulled_squares_of(design, w) - pulled_of(design, w) ** 2 / total
+    bend = 1.0 / (penalty + np.maximum(spread, 0.0))
     scaled = LinearOperator((dim, dim), matvec=lambda vector: bend * vector, dtype=np.float64)
-    coefficients, _ = cg(operator, wanted, M=scaled, rtol=_RESIDUAL, maxiter=1_000)
+    end = _RESIDUAL if is_many(design.shape[0]) else _RESIDUAL_OF_FEW
+    coefficients, _ = cg(operator, wanted, M=scaled, rtol=end, maxiter=1_000)
     return np.append(coefficients, mean - np.dot(w, design @ coefficients) / total)

@@ -94,9 +94,9 @@ DIVISIONS = {8: 4, 4: 2, 2: 2}
 """Into how many parts the fit samples are divided, and how many of those are fitted: twice the work
 of one fit of the whole.
 """
-MOST_OF_A_PART = 12_500
+MOST_OF_A_PART = 6_250
 """Fit samples of the largest part: of many samples all parts are a half, a quarter and so on of
-what they would be, so that the curve takes no longer than it does with 25,000.
+what they would be, so that the curve takes no longer than it does with 12,500.
 """
 FACTORS = (2.0, 4.0)
 WORTH = 0.01

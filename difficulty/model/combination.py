@@ -35,6 +35,7 @@ from scipy.optimize import minimize, nnls
 from scipy.special import expit
 
 from difficulty.channels.heads import LinearHead, fit_head
+from difficulty.channels.shards import is_many
 from difficulty.model.calibration import Calibrator, fit_calibrator
 from difficulty.traffic.outcomes import Outcomes
 
@@ -50,6 +51,7 @@ _MULTIPLE_SAMPLES, _LEAST_MULTIPLE = 100.0, 0.1
 
 _SHOWN = 1.0
 """Standard errors above 0 that what an earned share rests on has to be."""
+FOLDS_OF_MANY = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -477,6 +479,13 @@ class Shares:
         multiple = (np.dot(w, blend * rest) + prior) / total if total > 0 else 1.0
         weights = max(multiple, _LEAST_MULTIPLE) * weights
         return GainWeights(weights, float(y_mean - x_mean @ weights))
+
+
+def folds_of(n: int, wanted: int) -> int:
+    """Return how many folds ``n`` requests are dealt to where so many are wanted: of many no more
+    than ``FOLDS_OF_MANY``, as heads that saw half of those say nearly what heads that saw all do.
+    """
+    return min(wanted, FOLDS_OF_MANY) if is_many(n) else wanted
 
 
 def fold_numbers(groups: list[str], *, folds: int, rng: np.random.Generator) -> NDArray[np.int64]:

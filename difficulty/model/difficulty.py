@@ -46,6 +46,7 @@ from difficulty.model.combination import (
     Target,
     fit_combination,
     fold_numbers,
+    folds_of,
     mean_of,
 )
 from difficulty.model.familiarity import Familiarity, Known, fit_familiarity
@@ -489,7 +490,8 @@ class DifficultyModel:
 
     def _folds(self, data: LabelledTokens) -> NDArray[np.int64]:
         rng = self.rng or np.random.default_rng(0)
-        return fold_numbers(list(data.groups), folds=self.folds, rng=rng)
+        folds = folds_of(len(data), self.folds)
+        return fold_numbers(list(data.groups), folds=folds, rng=rng)
 
     def _out_of_fold(
         self, prepared: list[Matrix], data: LabelledTokens, fold: NDArray[np.int64]

@@ -59,6 +59,7 @@ from difficulty.training.assemble import (
 )
 from difficulty.training.diagnosis import (
     GROUPS,
+    Unseen,
     advice_of_student,
     advise_familiarity,
     check_labels,
@@ -80,11 +81,11 @@ from difficulty.training.run import (
     NamedScores,
     Run,
     RunRecord,
-    Seen,
     SplitSamples,
     library_versions,
     notes_of,
 )
+from difficulty.training.seen_traffic import Seen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +97,7 @@ class _Fitted:
     learned: LabelledTokens
     labels: LabelReport
     signal: Signal
+    unseen: Unseen
     reading: Reading
     answers: TrainedCheck | None
     answer_notes: tuple[str, ...]
@@ -254,6 +256,7 @@ def _fit(material: Material, cache: Path, say: Progress) -> _Fitted:
         learned=weighted or learned,
         labels=report,
         signal=signal,
+        unseen=unseen,
         reading=reading,
         answers=answers,
         answer_notes=answer_notes,
@@ -321,8 +324,7 @@ def _evaluate(material: Material, fitted: _Fitted, resampling: Resampling) -> Ev
             "training needs test samples to judge the score by: got none. Add traffic, or raise"
             " split.test in the recipe."
         )
-    picked = material.tokens.at(rows)
-    scores, without_task = model.predict_both(picked.ids, picked.tasks)
+    scores, without_task = fitted.unseen.predicted(rows)
     outputs, others = scores.by_name(), dict[str, np.ndarray]()
     if model.task_channels:
         others["without_task"] = without_task.difficulty_score
@@ -338,7 +340,7 @@ def _evaluate(material: Material, fitted: _Fitted, resampling: Resampling) -> Ev
     held_out = ScoredTraffic.of(
         test,
         outputs,
-        picked.totals,
+        material.tokens.totals[rows],
         costs=(unpriced, unpriced),
         target=material.target,
         labels=traffic_labels(test),
@@ -417,12 +419,12 @@ def _write(
         out_of_fold = fitted.model.out_of_fold_.scores.first(len(names))
         learned = material.traffic.select(material.learned_rows)
         totals = material.tokens.totals[material.learned_rows]
-        unseen = NamedScores(names, out_of_fold, totals, learned.text_hashes())
-        unseen.write(folder / OUT_OF_FOLD_FILE)
         if material.how == "cross":
             # Outcomes for the choice of a threshold; texts are the user's, and no step needs them.
             learned.without_texts().write(folder / LEARNED_FILE)
-        _write_samples(material, folder)
+        hashes = _write_samples(material, folder)
+        unseen = NamedScores(names, out_of_fold, totals, hashes)
+        unseen.write(folder / OUT_OF_FOLD_FILE)
         for name, part in ((CURVE_FILE, curve), ("run.json", record)):
             if part:
                 content = json.dumps(part.as_dict(), indent=2) + "\n"
@@ -490,9 +492,9 @@ def _build_lineage(record: RunRecord) -> dict[str, Any]:
     )
 
 
-def _write_samples(material: Material, folder: Path) -> None:
+def _write_samples(material: Material, folder: Path) -> list[str]:
     """Write the samples that shipping needs, and hashes and kinds of those that fitting and
-    calibration saw.
+    calibration saw; return hashes of the texts that were learned from.
     """
     traffic, splits = material.traffic, material.splits
     # Not the fit samples: shipping needs none, and texts are the user's.
@@ -500,7 +502,9 @@ def _write_samples(material: Material, folder: Path) -> None:
         traffic.select(splits == split).write(folder / f"{split}.parquet")
     rows = np.flatnonzero((splits == "fit") | (splits == "calibration"))
     seen = traffic.select(rows)
-    Seen.of(seen, material.engine).write(folder / "seen.npz")
+    remembered = Seen.of(seen, material.engine)
+    remembered.seen.write(folder / "seen.npz")
+    hash_of = dict(zip(rows.tolist(), remembered.text_hashes, strict=True))
     clustered = clustered_rows(len(rows), seed=material.recipe.seed)
     seen = seen.select(clustered)
     kinds = cluster_traffic(
@@ -513,3 +517,4 @@ def _write_samples(material: Material, folder: Path) -> None:
     )
     if kinds:
         (folder / KINDS).write_bytes(kinds_bytes(kinds))
+    return [hash_of[row] for row in material.learned_rows.tolist()]

@@ -80,8 +80,16 @@ def known_text(messages: Iterable[tuple[str, str]]) -> str:
     else all of it; both as :func:`comparable_text` returns them.
     """
     pairs = list(messages)
-    ask = wrapped_ask(pairs)
-    return comparable_text(pairs if ask is None else [("user", ask)])
+    ask = ask_text(pairs)
+    return comparable_text(pairs) if ask is None else ask
+
+
+def ask_text(messages: Iterable[tuple[str, str]]) -> str | None:
+    """Return the ask that :func:`wrapped_ask` finds as :func:`comparable_text` returns it; ``None``
+    where there is none.
+    """
+    ask = wrapped_ask(list(messages))
+    return None if ask is None else comparable_text([("user", ask)])
 
 
 def text_hash(text: str) -> str:

@@ -27,7 +27,17 @@ from difficulty.traffic.outcomes import GAIN_OF_VOTE, VALIDATORS, VOTES, Outcome
 from difficulty.traffic.stored import text_columns
 from difficulty.traffic.stored.content_hash import hash_of
 from difficulty.traffic.stored.splits import assign_splits
-from difficulty.traffic.stored.text_columns import TEXTS, TextColumns, is_large, marked_messages
+from difficulty.traffic.stored.text_columns import (
+    ANSWERED,
+    ASKED,
+    TEXTS,
+    TextColumns,
+    answered_of,
+    as_sent,
+    asked_of,
+    is_large,
+    marked_messages,
+)
 from difficulty.traffic.stored.token_reading import read_tokens
 from difficulty.views.marks import stored_marks
 
@@ -277,21 +287,21 @@ class Traffic:
         for batch in self._batches([name]):
             yield batch.column(0).to_pylist()
 
+    def sent(self, names: Sequence[str]) -> Iterator[bytes]:
+        """Yield some columns of a few thousand samples at a time, as other processes are sent
+        them.
+        """
+        return map(as_sent, self._batches(names))
+
     def each_asked(self) -> Iterator[tuple[list[list[dict[str, str]]], list[list[Any] | None]]]:
         """Yield messages and offered tools of a few thousand samples at a time."""
-        for batch in self._batches(["messages", "marks", "tools"]):
-            messages, tools = marked_messages(batch), batch.column("tools").to_pylist()
-            yield messages, [json.loads(text) if text else None for text in tools]
+        return map(asked_of, self._batches(ASKED))
 
     def each_answered(self) -> Iterator[list[tuple[Any, Any, str | None, str]]]:
         """Yield messages, tools, task and the cheap model's answer of each sample, a few thousand
         samples at a time.
         """
-        names = ["messages", "tools", "task", "cheap_answer"]
-        for batch in self._batches(names):
-            messages, tools, tasks, answers = (column.to_pylist() for column in batch.columns)
-            offered = [json.loads(text) if text else None for text in tools]
-            yield list(zip(messages, offered, tasks, answers, strict=True))
+        return map(answered_of, self._batches(ANSWERED))
 
     def known(self, name: str) -> NDArray[np.bool_]:
         """Return which samples have a value in a column, of shape (n,)."""
@@ -580,7 +590,7 @@ def tokenize(
     """Return the token ids of all requests; the parameters are those of
     :func:`~difficulty.traffic.stored.token_reading.read_tokens`.
     """
-    read = read_tokens(traffic.each_asked(), view, tokenizer, engine=engine, progress=progress)
+    read = read_tokens(traffic.sent(ASKED), view, tokenizer, engine=engine, progress=progress)
     sizes = np.diff(read.ids.ends).tolist()
     tasks = [task if size else None for task, size in zip(traffic.tasks, sizes, strict=True)]
     return Tokenized(read.ids, read.totals, tasks, read.shortened, read.shortened & ~read.cut)

@@ -4,10 +4,10 @@ answered.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial, reduce
-from typing import Any, TypeAlias
+from functools import reduce
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,23 +15,21 @@ from numpy.typing import NDArray
 from difficulty.answer_check.answer_record import AnswerRecord, record_of
 from difficulty.answer_check.answered import Answered, AnswerScores, LabelledAnswers
 from difficulty.answer_check.check import LEAST_LABELS, AnswerCheck
-from difficulty.answers.answer import Answer, Asked
-from difficulty.answers.facts import FACTS, read_facts
 from difficulty.engine import Engine
 from difficulty.model.combination import Scores
 from difficulty.model.labelled import LabelledTokens
 from difficulty.text import TextView
-from difficulty.tokens import RequestTokenizer, TokenRows, flattened
+from difficulty.tokens import RequestTokenizer, TokenRows
 from difficulty.traffic.stored.splits import ASIDE
+from difficulty.traffic.stored.text_columns import ANSWERED
 from difficulty.traffic.table import Traffic
+from difficulty.training.answer_reading import read_answers
 from difficulty.training.diagnosis import Unseen
 from difficulty.training.finished_parts import FinishedParts
 from difficulty.training.material import Material, Progress
 from difficulty.training.run import CARRIED_OVER, Run
 
 FloatArray = NDArray[np.float64]
-_Block: TypeAlias = "tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.int64]]"
-"""Facts of some answers, their token ids, and how many each has."""
 _MOST_ANSWERS = 100_000
 _BLOCK = 65_536
 """Answers that are read and scored at a time."""
@@ -208,37 +206,8 @@ def read_answered(
     """
 
     def read() -> dict[str, NDArray[Any]]:
-        blocks = traffic.each_answered()
-        if engine is None or engine.workers == 1:
-            each: Iterable[_Block] = map(partial(_read_block, view, tokenizer), blocks)
-        else:
-            asked = tokenizer.tokenizer.to_str(), tokenizer.max_tokens
-            each = engine.map_blocks(partial(_open_reader, view, *asked), blocks)
-        first = np.zeros((0, len(FACTS)), np.float32), np.zeros(0, np.int32), np.zeros(1, np.int64)
-        facts, flat, sizes = (np.concatenate(one) for one in zip(first, *each, strict=True))
-        return {"facts": facts, "flat": flat, "ends": np.cumsum(sizes)}
+        return read_answers(traffic.sent(ANSWERED), view, tokenizer, engine=engine)
 
     arrays = (parts or FinishedParts()).arrays(name, read)
     ids = TokenRows.of(arrays["flat"], arrays["ends"], tokenizer.digest)
     return Answered(facts=arrays["facts"], ids=ids, request=request.astype(np.float32))
-
-
-def _open_reader(
-    view: TextView, tokenizer: str, max_tokens: int
-) -> Callable[[Sequence[tuple[Any, Any, Any, Any]]], _Block]:
-    own = RequestTokenizer.from_text(tokenizer, max_tokens=max_tokens)
-    return partial(_read_block, view, own)
-
-
-def _read_block(
-    view: TextView, tokenizer: RequestTokenizer, rows: Sequence[tuple[Any, Any, Any, Any]]
-) -> _Block:
-    """Read what some requests ask and what was answered."""
-    facts, texts = np.zeros((len(rows), len(FACTS)), dtype=np.float32), []
-    for row, (messages, tools, task, text) in enumerate(rows):
-        answer = Answer.parse(text)
-        asked = Asked.of({"messages": messages, "tools": tools}, task=task)
-        facts[row] = read_facts(asked, answer)
-        texts.append(view.plain(answer.as_text()).text)
-    flat, ends = flattened([row.ids for row in tokenizer.encode_batch(texts)])
-    return facts, flat, np.diff(ends)

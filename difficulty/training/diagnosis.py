@@ -30,7 +30,7 @@ from difficulty.diagnostics.unfamiliar import (
 )
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.metrics.arrays import FloatArray
-from difficulty.model.combination import Target
+from difficulty.model.combination import Scores, Target
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import LabelSettings
@@ -53,12 +53,26 @@ class Unseen:
         NaN for samples set aside, and where the model has no such output.
     fold : ndarray of shape (n,)
         Fold of the samples that heads learned from; -1 for those that the model did not see.
+    held_out : ndarray of int
+        Places of those, ascending.
+    told, untold : Scores
+        What the model says of them, with their tasks and without.
     """
 
     score: FloatArray
     p_cheap_fails: FloatArray
     p_frontier_fails: FloatArray
     fold: NDArray[np.int64]
+    held_out: NDArray[np.intp]
+    told: Scores
+    untold: Scores
+
+    def predicted(self, rows: NDArray[np.intp]) -> tuple[Scores, Scores]:
+        """Return what the model says of some of the samples that it did not see, with their tasks
+        and without.
+        """
+        places = np.searchsorted(self.held_out, rows)
+        return self.told.at(places), self.untold.at(places)
 
 
 def unseen_scores(model: DifficultyModel, tokens: Tokenized, splits: NDArray[np.str_]) -> Unseen:
@@ -66,19 +80,23 @@ def unseen_scores(model: DifficultyModel, tokens: Tokenized, splits: NDArray[np.
     others.
     """
     n = len(splits)
+    fitted = learned_rows(splits, model.calibration)
+    held_out = np.setdiff1d(np.flatnonzero(splits != ASIDE), fitted)
+    picked = tokens.at(held_out)
+    told, untold = model.predict_both(picked.ids, picked.tasks)
     unseen = Unseen(
         score=np.full(n, np.nan),
         p_cheap_fails=np.full(n, np.nan),
         p_frontier_fails=np.full(n, np.nan),
         fold=np.full(n, -1, dtype=np.int64),
+        held_out=held_out,
+        told=told,
+        untold=untold,
     )
-    fitted = learned_rows(splits, model.calibration)
-    held_out = np.setdiff1d(np.flatnonzero(splits != ASIDE), fitted)
     # Unlabelled requests of a student stand after the samples.
-    picked, out_of_fold = tokens.at(held_out), model.out_of_fold_.first(len(fitted))
+    out_of_fold = model.out_of_fold_.first(len(fitted))
     unseen.fold[fitted] = out_of_fold.fold
-    predicted = model.predict(picked.ids, picked.tasks)
-    for rows, scores in ((fitted, out_of_fold.scores), (held_out, predicted)):
+    for rows, scores in ((fitted, out_of_fold.scores), (held_out, told)):
         unseen.score[rows] = scores.difficulty_score
         unseen.p_cheap_fails[rows] = scores.p_cheap_fails
         if scores.p_frontier_fails is not None:
@@ -293,6 +311,11 @@ def measure_curve(
         [known[rows] for rows in of_size]
         for of_size in parts_of(groups, rng=np.random.default_rng(seed))
     ]
+    if parts:  # of many samples parts hold a few, and no others are read
+        read = np.unique(np.concatenate([rows for of_size in parts for rows in of_size]))
+        fit, places = fit[read], np.zeros(len(fit), dtype=np.intp)
+        places[read] = np.arange(len(read))
+        parts = [[places[rows] for rows in of_size] for of_size in parts]
     # Made one after the other: a model of each part is not kept.
     of_parts = model.scores_of_parts(
         [rows for of_size in parts for rows in of_size], fit, held_out.ids, held_out.tasks

@@ -13,6 +13,7 @@ from difficulty.channels.ngrams import NgramChannel
 from difficulty.channels.task_guess import TaskGuessChannel
 from difficulty.channels.trees import TreeChannel
 from difficulty.encoders.base import StaticEncoder
+from difficulty.model import combination
 from difficulty.model.continuing import continued
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.nested import nested_logits
@@ -66,6 +67,9 @@ def many(monkeypatch):
     monkeypatch.setattr(shards, "SHARD_ROWS", 50)
     monkeypatch.setattr(shards, "_BLOCK", 64)
     monkeypatch.setattr(descent, "_GRADIENT", 1e-6)
+    monkeypatch.setattr(descent, "_ROUNDING", 0.0)
+    monkeypatch.setattr(descent, "_RESIDUAL", 1e-6)
+    monkeypatch.setattr(combination, "FOLDS_OF_MANY", 3)
 
 
 @pytest.fixture(scope="module")

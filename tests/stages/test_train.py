@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from difficulty.errors import (
@@ -15,8 +16,10 @@ from difficulty.stages import train as train_module
 from difficulty.stages.ingest import ingest
 from difficulty.stages.ship import ship
 from difficulty.traffic.duplicates import text_hash
+from difficulty.traffic.stored.text_columns import as_sent
 from difficulty.traffic.table import Traffic
-from difficulty.training.run import Run, Seen
+from difficulty.training.run import Run
+from difficulty.training.seen_traffic import Seen
 from tests.journey import RECIPE, sample_rows, timeless_metrics, train_on, write_rows
 
 OUTCOMES = ("cheap_quality", "frontier_quality", "cheap_passed", "preference")
@@ -337,15 +340,16 @@ class Rows:
         """Return the texts themselves."""
         return iter(self.texts)
 
-    def blocks(self, name):
+    def sent(self, names):
         """Yield the texts as messages of one user."""
-        assert name == "messages"
-        yield [[{"role": "user", "content": text}] for text in self.texts]
+        messages = [[{"role": "user", "content": text}] for text in self.texts]
+        yield as_sent(pa.table({name: messages for name in names}))
 
 
 def test_seen_are_texts_groups_and_near_duplicates():
     """The last row is nearly the text of a row that was fitted on, though its own group is new."""
-    seen = Seen.of(Rows(("text a", "group 1", ()), ("text b", "group 2", ())))
+    seen, hashes = Seen.of(Rows(("text a", "group 1", ()), ("text b", "group 2", ())))
+    assert hashes == [text_hash("text a"), text_hash("text b")]
     asked = Rows(
         ("text a", "group 9", ()),
         ("text c", "group 2", ()),

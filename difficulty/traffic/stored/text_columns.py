@@ -7,6 +7,7 @@ replaced meanwhile.
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -31,6 +32,8 @@ pa, pq = pyarrow, pyarrow.parquet
 
 TEXTS = ("messages", "cheap_answer", "frontier_answer", "tools", "extra")
 """Columns without a bound on what stands in a row."""
+ASKED = ("messages", "marks", "tools")
+ANSWERED = ("messages", "tools", "task", "cheap_answer")
 MOST_IN_MEMORY = 1 << 26
 """Bytes of a file's columns, unpacked, that are read whole."""
 _GROUPS_KEPT = 2
@@ -122,6 +125,34 @@ def marked_messages(batch: pyarrow.Table) -> list[list[dict[str, str]]]:
     if marks.null_count == len(batch):  # nearly all traffic
         return list(messages)
     return [*map(with_marks, messages, marks.to_pylist())]
+
+
+def asked_of(batch: pyarrow.Table) -> tuple[list[Any], list[Any]]:
+    """Return messages with their marks, and offered tools, of a batch with ``ASKED``."""
+    tools = batch.column("tools").to_pylist()
+    return marked_messages(batch), [json.loads(text) if text else None for text in tools]
+
+
+def answered_of(batch: pyarrow.Table) -> list[tuple[Any, Any, str | None, str]]:
+    """Return messages, tools, task and the cheap model's answer of a batch with ``ANSWERED``."""
+    messages, tools, tasks, answers = (batch.column(name).to_pylist() for name in ANSWERED)
+    offered = [json.loads(text) if text else None for text in tools]
+    return list(zip(messages, offered, tasks, answers, strict=True))
+
+
+def as_sent(batch: pyarrow.Table) -> bytes:
+    """Return a batch as another process is sent it: of a slice its rows alone."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as stream:
+        stream.write_table(batch)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def received(content: bytes) -> pyarrow.Table:
+    """Return the batch that was sent."""
+    with pa.ipc.open_stream(content) as stream:
+        return stream.read_all()
 
 
 def with_missing(table: pyarrow.Table, names: Sequence[str]) -> pyarrow.Table:

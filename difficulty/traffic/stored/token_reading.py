@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,7 @@ from difficulty.conversation.request_numbers import read_numbers
 from difficulty.engine import Engine
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer, TokenRows, flattened
-
-Asked: TypeAlias = "tuple[list[Any], list[Any]]"
-"""Messages and offered tools of some requests."""
+from difficulty.traffic.stored.text_columns import asked_of, received
 
 
 class ReadTokens(NamedTuple):
@@ -42,7 +40,7 @@ class _TokenBlock(NamedTuple):
 
 
 def read_tokens(
-    blocks: Iterable[Asked],
+    blocks: Iterable[bytes],
     view: TextView,
     tokenizer: RequestTokenizer,
     *,
@@ -53,8 +51,8 @@ def read_tokens(
 
     Parameters
     ----------
-    blocks : iterable of pairs of lists
-        Messages and offered tools of some requests.
+    blocks : iterable of bytes
+        Messages, marks and offered tools of some requests, as ``Traffic.sent`` yields them.
     view : TextView
     tokenizer : RequestTokenizer
     engine : Engine, optional
@@ -82,12 +80,12 @@ def read_tokens(
     return ReadTokens(ids, totals, shortened, cut)
 
 
-def _open(view: TextView, tokenizer: str, max_tokens: int) -> Callable[[Asked], _TokenBlock]:
+def _open(view: TextView, tokenizer: str, max_tokens: int) -> Callable[[bytes], _TokenBlock]:
     return partial(_read, view, RequestTokenizer.from_text(tokenizer, max_tokens=max_tokens))
 
 
-def _read(view: TextView, tokenizer: RequestTokenizer, block: Asked) -> _TokenBlock:
-    messages, tools = block
+def _read(view: TextView, tokenizer: RequestTokenizer, block: bytes) -> _TokenBlock:
+    messages, tools = asked_of(received(block))
     texts = [view(each) for each in messages]
     rows = tokenizer.encode_batch([text.text for text in texts])
     totals = [text.whole(row.total) for text, row in zip(texts, rows, strict=True)]
