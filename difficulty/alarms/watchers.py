@@ -27,8 +27,8 @@ from difficulty.alarms.summaries import DailySummaries
 from difficulty.alarms.wealth import Quiet
 from difficulty.metrics.arrays import FloatArray, IntArray
 
-RECALIBRATE = "difficulty recalibrate {logs} --bundle {bundle} -o NEW-BUNDLE"
-RETRAIN = "difficulty retrain OLD-TRAFFIC NEW-TRAFFIC --bundle {bundle} -o NEW-RUN"
+RECALIBRATE = "difficulty recalibrate {logs} --bundle {bundle} -o NEXT"
+RETRAIN = "difficulty retrain TRAFFIC NEWER --bundle {bundle} -o NEXT_RUN"
 CALIBRATION_BOUND = 0.05
 """How far stated probabilities may be from what happens, on average."""
 MOST_HIDDEN = 0.01
@@ -280,7 +280,7 @@ WATCHERS: Mapping[str, Watcher] = {
         subject="what validators say",
         sources={"refusals": "checked answers"},
         weight=2.0,
-        answer="difficulty policy {bundle} --set 'validators=[...]' -o NEW-BUNDLE",
+        answer="difficulty policy {bundle} --set 'validators=[...]' -o NEXT",
         sudden=True,
     ),
     "cheap_model": _model("cheap"),
@@ -291,8 +291,8 @@ WATCHERS: Mapping[str, Watcher] = {
             "cheap_cost": "the cheap model's calls",
             "frontier_cost": "the frontier model's calls",
         },
-        answer="difficulty thresholds {bundle} TRAFFIC --objective OBJECTIVE --prices PRICES"
-        " -o NEW-BUNDLE",
+        answer="difficulty thresholds {bundle} TRAFFIC --objective OBJECTIVE --prices prices.toml"
+        " -o NEXT",
         sudden=True,
     ),
     "scores": ShiftWatcher(subject="scores of requests", sources={"scores": "scores"}),

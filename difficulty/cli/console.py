@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -281,8 +282,15 @@ def say_figures(evaluation: Evaluation) -> None:
     from difficulty.report.figures_table import key_table, remark_lines
 
     show_table(key_table(evaluation))
+    say_aim(evaluation)
     for line in remark_lines(evaluation):
         say_sentence(line)
+
+
+def say_aim(evaluation: Evaluation) -> None:
+    """Print what became of what the threshold was chosen for."""
+    if evaluation.verdict and evaluation.verdict.aim:
+        say_sentence(evaluation.verdict.aim.text)
 
 
 def say_report(folder: Path, names: Sequence[str], evaluation: Evaluation) -> None:
@@ -330,14 +338,83 @@ def command_text(*words: object) -> str:
 
 
 def say_next(command: str, then: str = "") -> None:
-    """Print the command that comes next, and what is to be said of it."""
+    """Print the command that comes next, what is to be said of it, and before it what the names in
+    it stand for.
+    """
+    say_names(command, then)
     say(f"next: {command}{then}")
 
 
-def say_ship(run: Path) -> None:
+def say_names(*commands: str) -> None:
+    """Print what names in capitals stand for that a command still holds."""
+    # The lab's words, which a command without such a name does not wait for.
+    if any(map(re.compile(r"\b[A-Z]{2,}\b|prices\.toml").search, commands)):
+        from difficulty.evaluation.decision.remedies import explain_names
+
+        if names := explain_names(*commands):
+            say_sentence(f"to fill in: {names}")
+
+
+def say_ship(run: Path, then: str = "") -> None:
     """Print how a run becomes a bundle."""
-    bundle = free_name(f"bundles/{run.resolve().name}-1")
-    say_next(command_text("ship", run, "-o", bundle, "--objective", "share=0.3"))
+    bundle = free_version(Path("bundles") / f"{run.resolve().name}-1")
+    say_next(command_text("ship", run, "-o", bundle, "--objective", "share=0.3"), then)
+
+
+def say_remedy(
+    command: str, places: Mapping[str, str | None], *, traffic: Path | None = None, then: str = ""
+) -> None:
+    """Print a command that mends what stands against a score as the one that comes next, with what
+    is known of its names.
+
+    Parameters
+    ----------
+    command : str
+        Of :mod:`difficulty.evaluation.decision.remedies`.
+    places : mapping of str to str or None
+        ``BUNDLE``, ``RUN``, ``CHEAP`` and the like, as far as they are known.
+    traffic : Path, optional
+        What was trained on or judged.
+    then : str
+        What is to be said of it.
+    """
+    from difficulty.evaluation.decision.remedies import LABEL, fill
+
+    names = {name: place for name, place in places.items() if place}
+    names["NEXT_RUN"] = free_name("runs/first")
+    if "BUNDLE" in names:
+        names["NEXT"] = next_bundle(Path(names["BUNDLE"]))
+    if traffic is not None:
+        names["TRAFFIC"] = str(traffic)
+        if command == LABEL and holds_unlabelled(traffic):
+            names["UNLABELLED"] = str(traffic)
+        elif command == LABEL:
+            then = f", as every row of {one_line(str(traffic))} has its outcome{then}"
+    command = command.replace("labelled.parquet", free_name("labelled.parquet"))
+    say_next(fill(command, names), then)
+
+
+def holds_unlabelled(traffic: Path) -> bool:
+    """Return whether any row of traffic has no outcome, so that it can be labelled."""
+    from difficulty.traffic.table import Traffic
+
+    return not Traffic.read(traffic).outcomes.known.all()
+
+
+def next_bundle(bundle: Path) -> str:
+    """Return a free name for the version after a bundle: ``support-3`` for ``support-2``."""
+    stem, _, number = bundle.name.rpartition("-")
+    after = f"{stem}-{int(number) + 1}" if stem and number.isdecimal() else f"{bundle.name}-2"
+    return free_version(bundle.with_name(after))
+
+
+def free_version(bundle: Path) -> str:
+    """Return the name of a bundle, or of the first version after it that is not there."""
+    stem, _, number = bundle.name.rpartition("-")
+    version = int(number)
+    while (path := bundle.with_name(f"{stem}-{version}")).exists():
+        version += 1
+    return str(path)
 
 
 def bundle_name(bundle: Path) -> str:

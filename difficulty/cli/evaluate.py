@@ -26,8 +26,10 @@ from difficulty.cli.console import (
     print_json,
     refuse_report,
     say,
+    say_aim,
     say_figures,
     say_next,
+    say_remedy,
     say_report,
     say_sentence,
     say_ship,
@@ -39,6 +41,7 @@ from difficulty.cli.console import (
 )
 from difficulty.cli.ship import say_published
 from difficulty.errors import InvalidValueError
+from difficulty.kinds import free_name
 from difficulty.storage import DEFAULT_CACHE
 from difficulty.text import one_line
 
@@ -203,6 +206,7 @@ def _print_judged(result: Judgement, out_path: Path, *, details: bool) -> None:
         say_sentence(decision_text(evaluation.verdict))
     say_sentence(f"{result.judged:,} samples judged. {result.note}")
     if details:
+        say_aim(evaluation)
         show_table(evaluation_table(evaluation))
         say(f"wrote {', '.join(str(out_path / name) for name in result.written)}")
     else:
@@ -212,8 +216,6 @@ def _print_judged(result: Judgement, out_path: Path, *, details: bool) -> None:
 
 def _say_step(scorer: Path, traffic: Path, result: Judgement) -> None:
     """Print what comes next: what mends what stands against the decision, or how it goes on."""
-    from difficulty.evaluation.decision.remedies import fill
-
     verdict, lineage = result.evaluation.verdict, result.evaluation.lineage
     # A run has no threshold yet; the folder may lie behind a URL.
     shipped = result.evaluation.threshold is not None
@@ -221,9 +223,9 @@ def _say_step(scorer: Path, traffic: Path, result: Judgement) -> None:
     if not shipped and (against is None or against.name == "quality"):
         say_ship(scorer)
     elif against is not None and against.command:
-        models = {name: lineage.get(f"{name.lower()}_model") or "" for name in _MODELS}
-        places = {"BUNDLE" if shipped else "RUN": str(scorer), "TRAFFIC": str(traffic)}
-        say_next(fill(against.command, {**models, **places}))
+        models = {name: lineage.get(f"{name.lower()}_model") for name in _MODELS}
+        places = {"BUNDLE" if shipped else "RUN": str(scorer)}
+        say_remedy(against.command, {**models, **places}, traffic=traffic)
     elif shipped:
         say_published(scorer, verdict=verdict)
 
@@ -324,10 +326,7 @@ def compare(
     if better is not None:
         say_published(better)
     elif result.verdict.answer != "trade_off" and SAME_BUNDLE not in result.warnings:
-        say_next(
-            command_text("compare", a, b, "MORE.parquet", "-o", f"{out_path}-more"),
-            ", on more labelled traffic",
-        )
+        say_next(command_text("compare", a, b, "NEWER", "-o", free_name(f"{out_path}-more")))
 
 
 def _passes(evaluation: Evaluation) -> bool:

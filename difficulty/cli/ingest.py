@@ -20,6 +20,7 @@ from difficulty.cli.console import (
     print_json,
     say,
     say_next,
+    say_remedy,
     shown,
     warn,
 )
@@ -203,13 +204,26 @@ def _print_ingested(summary: Summary, out_path: Path) -> None:
 
 
 def _say_what_follows(summary: Summary, out_path: Path) -> None:
+    from difficulty.evaluation.decision.remedies import LABEL
+
     # Outcomes that training refuses are no labels yet.
     if summary.unlabelled < summary.kept and not summary.unknown_policy:
         say_next(command_text("train", out_path, "-o", "runs/first"))
         return
-    models = ("--cheap", "MODEL", "--frontier", "MODEL", "--judge", "MODEL")
-    label = command_text("label", out_path, *models, "--budget-usd", "20", "-o", "labelled.parquet")
-    say_next(label, ", which says what that costs before it spends")
+    cheap, frontier = _models_of(summary)
+    say_remedy(
+        LABEL,
+        {"UNLABELLED": str(out_path), "CHEAP": cheap, "FRONTIER": frontier},
+        then=", which says what that costs before it spends",
+    )
+
+
+def _models_of(summary: Summary) -> tuple[str | None, str | None]:
+    """Return the one cheap and the one frontier model that rows name; ``None``: none or several."""
+    pairs = [pair.split(" / ") for pair in summary.model_pairs]
+    sides = ({pair[side] for pair in pairs if len(pair) == 2} - {"?"} for side in (0, 1))
+    cheap, frontier = (names.pop() if len(names) == 1 else None for names in sides)
+    return cheap, frontier
 
 
 def _print_suggestion(sources: list[Path], options: ReadOptions) -> None:

@@ -32,8 +32,10 @@ from difficulty.cli.console import (
     print_json,
     read_answer,
     say,
+    say_aim,
     say_figures,
     say_next,
+    say_remedy,
     say_sentence,
     say_tracked,
     show_table,
@@ -42,6 +44,7 @@ from difficulty.cli.console import (
 )
 from difficulty.cli.signing import open_key
 from difficulty.errors import InvalidValueError, RunError
+from difficulty.kinds import free_name
 from difficulty.storage import DEFAULT_CACHE
 from difficulty.text import one_line
 
@@ -205,6 +208,7 @@ def ship(
         out_path,
         verdict=shipped.evaluation.verdict,
         training_run=recorded.training_run if recorded else None,
+        run=run,
     )
 
 
@@ -231,6 +235,7 @@ def print_shipped(shipped: Shipped, *, details: bool) -> None:
         print_verdict(shipped)
         print_parity(shipped.parity)
         print_point(point, shipped.evaluation.overall, n=chosen_on)
+        say_aim(shipped.evaluation)
         print_rule(shipped.rule)
         return
     from difficulty.report.figures_table import decision_text
@@ -259,14 +264,26 @@ def _threshold_text(point: OperatingPoint) -> str:
 
 
 def say_published(
-    bundle: Path, *, verdict: SwitchVerdict | None = None, training_run: str | None = None
+    bundle: Path,
+    *,
+    verdict: SwitchVerdict | None = None,
+    training_run: str | None = None,
+    run: Path | None = None,
 ) -> None:
     """Print how a new bundle is published, or tried at once; where the verdict is not to switch it
-    on, how it is judged on more traffic first.
+    on, what mends that, or how it is judged on more traffic first.
     """
+    from difficulty.evaluation.decision.remedies import LABEL
+
     if verdict is not None and verdict.answer != "switch_on":
-        judge = command_text("evaluate", bundle, "LABELLED.parquet", "-o", f"{bundle}-judged")
-        say_next(judge, f", on more labelled traffic; as it is: {verdict.word.lower()}")
+        as_it_is = f"; as it is: {verdict.word.lower()}"
+        command = verdict.against[0].command if verdict.against else ""
+        # The bundle is judged on more before labels are bought; here nobody knows the traffic.
+        unknown = "TRAFFIC" in command or ("RUN" in command and run is None)
+        if not command or command == LABEL or unknown:
+            command = f"difficulty evaluate BUNDLE NEWER -o {free_name(f'{bundle}-judged')}"
+        places = {"BUNDLE": str(bundle), "RUN": str(run) if run else None}
+        say_remedy(command, places, then=as_it_is)
         return
     lineage = ("--training-run", training_run) if training_run else ()
     words = ("--name", bundle_name(bundle), "--registry", "REGISTRY", *lineage)

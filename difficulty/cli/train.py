@@ -30,7 +30,7 @@ from difficulty.cli.console import (
     print_json,
     say,
     say_figures,
-    say_next,
+    say_remedy,
     say_report,
     say_sentence,
     say_ship,
@@ -205,11 +205,11 @@ def print_run(
     """Print how good the score is, the figures that say so, and what would make it better; all
     tables with ``details``.
     """
-    from difficulty.evaluation.verdict import order_text
+    from difficulty.evaluation.decision.order import order_text
     from difficulty.report.figures_table import evaluation_table
 
     record, samples = run.record, run.record.samples
-    say_sentence(order_text(evaluation))
+    say_sentence(order_text(evaluation.overall))
     say_sentence(
         f"target {run.model.target}; {samples.fit:,} fit, {samples.calibration:,} calibration,"
         f" {samples.test:,} test samples"
@@ -237,6 +237,12 @@ def print_run(
         show_table(evaluation_table(evaluation))
     else:
         say_figures(evaluation)
+        signal = record.signal
+        if signal and signal.verdict == "clear" and _is_chance(evaluation):
+            say_sentence(
+                f"On all {signal.n:,} samples scored without having been seen it can"
+                f" (p = {signal.p_value:.2g}): the test samples alone are too few to show it"
+            )
     for sentence in _learned(run, details=details):
         say_sentence(sentence)
     if details:
@@ -245,16 +251,24 @@ def print_run(
         say_report(run.folder, ("metrics.json",), evaluation)
 
 
+def _is_chance(evaluation: Evaluation) -> bool:
+    """Return whether the test samples alone do not tell the score from chance."""
+    return any(finding.name == "no_signal" for finding in evaluation.findings)
+
+
 def _say_step(run: Run, traffic: Path) -> None:
     """Print what comes next: shipping, or what brings a signal where there is none to ship."""
-    from difficulty.evaluation.decision.remedies import fill, remedy_of
+    from difficulty.evaluation.decision.remedies import remedy_of
+    from difficulty.stages.deploying.shippable import check_carries_signal
 
-    signal = run.record.signal
-    if signal is None or signal.verdict != "none":
+    record = run.record
+    if record.signal is None or record.signal.verdict != "none":
         say_ship(run.folder)
-        return
-    models = {"CHEAP": run.record.cheap_model or "", "FRONTIER": run.record.frontier_model or ""}
-    say_next(fill(remedy_of("no_signal").command, {"TRAFFIC": str(traffic), **models}))
+    elif check_carries_signal(run):
+        say_ship(run.folder, ", which rests on the check of answers alone")
+    else:
+        models = {"CHEAP": record.cheap_model, "FRONTIER": record.frontier_model}
+        say_remedy(remedy_of("no_signal").command, models, traffic=traffic)
 
 
 def _learned(run: Run, *, details: bool) -> Iterator[str]:

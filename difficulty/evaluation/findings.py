@@ -7,47 +7,22 @@ names them in the order in which they are reported. To add one, write the functi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Final, Literal, get_args
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from scipy.stats import binom
 
-from difficulty.errors import InvalidValueError
+from difficulty.evaluation.decision.finding import SEVERITIES, Finding
+from difficulty.evaluation.decision.model_mix import ModelMix
+from difficulty.evaluation.decision.order import CHANCE, order_text
 from difficulty.evaluation.frontiers import CheckFigures, MovedFacts
 from difficulty.evaluation.rule_tasks import judge_rule, losing
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.evaluation.slices import LEAST_OUTCOMES, LEAST_REQUESTS
-from difficulty.form import Record
 from difficulty.metrics.bootstrap import Resampling, group_codes
 from difficulty.metrics.intervals import effective_groups
 from difficulty.records import Estimate
-
-Severity = Literal["error", "warning", "info"]
-SEVERITIES: tuple[Severity, ...] = get_args(Severity)
-"""The gravest first."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding(Record):
-    """Something that a reader has to know before trusting the figures."""
-
-    name: str
-    """Name of the check; see ``docs/metrics.md``."""
-    severity: Severity
-    """``error``: figures mislead, or routing by this score cannot be justified by them.
-    ``warning``: they hold with a caveat. ``info``: what could not be checked, or was put right.
-    """
-    message: str
-    """What was found and what to do, in a sentence or two."""
-    numbers: Mapping[str, float | int] = field(default_factory=dict)
-    """What it rests on."""
-
-    def __post_init__(self) -> None:
-        if self.severity not in SEVERITIES:
-            raise InvalidValueError(
-                "severity", self.severity, rule=f"be one of {', '.join(SEVERITIES)}"
-            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +53,8 @@ class Provenance:
     """Judged requests in tasks or regions with suspicious labels, by the check at training;
     ``None``: not known.
     """
+    other_models: tuple[ModelMix, ...] = ()
+    """The cheap and the frontier model, where judged requests name another than the scorer's."""
     selected: int = 0
     """Outcomes that were seen only where an unknown policy chose to look."""
     checks_answers: bool = False
@@ -148,14 +125,13 @@ def few_samples(evidence: Evidence) -> Finding | None:
     ]
     if not short:
         return None
-    return Finding(
-        name="few_samples",
-        severity="warning",
-        message=(
-            f"Too few to judge by: {', '.join(short)}. Intervals are wide, and may still be too"
-            " narrow. Add labelled requests."
-        ),
-        numbers=numbers,
+    return Finding.of(
+        "few_samples",
+        "warning",
+        f"Too few to judge by: {', '.join(short)}. Intervals are wide, and may still be"
+        " too narrow.",
+        "Add labelled requests.",
+        numbers,
     )
 
 
@@ -169,15 +145,16 @@ def form_checks(evidence: Evidence) -> Finding | None:
     if checked <= MANY_CHECKED * n:
         return None
     names = sorted({name or "" for name in outcomes[outcomes.only_checked].measures})
-    return Finding(
-        name="form_checks",
-        severity="warning",
-        message=(
+    return Finding.of(
+        "form_checks",
+        "warning",
+        (
             f"Of {n:,} answers of the cheap model {checked:,} were measured by"
             f" {', '.join(names[:3])} alone. Such checks see an answer's form, not whether it is"
-            " right: the risk is higher than it seems. Label a part of the requests."
+            " right: the risk is higher than it seems."
         ),
-        numbers={"checked": checked, "requests": n},
+        "Label a part of the requests.",
+        {"checked": checked, "requests": n},
     )
 
 
@@ -190,20 +167,21 @@ def frontier_not_better(evidence: Evidence) -> Finding | None:
         return None
     worse = gap.high <= 0.0
     verb = "is not" if worse else "may not be"
-    return Finding(
-        name="frontier_not_better",
-        severity="error" if worse else "warning",
-        message=(
+    advice = (
+        "Check that the two quality columns are not swapped, else keep everything on the cheap"
+        " model."
+        if worse
+        else "Add labels."
+    )
+    return Finding.of(
+        "frontier_not_better",
+        "error" if worse else "warning",
+        (
             f"The frontier model {verb} better than the cheap one: the mean difference in quality"
-            f" is {gap.value:.3f} ({gap.low:.3f} to {gap.high:.3f}). "
-        )
-        + (
-            "Check that the two quality columns are not swapped, else keep everything on the cheap"
-            " model."
-            if worse
-            else "Add labels."
+            f" is {gap.value:.3f} ({gap.low:.3f} to {gap.high:.3f})."
         ),
-        numbers={"gap": gap.value, "low": gap.low, "high": gap.high, "requests": gap.n},
+        advice,
+        {"gap": gap.value, "low": gap.low, "high": gap.high, "requests": gap.n},
     )
 
 
@@ -213,15 +191,18 @@ def suspicious_labels(evidence: Evidence) -> Finding | None:
     n = len(evidence.scored)
     if not count or count < MANY_SUSPICIOUS * n:
         return None
-    return Finding(
-        name="suspicious_labels",
-        severity="warning",
-        message=(
+    return Finding.of(
+        "suspicious_labels",
+        "warning",
+        (
             f"{count:,} of {n:,} judged requests ({count / n:.1%}) are in tasks or regions whose"
-            " labels training found suspicious: compare the figures with and without them (slices,"
-            " labels), and look at suspicious.jsonl in the run."
+            " labels training found suspicious."
         ),
-        numbers={"suspicious": count, "share": count / n, "requests": n},
+        (
+            "Compare the figures with and without them (slices, labels), and look at"
+            " suspicious.jsonl in the run."
+        ),
+        {"suspicious": count, "share": count / n, "requests": n},
     )
 
 
@@ -230,28 +211,28 @@ def selection_bias(evidence: Evidence) -> list[Finding]:
     source, biases = evidence.provenance, []
     if source and source.selected:
         biases.append(
-            Finding(
-                name="selection_bias",
-                severity="error",
-                message=(
+            Finding.of(
+                "selection_bias",
+                "error",
+                (
                     f"{source.selected:,} outcomes were seen only where an unknown policy chose to"
-                    " look: figures hold for what it let through, not for all requests. Log the"
-                    " propensity of the route, or add outcomes of both models."
+                    " look: figures hold for what it let through, not for all requests."
                 ),
-                numbers={"selected": source.selected, "requests": len(evidence.scored)},
+                "Log the propensity of the route, or add outcomes of both models.",
+                {"selected": source.selected, "requests": len(evidence.scored)},
             )
         )
     if source and source.certain:
         biases.append(
-            Finding(
-                name="selection_bias",
-                severity="warning",
-                message=(
+            Finding.of(
+                "selection_bias",
+                "warning",
+                (
                     f"On {source.certain:,} requests the route was certain, and the other model's"
-                    " outcome could not be seen: no weight makes up for that. Send a small share"
-                    " of every kind of request each way."
+                    " outcome could not be seen: no weight makes up for that."
                 ),
-                numbers={"certain": source.certain, "requests": len(evidence.scored)},
+                "Send a small share of every kind of request each way.",
+                {"certain": source.certain, "requests": len(evidence.scored)},
             )
         )
     return biases
@@ -291,15 +272,16 @@ def training_overlap(evidence: Evidence) -> Finding | None:
         if source.own_traffic
         else "Traffic to judge by should hold none: see how it was drawn."
     )
-    return Finding(
-        name="training_overlap",
+    return Finding.of(
+        "training_overlap",
         # The traffic of the training always overlaps: its test split alone is judged.
-        severity="info" if source.own_traffic else "warning",
-        message=(
+        "info" if source.own_traffic else "warning",
+        (
             f"{left_out:,} of {source.requests:,} requests were seen in training ({reasons}) and"
-            f" are left out of every figure. {advice}"
+            " are left out of every figure."
         ),
-        numbers=numbers,
+        advice,
+        numbers,
     )
 
 
@@ -308,15 +290,39 @@ def same_ids(evidence: Evidence) -> Finding | None:
     source = evidence.provenance
     if source is None or not source.same_ids:
         return None
-    return Finding(
-        name="same_ids",
-        severity="warning",
-        message=(
+    return Finding.of(
+        "same_ids",
+        "warning",
+        (
             f"{source.same_ids:,} judged requests bear the id of a training sample with another"
-            " text. If they are the same requests, edited, leave them out; if not, give requests"
-            " ids that are unique across files."
+            " text."
         ),
-        numbers={"same_ids": source.same_ids, "requests": len(evidence.scored)},
+        (
+            "If they are the same requests, edited, leave them out; if not, give requests ids that"
+            " are unique across files."
+        ),
+        {"same_ids": source.same_ids, "requests": len(evidence.scored)},
+    )
+
+
+def other_models(evidence: Evidence) -> Finding | None:
+    """Outcomes are those of other models than the scorer was made for."""
+    mixes = evidence.provenance.other_models if evidence.provenance else ()
+    if not mixes:
+        return None
+    n = len(evidence.scored)
+    parts = [
+        f"{sum(mix.others.values()):,} of {n:,} judged requests have outcomes of"
+        f" {', '.join(repr(name) for name in list(mix.others)[:3])} as the {mix.side} model, and"
+        f" the scorer was made for {mix.own!r}"
+        for mix in mixes
+    ]
+    return Finding.of(
+        "other_models",
+        "warning",
+        f"{'; '.join(parts)}: the figures say how well it routes to another pair of models.",
+        "Judge on outcomes of its own models, or train on these.",
+        {f"{mix.side}_requests": sum(mix.others.values()) for mix in mixes} | {"requests": n},
     )
 
 
@@ -325,14 +331,15 @@ def threshold_on_judged_data(evidence: Evidence) -> Finding | None:
     source = evidence.provenance
     if source is None or not source.threshold_rows:
         return None
-    return Finding(
-        name="threshold_on_judged_data",
-        severity="error",
-        message=(
+    return Finding.of(
+        "threshold_on_judged_data",
+        "error",
+        (
             f"The threshold was chosen on {source.threshold_rows:,} of the {len(evidence.scored):,}"
-            " judged requests: figures at the threshold flatter it. Judge on other traffic."
+            " judged requests: figures at the threshold flatter it."
         ),
-        numbers={"threshold_rows": source.threshold_rows, "requests": len(evidence.scored)},
+        "Judge on other traffic.",
+        {"threshold_rows": source.threshold_rows, "requests": len(evidence.scored)},
     )
 
 
@@ -359,15 +366,16 @@ _RULE_DRAWS = 400
 def losing_rule(evidence: Evidence) -> list[Finding]:
     """A task of the rule costs quality that the score would have for the same money."""
     return [
-        Finding(
-            name="losing_rule",
-            severity="error",
-            message=(
-                f"{task.sentence} Take {task.task!r} out of"
+        Finding.of(
+            "losing_rule",
+            "error",
+            task.sentence,
+            (
+                f"Take {task.task!r} out of"
                 f" {'easy_tasks' if task.route == 'cheap' else 'hard_tasks'}, or ship with"
                 " --no-rule."
             ),
-            numbers={
+            {
                 "requests": task.requests,
                 "known": task.n,
                 **{
@@ -412,14 +420,15 @@ def answers_unchecked(evidence: Evidence) -> Finding | None:
     bare = n == len(scored) and source is not None and source.checks_answers
     if (scored.escalated is None and not bare) or n <= MANY_UNCHECKED * len(scored):
         return None
-    return Finding(
-        name="answers_unchecked",
-        severity="warning",
-        message=(
+    return Finding.of(
+        "answers_unchecked",
+        "warning",
+        (
             f"{n:,} of {len(scored):,} judged requests have no answer to check and are {how}:"
-            " with their answers the figures would be others. Add cheap_answer to the traffic."
+            " with their answers the figures would be others."
         ),
-        numbers={"unchecked": n, "requests": len(scored)},
+        "Add cheap_answer to the traffic.",
+        {"unchecked": n, "requests": len(scored)},
     )
 
 
@@ -428,23 +437,21 @@ def stale_check(evidence: Evidence) -> Finding | None:
     moved = evidence.provenance and evidence.provenance.moved
     if not moved or not moved.is_stale:
         return None
-    return Finding(
-        name="stale_check",
-        severity="warning",
-        message=(
+    return Finding.of(
+        "stale_check",
+        "warning",
+        (
             f"The check of answers is stale: {100 * moved.share:.1f} % of {moved.n_facts} facts"
             f" about the answers moved by more than half a deviation since training, and"
             f" {100 * moved.limit:.1f} % may (first {', '.join(moved.names)}). Routers let the"
-            " request's score decide alone then, and the figures are those of that. Train on recent"
-            " answers."
+            " request's score decide alone then, and the figures are those of that."
         ),
-        numbers={"shift": moved.share, "limit": moved.limit, "answers": moved.n_answers},
+        "Train on recent answers.",
+        {"shift": moved.share, "limit": moved.limit, "answers": moved.n_answers},
     )
 
 
 MANY_UNCHECKED = 0.05
-# Of APGR and of AUROC alike.
-CHANCE = 0.5
 CALIBRATION_LEVEL = 0.05
 """How often probabilities that are right may be called off, all of a scorer's together."""
 LARGEST_ERROR = 0.05
@@ -460,15 +467,15 @@ def equal_scores(evidence: Evidence) -> Finding | None:
     score = evidence.scored.difficulty_score
     if _check_decides(evidence) or len(score) < 2 or np.ptp(score) > 0.0:
         return None
-    return Finding(
-        name="equal_scores",
-        severity="error",
-        message=(
+    return Finding.of(
+        "equal_scores",
+        "error",
+        (
             f"All {len(score):,} scores are {score[0]:.4g}: the score cannot tell requests apart,"
-            " and a threshold keeps or sends all of them. Train again on traffic that resembles"
-            " this."
+            " and a threshold keeps or sends all of them."
         ),
-        numbers={"score": float(score[0]), "requests": len(score)},
+        "Train again on traffic that resembles this.",
+        {"score": float(score[0]), "requests": len(score)},
     )
 
 
@@ -481,16 +488,13 @@ def no_signal(evidence: Evidence) -> Finding | None:
     figure = evidence.overall[name]
     if figure.value is None or figure.low is None or figure.low > CHANCE:
         return None
-    return Finding(
-        name="no_signal",
-        severity="error",
-        message=(
-            f"The score cannot be told from chance: {name.upper()} is {figure.value:.3f}, its"
-            f" interval reaches down to {figure.low:.3f}, and chance has 0.5. Judge it on more"
-            " traffic, or check that labels and requests belong together."
-        ),
-        numbers={name: figure.value, "low": figure.low, "high": figure.high or 0.0}
-        | {"requests": figure.n},
+    numbers = {name: figure.value, "low": figure.low, "high": figure.high or 0.0}
+    return Finding.of(
+        "no_signal",
+        "error",
+        order_text(evidence.overall),
+        "Judge it on more traffic, or check that labels and requests belong together.",
+        numbers | {"requests": figure.n},
     )
 
 
@@ -513,17 +517,17 @@ def calibration_off(evidence: Evidence) -> list[Finding]:
         if error <= LARGEST_ERROR:
             continue
         findings.append(
-            Finding(
-                name="calibration_off",
-                severity="warning",
-                message=(
+            Finding.of(
+                "calibration_off",
+                "warning",
+                (
                     f"{outputs[suffix]} is off by {error:.3f} (calibration error; up to"
                     f" {LARGEST_ERROR:g} is fine), and right ones look so in"
                     f" {_chance_text(chance)}: do not read it as a probability on this"
-                    f" traffic.{_lean(evidence, suffix)} Calibrate again by training on traffic"
-                    " like this."
+                    f" traffic.{_lean(evidence, suffix)}"
                 ),
-                numbers={
+                "Calibrate again by training on traffic like this.",
+                {
                     f"calibration_error{suffix}": error,
                     f"calibration_p{suffix}": chance,
                     "requests": figure.n,
@@ -559,6 +563,7 @@ Check = Callable[[Evidence], Finding | Iterable[Finding] | None]
 CHECKS: Final[dict[str, Check]] = {
     "training_overlap": training_overlap,
     "same_ids": same_ids,
+    "other_models": other_models,
     "threshold_on_judged_data": threshold_on_judged_data,
     "selection_bias": selection_bias,
     "equal_scores": equal_scores,

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from difficulty.errors import InvalidValueError, RunError, UnknownNameError
+from difficulty.evaluation.decision.finding import Finding
 from difficulty.evaluation.displays import CalibrationDisplay, CostQualityDisplay, ScoreDisplay
 from difficulty.evaluation.displays.frames import evaluation_frame
 from difficulty.evaluation.displays.summary_html import describe_evaluation, evaluation_html
 from difficulty.evaluation.figures import WITHOUT_THRESHOLD
-from difficulty.evaluation.findings import Finding
 from difficulty.evaluation.frontiers import CheckFigures
 from difficulty.evaluation.scored import Target
 from difficulty.evaluation.tradeoff import Curve

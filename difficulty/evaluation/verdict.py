@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
+from difficulty.evaluation.decision.aim import Aim
+from difficulty.evaluation.decision.finding import Finding
 from difficulty.evaluation.decision.money_case import MoneyCase
+from difficulty.evaluation.decision.order import CHANCE, order_text
 from difficulty.evaluation.decision.remedies import remedy_of
 from difficulty.evaluation.decision.stakes import Stakes
-from difficulty.evaluation.findings import CHANCE, Finding
 from difficulty.evaluation.words import as_percent, complement, usd
 from difficulty.form import Record
 from difficulty.records import Estimate
@@ -36,22 +38,11 @@ _LITTLE = 0.05
 _ABSENT = Estimate(value=None, note="it was not evaluated")
 # They tell what was put right, so figures hold; ``--strict`` stops at them all the same.
 _CAVEATS = ("training_overlap",)
+_THIN = ("few_samples", "no_signal")
+_LABEL_FIRST = "Label more requests first: so few tell no threshold or rule from another."
 _WITHOUT_RULE = "Ship without the rule (--no-rule)"
 _OWN_GROUNDS = ("quality", "promise", "money", "objective")
 """Names of grounds that are no findings."""
-_LEVERS: Final[Mapping[str, str]] = {
-    "threshold_on_judged_data": "Judge on other traffic.",
-    "selection_bias": "Log the propensity of each route, or add outcomes of both models.",
-    "same_ids": "Leave out requests that are edited training samples.",
-    "suspicious_labels": "Look at suspicious.jsonl in the run, and mend the labels.",
-    "calibration_off": "Train again on traffic like this.",
-    "losing_rule": "Take the task out of the rule, or ship with --no-rule.",
-    "form_checks": "Judge a part of the answers.",
-    "few_samples": "Label more requests.",
-    "equal_scores": "Train again on traffic that resembles this.",
-    "no_signal": "Label more requests, or check that labels belong to their requests.",
-    "training_overlap": "Judge on traffic that training has not seen.",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +102,8 @@ class SwitchVerdict(Record):
     """The three figures that it is about; ``None`` in files of earlier versions."""
     brief: str = ""
     """Why, in a few words; a longer reason is ``sentence``."""
+    aim: Aim | None = None
+    """What became of the objective; ``None`` where it names no figure, or is not known."""
 
     @property
     def against(self) -> tuple[Ground, ...]:
@@ -155,6 +148,7 @@ class SwitchVerdict(Record):
             money=MoneyCase.from_dict(content["money"]) if content.get("money") else None,
             stakes=Stakes.from_dict(stakes) if stakes else None,
             brief=content.get("brief", ""),
+            aim=Aim.from_dict(content["aim"]) if content.get("aim") else None,
         )
 
 
@@ -167,12 +161,18 @@ class _Weighing:
     """Of the policy, as the user wrote it; empty where that is not known."""
     guarantee: str | None
     money: MoneyCase | None
+    aim: Aim | None
 
     def figure(self, name: str) -> Estimate:
         return self.evaluation.overall.get(name, _ABSENT)
 
     def of_baseline(self, baseline: str, name: str) -> Estimate:
         return self.evaluation.baselines.get(baseline, {}).get(name, _ABSENT)
+
+    @property
+    def is_thin(self) -> bool:
+        """Whether there is too little to choose a threshold or a rule by."""
+        return any(finding.name in _THIN for finding in self.evaluation.findings)
 
     @property
     def frontier(self) -> str:
@@ -189,6 +189,7 @@ def weigh(
     objective: str = "",
     guarantee: str | None = None,
     money: MoneyCase | None = None,
+    expected: Mapping[str, Estimate] | None = None,
 ) -> SwitchVerdict:
     """Return the verdict on an evaluation.
 
@@ -202,8 +203,13 @@ def weigh(
         What is promised of the policy.
     money : MoneyCase or None
         What the economics say of the policy, where prices and the cost to keep it are known.
+    expected : mapping of str to Estimate, optional
+        Figures of the requests that the threshold was chosen on.
     """
-    case = _Weighing(evaluation=evaluation, objective=objective, guarantee=guarantee, money=money)
+    aim = Aim.of(objective, evaluation.overall, expected or {}, target=evaluation.target)
+    case = _Weighing(
+        evaluation=evaluation, objective=objective, guarantee=guarantee, money=money, aim=aim
+    )
     grounds = [ground for weighing in _GROUNDS for ground in weighing(case)]
     order = list(ANSWERS)
     # sorted is stable: of equal answers the first of _GROUNDS speaks.
@@ -223,6 +229,7 @@ def weigh(
             requests_per_month=money.requests_per_month if money else None,
         ),
         brief=gains_briefly(case.figure("gap_recovered")) if on else first.brief,
+        aim=aim,
     )
 
 
@@ -248,7 +255,7 @@ def _doubts(case: _Weighing) -> Iterator[Ground]:
 
 
 def _ground_of(finding: Finding, answer: Answer) -> Ground:
-    lever = _LEVERS.get(finding.name, "The finding says what to do.")
+    lever = finding.advice or "The finding says what to do."
     return Ground.about(finding.name, answer, finding.message, lever, remedy=finding.name)
 
 
@@ -266,11 +273,12 @@ def _quality(case: _Weighing) -> Iterator[Ground]:
 
     if case.evaluation.threshold is None:
         lever = "'difficulty ship' chooses a threshold."
-        text = f"No threshold has been chosen. {order_text(case.evaluation)}"
+        text = f"No threshold has been chosen. {order_text(case.evaluation.overall)}"
         yield ground("keep_testing", text, lever, remedy="no_threshold")
     elif recovered.value is None:
         why = f"{recovered.note[:1].upper()}{recovered.note[1:]}"
-        text = f"What routing does to quality is not known. {why}. {order_text(case.evaluation)}"
+        order = order_text(case.evaluation.overall)
+        text = f"What routing does to quality is not known. {why}. {order}"
         yield ground(
             "keep_testing", text, "Label answers of both models.", remedy="quality_unknown"
         )
@@ -279,7 +287,7 @@ def _quality(case: _Weighing) -> Iterator[Ground]:
         yield ground("do_not_switch_on", text, _other_rule(case), remedy="worse_than_chance")
     elif ahead.value is not None and (ahead.low is None or ahead.low <= 0.0):
         text = f"Routing is not shown to beat chance. {_against_chance(ahead)}"
-        lever, labels_help = _more_labels(ahead)
+        lever, labels_help = _more_labels(ahead, is_thin=case.is_thin)
         remedy = "lead_unsure" if labels_help else "lead_small"
         yield ground("keep_testing", text, lever, remedy=remedy)
     elif (at_random := _kept_at_random_for(case, case.figure("cost").value)) is not None and (
@@ -294,12 +302,12 @@ def _quality(case: _Weighing) -> Iterator[Ground]:
             f" {case.frontier} would add; spent on requests picked at random, the same money would"
             f" keep about {100.0 * at_random:.1f} %."
         )
-        yield ground(
-            "do_not_switch_on" if worse else "keep_testing",
-            text,
-            _other_rule(case),
-            remedy="poor_for_money" if worse else "money_unsure",
-        )
+        answer: Answer = "do_not_switch_on" if worse else "keep_testing"
+        if case.is_thin and not worse:
+            yield ground(answer, text, _LABEL_FIRST, remedy="money_unsure_of_few")
+        else:
+            remedy = "poor_for_money" if worse else "money_unsure"
+            yield ground(answer, text, _other_rule(case), remedy=remedy)
     else:
         yield ground("switch_on", _balance(case, ahead, at_random))
 
@@ -347,11 +355,13 @@ def _size(estimate: Estimate) -> str:
     return f"{abs(value):.3f} ({low:.3f} to {high:.3f})"
 
 
-def _more_labels(lead: Estimate) -> tuple[str, bool]:
+def _more_labels(lead: Estimate, *, is_thin: bool) -> tuple[str, bool]:
     """Say how many requests would show a lead, if it is as large as it looks, and whether labels
     help at all.
     """
     value, low = lead.value or 0.0, lead.low or 0.0
+    if is_thin and (value <= 0.0 or lead.low is None):
+        return _LABEL_FIRST, True
     if value <= 0.0:
         return "Choose another threshold or rule: more labels alone promise little.", False
     # The interval narrows with the root of their number.
@@ -447,20 +457,17 @@ def _number(text: str) -> float:
 
 
 def _objective(case: _Weighing) -> Iterator[Ground]:
-    """A share that was asked for, where more is sent here."""
-    name, _, number = case.objective.partition(",")[0].partition("=")
-    share = case.figure("frontier_share")
-    if name == "share" and share.low is not None and share.low > (asked := _number(number)):
-        yield Ground.about(
-            remedy="more_sent",
-            name="objective",
-            answer="switch_on",
-            text=(
-                f"More goes to {case.frontier} here than was asked for: {100.0 * asked:g} % of the"
-                f" samples that the threshold was chosen on, {as_percent(share)} of these requests."
-            ),
-            lever="To send less, choose the threshold again on traffic like this.",
-        )
+    """An aim that is missed by more than chance explains; what is promised is weighed above."""
+    if case.aim is None or case.aim.state != "missed" or case.guarantee is not None:
+        return
+    more_sent = case.aim.objective.startswith("share=")
+    yield Ground.about(
+        remedy="more_sent" if more_sent else "aim_missed",
+        name="objective",
+        answer="switch_on",
+        text=case.aim.text,
+        lever="Choose the threshold again on traffic like this.",
+    )
 
 
 def _money(case: _Weighing) -> Iterator[Ground]:
@@ -532,33 +539,6 @@ def _gains(case: _Weighing) -> str:
 def gains_briefly(kept: Estimate) -> str:
     """Say in few words what switching on brings; ``kept`` is ``gap_recovered``."""
     return f"Keeps {as_percent(kept)} of what the frontier model adds."
-
-
-def order_text(evaluation: Evaluation) -> str:
-    """Say how well the score orders requests."""
-    for name, label in (("apgr", "APGR"), ("auroc", "AUROC")):
-        figure = evaluation.overall.get(name, _ABSENT)
-        if figure.value is not None:
-            interval = (
-                ""
-                if figure.low is None or figure.high is None
-                else f" ({figure.low:.3f} to {figure.high:.3f})"
-            )
-            return (
-                f"The score orders requests {_above_half(figure)}: {label}"
-                f" {figure.value:.3f}{interval}, where chance has 0.5."
-            )
-    return f"How well the score orders requests is unknown: {figure.note}."
-
-
-def _above_half(estimate: Estimate) -> str:
-    if estimate.low is None or estimate.high is None:
-        if estimate.value is not None and estimate.value <= CHANCE:
-            return "no better than chance, so far as one can tell without an interval"
-        return "so far as one can tell without an interval"
-    if estimate.low > CHANCE:
-        return "better than chance"
-    return "worse than chance" if estimate.high < CHANCE else "not measurably better than chance"
 
 
 _GROUNDS: Final[tuple[Callable[[_Weighing], Iterator[Ground]], ...]] = (

@@ -25,6 +25,11 @@ def _percent(share: float) -> str:
     return f"{100.0 * round(share, 3):.1f}"
 
 
+def why_no_range(estimate: Estimate) -> str:
+    """Return why a figure that has a value has no range."""
+    return estimate.note.removeprefix("no interval: ") or "none was worked out"
+
+
 def usd(amount: Estimate | float | None) -> str:
     """Return money as ``USD 0.48``, ``USD 1,255 (1,096 to 1,408)``; ``unknown`` without a value."""
     figure = amount if isinstance(amount, Estimate) else Estimate(value=amount)

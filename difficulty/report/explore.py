@@ -52,10 +52,10 @@ _CLOSE: Final = 0.99
 _SHARE: Final = 0.3
 _BESIDE: Final = {
     "quality": "quality",
-    "quality_difference": "our lead in quality",
+    "quality_difference": "lead in quality",
     "cost": "USD per 1,000",
     "apgr": "APGR",
-    "apgr_difference": "our lead in APGR",
+    "apgr_difference": "lead in APGR",
 }
 # Curves have a point at every hundredth; the table behind them shows every tenth.
 _EVERY = 10

@@ -12,15 +12,17 @@ from rich.text import Text
 
 from difficulty.economics.analysis import POLICY, Economics
 from difficulty.economics.prices import SHAPES
+from difficulty.evaluation.decision.finding import Finding
 from difficulty.evaluation.decision.remedies import fill
 from difficulty.evaluation.decision.side_by_side import SideBySide
 from difficulty.evaluation.decision.stakes import Stakes
-from difficulty.evaluation.findings import Finding, failing
+from difficulty.evaluation.findings import failing
 from difficulty.evaluation.measure import VOTES_ALONE
 from difficulty.evaluation.result import Estimates, Evaluation
 from difficulty.evaluation.slices import in_order, is_too_small
 from difficulty.evaluation.verdict import SwitchVerdict
 from difficulty.evaluation.words import as_percent, usd
+from difficulty.records import Estimate
 from difficulty.report.heat import size_of
 from difficulty.report.wording import (
     amount_text,
@@ -28,7 +30,10 @@ from difficulty.report.wording import (
     difference_text,
     figure_text,
     label_of,
+    no_range_lines,
+    route_name,
     shown_order,
+    with_ranges,
 )
 
 _STYLES = {"error": "bold red", "warning": "yellow", "info": ""}
@@ -40,11 +45,10 @@ _VERDICT_STYLES = {
 _WITH_INTERVAL = {"apgr", "apgr_difference"}
 _BASELINE_COLUMNS = {
     "apgr": "APGR",
-    "apgr_difference": "our lead in APGR",
+    "apgr_difference": "lead in APGR",
     "quality": "quality",
     "cost": "cost",
 }
-_BASELINE_NAMES = {"answer_check": "check of the answer"}
 MOST_KEY_FIGURES: Final = 10
 _KEY_OF_RULE: Final = (
     *("saved_cost", "saving", "frontier_share", "quality", "gap_recovered", "answers_worse"),
@@ -52,7 +56,10 @@ _KEY_OF_RULE: Final = (
 )
 _KEY_OF_SCORE: Final = (*("apgr", "cpt_80", "auroc", "brier_skill", "calibration_slope", "gap"),)
 """Where no threshold is chosen yet."""
-_SIMPLE: Final = ("task_mean", "length", "random")
+_REFERENCE: Final = "random"
+"""What leads are told over: the same share sent at random, which the decision weighs too."""
+_PLAIN: Final = ("task_mean", "length")
+"""Ways to route that learn nothing from a text, and that a score has to beat all the same."""
 # Few enough for a terminal of 80 columns; metrics.json and the report have all.
 _SLICE_COLUMNS = {
     "apgr": "APGR",
@@ -101,41 +108,53 @@ def key_table(evaluation: Evaluation) -> Table:
     the decision says what is not known.
     """
     table = _start_table("", ["figure", "value (95 % range)"])
-    for name, value in islice(_key_figures(evaluation), MOST_KEY_FIGURES):
+    for name, value, _ in key_figures(evaluation):
         table.add_row(name, value)
     return table
 
 
-def _key_figures(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
+def key_figures(evaluation: Evaluation) -> Iterator[tuple[str, str, Estimate]]:
+    """Yield at most ten figures: what people call each, its text and its value."""
+    return islice(_each_figure(evaluation), MOST_KEY_FIGURES)
+
+
+def _each_figure(evaluation: Evaluation) -> Iterator[tuple[str, str, Estimate]]:
+    """Yield names, texts and values."""
     known = {name: part for name, part in evaluation.overall.items() if part.value is not None}
     stakes = evaluation.verdict.stakes if evaluation.verdict else None
     if stakes is not None and stakes.usd_per_month.value is not None:
         upkeep = "net" if stakes.is_net else "before upkeep"
-        yield f"USD saved a month, {upkeep}", figure_text("cost", stakes.usd_per_month)
+        month = stakes.usd_per_month
+        yield f"USD saved a month, {upkeep}", figure_text("cost", month), month
         # The same saving twice would take another figure's place.
         known.pop("saved_cost", None)
     for name in _KEY_OF_RULE if evaluation.threshold is not None else _KEY_OF_SCORE:
         if name in known:
-            yield label_of(name), figure_text(name, known[name])
+            yield label_of(name), figure_text(name, known[name]), known[name]
         if name == "quality" and name in known:
             everything = evaluation.baselines.get("always_frontier", {}).get("quality")
             if everything is not None and everything.value is not None:
-                yield "quality, all frontier", figure_text("quality", everything)
-        if name == "apgr" and name in known:
+                yield "quality, all frontier", figure_text("quality", everything), everything
             yield from _lead(evaluation)
 
 
-def _lead(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
-    """Yield the lead over the best of the ways to route that learn nothing from a text."""
-    simple = [
-        (figures["apgr"].value, name, figures["apgr_difference"])
-        for name in _SIMPLE
-        if (figures := evaluation.baselines.get(name, {})).keys() >= {"apgr", "apgr_difference"}
-        and figures["apgr"].value is not None
-    ]
-    if simple:
-        _, name, lead = max(simple, key=lambda entry: entry[0] or 0.0)
-        yield (f"lead in APGR over {name.replace('_', ' ')}", figure_text("apgr_difference", lead))
+def _lead(evaluation: Evaluation) -> Iterator[tuple[str, str, Estimate]]:
+    """Yield the lead in quality over the reference, where a threshold is chosen."""
+    lead = evaluation.baselines.get(_REFERENCE, {}).get("quality_difference")
+    if lead is not None and lead.value is not None:
+        yield (
+            f"lead over the same share {route_name(_REFERENCE)}",
+            difference_text("quality", lead),
+            lead,
+        )
+
+
+def _plain_ways(evaluation: Evaluation) -> Iterator[str]:
+    """Yield the plain ways to route that the score is not shown to beat."""
+    for name in _PLAIN:
+        lead = evaluation.baselines.get(name, {}).get("apgr_difference")
+        if lead is not None and lead.value is not None and (lead.low is None or lead.low <= 0.0):
+            yield f"{route_name(name)}, {difference_text('apgr', lead)}"
 
 
 def remark_lines(evaluation: Evaluation) -> Iterator[Text]:
@@ -147,10 +166,15 @@ def remark_lines(evaluation: Evaluation) -> Iterator[Text]:
     for finding in failing(evaluation.findings):
         if finding.message not in said:
             said.add(finding.message)
-            yield Text(_finding_line(finding), style=_STYLES[finding.severity])
+            # One advice is enough: the decision's, or that of the next command.
+            yield Text(_finding_line(finding, finding.fact), style=_STYLES[finding.severity])
+    shown = {name: estimate for name, _, estimate in key_figures(evaluation)}
+    yield from map(Text, no_range_lines(shown))
     for ground in verdict.against if verdict else ():
         if ground.text not in said:
             yield Text(f"also: {ground.text}")
+    if ways := list(_plain_ways(evaluation)):
+        yield Text(f"note: lead in APGR not shown over a plain way: {'; '.join(ways)}.")
     if VOTES_ALONE in evaluation.notes:
         yield Text(f"note: {VOTES_ALONE}")
 
@@ -161,8 +185,8 @@ def count_left(evaluation: Evaluation) -> int:
     return notes + len(evaluation.findings) - len(failing(evaluation.findings))
 
 
-def _finding_line(finding: Finding) -> str:
-    return f"{finding.severity}: {finding.message} ({finding.name})"
+def _finding_line(finding: Finding, text: str) -> str:
+    return f"{finding.severity}: {text} ({finding.name})"
 
 
 def pair_table(result: SideBySide) -> RenderableType:
@@ -222,9 +246,7 @@ def _baselines(evaluation: Evaluation) -> Table:
     own = "this policy" if checked else "the score"
     table.add_row(own, *_cells(evaluation.overall, names), style="bold")
     for baseline, estimates in evaluation.baselines.items():
-        table.add_row(
-            _BASELINE_NAMES.get(baseline, baseline.replace("_", " ")), *_cells(estimates, names)
-        )
+        table.add_row(route_name(baseline), *_cells(estimates, names))
     return table
 
 
@@ -245,7 +267,7 @@ def _slices(kind: str, parts: Mapping[str, Estimates], most: int) -> Table:
 def _findings(evaluation: Evaluation) -> Iterator[Text]:
     """Yield what the honesty checks say, the gravest first."""
     for finding in evaluation.findings:
-        yield Text(_finding_line(finding), style=_STYLES[finding.severity])
+        yield Text(_finding_line(finding, finding.message), style=_STYLES[finding.severity])
     if evaluation.findings:
         yield Text("")
 
@@ -260,6 +282,7 @@ def _notes(evaluation: Evaluation) -> Iterator[str]:
             reasons.setdefault(estimate.note, []).append(name)
     for reason, names in reasons.items():
         yield f"Unknown: {', '.join(names)} ({reason})."
+    yield from no_range_lines(with_ranges(evaluation.overall))
 
 
 def _cells(estimates: Estimates, names: Sequence[str]) -> Iterator[str]:

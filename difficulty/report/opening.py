@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from difficulty.evaluation.decision.remedies import fill
+from difficulty.evaluation.decision.order import order_text
+from difficulty.evaluation.decision.remedies import explain_names, fill
 from difficulty.evaluation.decision.stakes import Stakes
 from difficulty.evaluation.findings import failing
 from difficulty.evaluation.result import Evaluation
@@ -19,7 +20,6 @@ from difficulty.evaluation.verdict import (
     Ground,
     SwitchVerdict,
     gains_briefly,
-    order_text,
     weigh,
 )
 from difficulty.evaluation.words import UNKNOWN, as_percent, complement, usd
@@ -41,7 +41,13 @@ from difficulty.report.blocks import (
     TypedVolume,
     When,
 )
-from difficulty.report.wording import bare_percent, figure_text, threshold_short
+from difficulty.report.wording import (
+    bare_percent,
+    figure_text,
+    no_range_lines,
+    threshold_short,
+    with_ranges,
+)
 
 _ABSENT = Estimate(value=None, note="it was not evaluated")
 TONE_OF: Final[dict[Answer, Tone]] = {
@@ -299,8 +305,8 @@ def words_section(evaluation: Evaluation, extras: Extras) -> Section:
     certainty = ("How sure that is", _certainty(evaluation, extras))
     if evaluation.threshold is None:
         ranking = (
-            f"{order_text(evaluation)} Share, quality and cost depend on a threshold: 'difficulty"
-            " ship' chooses one, and the curve shows them for any."
+            f"{order_text(evaluation.overall)} Share, quality and cost depend on a threshold:"
+            " 'difficulty ship' chooses one, and the curve shows them for any."
         )
         facts = [("What can be judged", ranking), certainty]
     else:
@@ -308,6 +314,11 @@ def words_section(evaluation: Evaluation, extras: Extras) -> Section:
             ("What the threshold does", _action(evaluation, extras)),
             ("What it saves", _saving(evaluation, extras)),
             ("What it costs in quality", _quality(evaluation, extras)),
+            *(
+                [("Whether the aim is kept", aim.text)]
+                if (aim := verdict_of(evaluation).aim)
+                else []
+            ),
             certainty,
         ]
     return Section.of("words", "What it does", Facts(tuple(facts)), short="Behaviour")
@@ -459,6 +470,10 @@ def findings_section(evaluation: Evaluation, extras: Extras) -> Section:
     ]
     # Not "good": whether to switch on is the decision's to say.
     clear: Sequence[str] = [] if failing(evaluation.findings) else ["No problems found."]
-    notes = (f"{note[:1].upper()}{note[1:]}" for note in (extras.note, *evaluation.notes) if note)
-    blocks: list[Block | str] = [*clear, *notices, weighed(evaluation, extras), *notes]
+    said = (extras.note, *evaluation.notes, *no_range_lines(with_ranges(evaluation.overall)))
+    notes = (f"{note[:1].upper()}{note[1:]}" for note in said if note)
+    grounds = verdict_of(evaluation).grounds
+    names = explain_names(*(_filled(ground.command, extras) for ground in grounds))
+    named = [f"In these commands {names}."] if names else []
+    blocks: list[Block | str] = [*clear, *notices, weighed(evaluation, extras), *named, *notes]
     return Section.of("findings", "Findings", *blocks, part="For builders")

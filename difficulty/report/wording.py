@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from difficulty.evaluation.result import Estimates, Evaluation
-from difficulty.evaluation.words import UNKNOWN, as_percent, usd_number
+from difficulty.evaluation.words import UNKNOWN, as_percent, usd_number, why_no_range
 from difficulty.records import Estimate
 from difficulty.report.blocks import Definitions, Extras, Section
 
@@ -69,6 +69,8 @@ _PERCENT: Final = {
 }
 """Figures that people read in percent."""
 _USD: Final = {"cost", "saved_cost"}
+_WITHOUT_RANGE: Final = {"ece", "calibration_error", "calibration_p"}
+"""Near 0 no range of an error would hold the truth; the last is itself a chance."""
 
 DEFINITIONS: Final = (
     (
@@ -147,8 +149,8 @@ TERMS: Final[Mapping[str, str]] = {
     **{word: anchor for anchor, word, _ in DEFINITIONS},
     "mean quality": "quality",
     "CPT(50 %)": "cpt",
-    "our lead in APGR": "apgr",
-    "our lead in quality": "quality",
+    "lead in APGR": "apgr",
+    "lead in quality": "quality",
 }
 """Words of the page and the anchors of their definitions."""
 
@@ -212,6 +214,27 @@ def difference_text(name: str, difference: Estimate | None) -> str:
         for part in (difference.value, difference.low, difference.high)
     )
     return f"{value}{sign}" if low is None or high is None else f"{value}{sign} ({low} to {high})"
+
+
+def no_range_lines(named: Mapping[str, Estimate]) -> Iterator[str]:
+    """Yield why figures that have a value have no range, those of one reason together; ``named``
+    by their names for people.
+    """
+    reasons: dict[str, list[str]] = {}
+    for name, estimate in named.items():
+        if estimate.value is not None and (estimate.low is None or estimate.high is None):
+            reasons.setdefault(why_no_range(estimate), []).append(name)
+    for reason, names in reasons.items():
+        yield f"No range of {', '.join(names)}: {reason}."
+
+
+def with_ranges(overall: Estimates) -> dict[str, Estimate]:
+    """Return the figures that have a range by nature, by their names for people."""
+    return {
+        label_of(name): estimate
+        for name, estimate in overall.items()
+        if name.removesuffix("_frontier") not in _WITHOUT_RANGE
+    }
 
 
 def bare_percent(estimate: Estimate | None) -> str:

@@ -108,6 +108,11 @@ def chosen_by(
     )
 
 
+def expected_of(policy: Policy) -> dict[str, Estimate]:
+    """Return the figures of the requests that a policy's threshold was chosen on."""
+    return {name: Estimate(**figure) for name, figure in policy.chosen.expected.items()}
+
+
 def way_of(policy: Policy) -> str:
     """Return whether answers are checked, and why; nothing where the question did not arise."""
     first = policy.chosen.assumed[:1]

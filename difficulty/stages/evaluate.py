@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from difficulty.bundle import Policy, read_bundle
+from difficulty.bundle import Manifest, Policy, read_bundle
 from difficulty.diagnostics.suspicion import LabelSummary
 from difficulty.diagnostics.unfamiliar import EDGE
 from difficulty.early_exit import exit_sentences
@@ -22,6 +22,7 @@ from difficulty.economics.analysis import POLICY
 from difficulty.economics.usage import Volume
 from difficulty.errors import RunError
 from difficulty.evaluation import Evaluation, Provenance, TaskMeans, evaluate, write_metrics
+from difficulty.evaluation.decision.model_mix import ModelMix
 from difficulty.evaluation.decision.money_case import MoneyCase
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.evaluation.slices import Mistake, Mistakes, traffic_labels, worst_mistakes
@@ -33,7 +34,7 @@ from difficulty.report.blocks import ChosenThreshold, Extras, Suspects
 from difficulty.report.page import report_html, report_markdown
 from difficulty.runtime.answer_checker import AnswerChecker
 from difficulty.runtime.scorer import EarlyScorer, Scorer, exits
-from difficulty.stages.choosing import both_scores, judge_exits, way_of
+from difficulty.stages.choosing import both_scores, expected_of, judge_exits, way_of
 from difficulty.stages.deploying.session_steps import judge_sessions
 from difficulty.stages.deploying.traffic_scores import quick_scorer, score_traffic
 from difficulty.stages.economics import Question, economics_of, read_economics, write_economics
@@ -53,7 +54,7 @@ from difficulty.traffic.table import Traffic, tokenize
 from difficulty.training.answering import check_by_run
 from difficulty.training.diagnosis import with_suspicion
 from difficulty.training.reading import ReadCounts, reading_of
-from difficulty.training.run import Run, notes_of
+from difficulty.training.run import Run, RunRecord, notes_of
 
 _NEEDS = "evaluation needs samples"
 _OWN_TRAFFIC = "The traffic the bundle was trained on; only its test split is judged."
@@ -157,6 +158,7 @@ def evaluate_scorer(
             evaluation,
             objective=chosen.objective if chosen else "",
             guarantee=chosen.guarantee if chosen else None,
+            expected=expected_of(material.policy) if material.policy else None,
             # A file may be about a share that the user asked for: no word on this policy.
             money=MoneyCase.of(money) if money and money["plan"] == POLICY else None,
         ),
@@ -166,7 +168,12 @@ def evaluate_scorer(
         material.extras,
         economics=money,
         traffic=traffic_path.name,
-        places={"BUNDLE" if is_bundle else "RUN": str(scorer_path), "TRAFFIC": str(traffic_path)},
+        places={
+            "BUNDLE" if is_bundle else "RUN": str(scorer_path),
+            "TRAFFIC": str(traffic_path),
+            # Only what has no outcome can be labelled.
+            "UNLABELLED": "" if traffic.outcomes.known.all() else str(traffic_path),
+        },
         note=material.note,
         mistakes=mistakes,
         texts_shown=show_texts,
@@ -335,6 +342,7 @@ def _of_run(path: Path, traffic: Traffic, prices: Prices | None, cache: Path | N
             own_traffic=own,
             seen=overlap.counts,
             same_ids=_same_ids(run, picked),
+            other_models=_other_models(record, picked),
             suspicious=sum(name in run.suspicious for name in picked.ids) if own else None,
             **_selection(logged),
         ),
@@ -381,6 +389,13 @@ def _counted_notes(judged: Traffic, prices: Prices | None) -> tuple[str, ...]:
         f"Prompts of {n:,} of {len(judged):,} requests have no prompt_tokens: their costs count"
         " them by the scorer's tokenizer.",
     )
+
+
+def _other_models(made_for: RunRecord | Manifest, judged: Traffic) -> tuple[ModelMix, ...]:
+    """Return what other models than those of the training have outcomes among the judged."""
+    own, named = (made_for.cheap_model, made_for.frontier_model), judged.model_names
+    mixes = map(ModelMix.of, ("cheap", "frontier"), own, named)
+    return tuple(mix for mix in mixes if mix)
 
 
 def _same_ids(run: Run, picked: Traffic) -> int | None:
@@ -439,6 +454,7 @@ def _of_bundle(
             threshold_rows=threshold_rows(bundle, traffic, picked.traffic),
             checks_answers=policy.answer is not None,
             moved=moved,
+            other_models=_other_models(bundle.manifest, picked.traffic),
             **_selection(picked.logged),
         ),
         lineage=lineage_of(
@@ -495,7 +511,7 @@ def choice_of(policy: Policy) -> ChosenThreshold:
     chosen = policy.chosen
     return ChosenThreshold(
         objective=chosen.objective,
-        expected={name: Estimate(**figure) for name, figure in chosen.expected.items()},
+        expected=expected_of(policy),
         n=chosen.n,
         review_date=policy.review_date.isoformat(),
         guarantee=chosen.guarantee,

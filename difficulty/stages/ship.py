@@ -41,6 +41,7 @@ from difficulty.stages.choosing import (
     chosen_by,
     chosen_point,
     exit_confidence,
+    expected_of,
     judge_exits,
     policy_files,
 )
@@ -49,6 +50,7 @@ from difficulty.stages.deploying.shippable import (
     check_rule,
     no_signal,
     rests_on_check,
+    signal_notes,
 )
 from difficulty.stages.deploying.traffic_scores import TrafficScores, quicker
 from difficulty.stages.exporting import ExportedCheck, Student, export, export_check, student_of
@@ -234,7 +236,8 @@ def ship(
     )
     bundle = write_bundle(out, files, manifest, sign=sign)
     warned = [note for note in (VOTES_ALONE, CARRIED_OVER) if note in evaluation.notes]
-    notes = (*exported.notes, *no_exit, *unseen_tasks, *warned)
+    of_signal = signal_notes(run, on_check=needs_check)
+    notes = (*of_signal, *exported.notes, *no_exit, *unseen_tasks, *warned)
     return Shipped(bundle, exported.point, report, evaluation, notes, rule)
 
 
@@ -493,7 +496,12 @@ def _judged(terms: _Terms, tested: Served, policy: Policy) -> Evaluation:
     evaluation = _evaluate(terms.run, tested, policy, terms.resampling)
     lineage = _build_lineage(terms.run, policy, name=terms.label, prices=terms.prices)
     evaluation, chosen = replace(evaluation, lineage=lineage), policy.chosen
-    verdict = weigh(evaluation, objective=chosen.objective, guarantee=chosen.guarantee)
+    verdict = weigh(
+        evaluation,
+        objective=chosen.objective,
+        guarantee=chosen.guarantee,
+        expected=expected_of(policy),
+    )
     return replace(evaluation, verdict=verdict)
 
 

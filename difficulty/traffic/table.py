@@ -254,11 +254,16 @@ class Traffic:
         if named:
             return named[0]
         # A log of calls names one model a row.
-        alone = [
-            Counter(filter(None, (pair[side] for pair in pairs.elements()))) for side in (0, 1)
-        ]
-        first = [names.most_common(1) for names in alone]
+        first = [names.most_common(1) for names in self.model_names]
         return (first[0][0][0], first[1][0][0]) if all(first) else None
+
+    @cached_property
+    def model_names(self) -> tuple[Counter[str], Counter[str]]:
+        """How many samples name each cheap and each frontier model."""
+        cheap, frontier = (
+            Counter(filter(None, self._list(side))) for side in ("cheap_model", "frontier_model")
+        )
+        return cheap, frontier
 
     @cached_property
     def data_hash(self) -> str:

@@ -8,9 +8,12 @@ import pytest
 
 from difficulty.errors import InvalidValueError
 from difficulty.evaluation import Finding, Provenance, evaluate
+from difficulty.evaluation.decision.model_mix import ModelMix
+from difficulty.evaluation.decision.order import order_text
 from difficulty.evaluation.findings import CHECKS, Evidence, calibration_off, failing
 from difficulty.evaluation.views import reliability
 from difficulty.metrics import Resampling
+from difficulty.records import Estimate
 
 from .conftest import outcomes_of, scored_of
 
@@ -254,3 +257,32 @@ def test_finding_refuses_an_unknown_severity():
         InvalidValueError, match="severity must be one of error, warning, info: got 'fatal'"
     ):
         Finding(name="a", severity="fatal", message="b")
+
+
+def test_outcomes_of_another_model_are_said(many):
+    """A score is made for a pair of models: what another cheap model does is another matter."""
+    mixes = (
+        ModelMix.of("cheap", "small", {"small": 10, "tiny": 90}),
+        ModelMix.of("frontier", "large", {"large": 100}),
+        ModelMix.of("cheap", None, {"tiny": 90}),
+    )
+    assert mixes[1:] == (None, None)
+    source = dataclasses.replace(OTHER, other_models=mixes[:1])
+    (finding,) = evaluate(many, Resampling(40), provenance=source).findings
+    assert "'tiny' as the cheap model, and the scorer was made for 'small'" in finding.fact
+    assert finding.numbers["cheap_requests"] == 90
+    assert finding.message == f"{finding.fact} {finding.advice}"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (0.52, 0.6, "orders requests better than chance: APGR 0.560 (0.520 to 0.600)"),
+        (0.45, 0.6, "cannot be told from chance: APGR 0.560 (0.450 to 0.600)"),
+        (0.3, 0.45, "orders requests worse than chance"),
+        (None, None, "cannot be told from chance: APGR 0.560 has no range (few)"),
+    ],
+)
+def test_how_well_a_score_orders_has_one_wording(low, high, words):
+    figure = Estimate(value=0.56, low=low, high=high, note="no interval: few")
+    assert words in order_text({"apgr": figure})

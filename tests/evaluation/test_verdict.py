@@ -2,16 +2,26 @@
 
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
 
 from difficulty.evaluation import Evaluation, evaluate, metrics_text
+from difficulty.evaluation.decision.aim import Aim
+from difficulty.evaluation.decision.finding import Finding
 from difficulty.evaluation.decision.money_case import MoneyCase
-from difficulty.evaluation.decision.remedies import REMEDIES, fill, remedy_of
-from difficulty.evaluation.findings import CHECKS, Finding
+from difficulty.evaluation.decision.remedies import (
+    LABEL,
+    NAMES,
+    REMEDIES,
+    explain_names,
+    fill,
+    remedy_of,
+)
+from difficulty.evaluation.findings import CHECKS
 from difficulty.evaluation.result import without_threshold
-from difficulty.evaluation.verdict import weigh
+from difficulty.evaluation.verdict import SwitchVerdict, weigh
 from difficulty.evaluation.words import as_percent, complement
 from difficulty.metrics import Resampling
 from difficulty.records import Estimate
@@ -147,6 +157,16 @@ def test_commands_name_what_the_user_has_quoted_for_a_shell():
     names = {"BUNDLE": "my bundle", "TRAFFIC": ""}
     command = "difficulty evaluate BUNDLE TRAFFIC --by RUNNER"
     assert fill(command, names) == "difficulty evaluate 'my bundle' TRAFFIC --by RUNNER"
+    assert explain_names(fill(command, names)) == f"TRAFFIC is {NAMES['TRAFFIC']}"
+
+
+def test_every_name_in_a_command_is_one_that_is_explained():
+    """What is filled in by hand has a line that says what it is."""
+    for remedy in REMEDIES.values():
+        capitals = set(re.findall(r"(?<!\S)[A-Z_]{2,}(?!\S)", remedy.command))
+        assert capitals <= {*NAMES}
+        explained = explain_names(remedy.command)
+        assert all(f"{name} is " in explained for name in capitals)
 
 
 @pytest.mark.parametrize(
@@ -327,7 +347,54 @@ def test_a_share_that_is_exceeded_is_said(evaluation):
     overall = {"frontier_share": sure(0.33)}
     said = weigh(changed(evaluation, overall=overall), objective="share=0.3")
     ground = next(ground for ground in said.grounds if ground.name == "objective")
-    assert "30 % of the samples" in ground.text
+    assert ground.text == said.aim.text
+    assert "missed here by 3.0 points, more than chance explains" in said.aim.text
+    assert SwitchVerdict.from_dict(said.as_dict()).aim == said.aim
+
+
+@pytest.mark.parametrize(
+    ("objective", "low", "value", "high", "state", "beyond"),
+    [
+        ("share=0.3", 0.25, 0.29, 0.35, "kept", -0.01),
+        ("share=0.3", 0.27, 0.33, 0.39, "missed_by_chance", 0.03),
+        ("share=0.3 per task", 0.31, 0.33, 0.35, "missed", 0.03),
+        ("share=0.3", None, 0.33, None, "missed_by_chance", 0.03),
+        ("quality=0.5", 0.4, 0.45, 0.52, "missed_by_chance", 0.05),
+        ("quality=0.5", 0.4, 0.45, 0.48, "missed", 0.05),
+        ("risk=0.2,delta=0.1", 0.1, 0.15, 0.25, "kept", -0.05),
+        ("cost=2", None, None, None, "unknown", None),
+    ],
+)
+def test_an_aim_says_how_far_it_was_missed_and_if_by_chance(
+    objective, low, value, high, state, beyond
+):
+    figure = {"share": "frontier_share", "quality": "gap_recovered"}
+    name = objective.partition("=")[0]
+    overall = {figure.get(name, name): Estimate(value=value, low=low, high=high, note="no prices")}
+    aim = Aim.of(objective, overall, {}, target="benefit")
+    assert (aim.state, aim.beyond) == (state, beyond if beyond is None else pytest.approx(beyond))
+    words = {"kept": "is kept here", "unknown": "not known (no prices)"}
+    assert words.get(state, f"is missed here by {100 * (beyond or 0):.1f} points") in aim.text
+
+
+def test_an_aim_counts_the_luck_of_the_requests_that_chose_the_threshold():
+    """0.03 away is beyond the range here of 0.02, and within both ranges: sqrt(.02^2 + .03^2)."""
+    overall = {"frontier_share": Estimate(value=0.33, low=0.31, high=0.35)}
+    chosen = {"frontier_share": Estimate(value=0.3, low=0.27, high=0.33)}
+    assert Aim.of("share=0.3", overall, {}, target="benefit").state == "missed"
+    assert Aim.of("share=0.3", overall, chosen, target="benefit").state == "missed_by_chance"
+    assert Aim.of("utility=0.02", overall, {}, target="benefit") is None
+    assert Aim.of("missed=0.05", overall, {}, target="failure") is None
+
+
+def test_few_requests_get_one_advice(evaluation):
+    """Where there is too little to judge by, no other threshold is advised beside more labels."""
+    few = Finding.of("few_samples", "warning", "Few.", "Add labels.", {})
+    for lead in ((-0.03, -0.01, 0.01), (-0.01, 0.01, 0.03)):
+        said = weigh(changed(evaluation, findings=(few,), baselines=ahead(*lead)))
+        assert {ground.command for ground in said.against} == {LABEL}
+        assert "threshold or rule" not in said.lever.partition(":")[0]
+    assert (few.fact, few.message) == ("Few.", "Few. Add labels.")
 
 
 def test_a_bill_that_rises_is_said_without_a_sign(evaluation):

@@ -6,17 +6,18 @@ import io
 from rich.console import Console
 
 from difficulty.evaluation import evaluate
-from difficulty.evaluation.findings import Finding
+from difficulty.evaluation.decision.finding import Finding
 from difficulty.evaluation.verdict import weigh
 from difficulty.metrics import Resampling
 from difficulty.records import Estimate
 from difficulty.report.figures_table import (
     MOST_KEY_FIGURES,
     evaluation_table,
+    key_figures,
     key_table,
     remark_lines,
 )
-from difficulty.report.wording import as_text, figure_text
+from difficulty.report.wording import as_text, difference_text, figure_text
 from tests.evaluation.test_frontiers import many as many_answers
 
 
@@ -41,7 +42,7 @@ def test_the_table_shows_the_figures_of_the_evaluation(many):
         assert figure_text(name, evaluation.overall[name]) in text
     assert as_text(evaluation.baselines["length"]["apgr_difference"], signed=True) in text
     assert as_text(evaluation.slices["task"]["code"]["apgr"]) in text
-    assert "always frontier" in text
+    assert "everything to the frontier model" in text
 
 
 def test_the_policy_stands_beside_the_request_score_where_answers_are_checked():
@@ -113,21 +114,31 @@ def test_key_figures_are_few_and_those_of_the_evaluation(many):
     )
 
 
-def test_a_score_without_threshold_is_beside_the_best_simple_way(many):
-    """The lead is over the way with the best APGR of those that learn nothing from a text."""
-    evaluation = evaluate(dataclasses.replace(many, threshold=None), Resampling(20))
-    console = Console(file=io.StringIO(), width=80)
-    console.print(key_table(evaluation))
-    ways = {
-        name: figures["apgr"].value
-        for name, figures in evaluation.baselines.items()
-        if name in ("random", "length", "task_mean")
-    }
-    best = max(ways, key=ways.get)
-    text = console.file.getvalue()
-    assert f"lead in APGR over {best.replace('_', ' ')}" in text
-    lead = evaluation.baselines[best]["apgr_difference"]
-    assert figure_text("apgr_difference", lead) in text
+def test_the_lead_is_over_the_reference_that_decides(many):
+    """Over the same share sent at random, as the decision weighs it; a plain way that the score is
+    not shown to beat is named.
+    """
+    evaluation = evaluate(many, Resampling(40))
+    rows = {name: (text, part) for name, text, part in key_figures(evaluation)}
+    lead = evaluation.baselines["random"]["quality_difference"]
+    assert rows["lead over the same share at random"] == (difference_text("quality", lead), lead)
+    assert not any("plain way" in line.plain for line in remark_lines(evaluation))
+    close = Estimate(value=0.01, low=-0.02, high=0.04)
+    baselines = {**evaluation.baselines, "length": {"apgr_difference": close}}
+    lines = [
+        line.plain for line in remark_lines(dataclasses.replace(evaluation, baselines=baselines))
+    ]
+    assert any("plain way: longest requests first, +0.010 (-0.020 to +0.040)" in x for x in lines)
+
+
+def test_a_figure_without_a_range_says_why(many):
+    evaluation = evaluate(many, Resampling(40))
+    why = Estimate(value=0.8, n=9, note="no interval: too few groups")
+    overall = {**evaluation.overall, "risk": why, "quality": dataclasses.replace(why, note="")}
+    lines = [line.plain for line in remark_lines(dataclasses.replace(evaluation, overall=overall))]
+    assert "No range of risk: too few groups." in lines
+    assert "No range of quality: none was worked out." in lines
+    assert not any("Brier" in line or "ECE" in line for line in lines)
 
 
 def test_remarks_say_what_the_decision_does_not(many):

@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
+from difficulty.evaluation.decision.finding import Finding
 from difficulty.evaluation.decision.money_case import MoneyCase
-from difficulty.evaluation.findings import Finding
 from difficulty.evaluation.verdict import weigh
 from difficulty.evaluation.words import as_percent, usd
 from difficulty.records import Estimate
@@ -40,7 +40,7 @@ def test_the_page_shows_the_one_decision_first(evaluation, severity):
     judged = weighed(evaluation, findings=(finding,))
     said, screen = judged.verdict, screen_of(judged)
     assert (screen.word, screen.why) == (said.word, said.against[0].brief)
-    assert screen.command.startswith("difficulty label t.parquet ")
+    assert screen.command.startswith("difficulty label UNLABELLED ")
     for page in (report_html(judged, EXTRAS), report_markdown(judged, EXTRAS)):
         assert page.count(said.word) == 1
         assert page.index(said.word) < page.index(said.grounds[0].name.replace("_", " "))

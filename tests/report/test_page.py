@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from difficulty.evaluation.findings import Finding
+from difficulty.evaluation.decision.finding import Finding
 from difficulty.report.blocks import Extras
 from difficulty.report.explore import EXPLORED
 from difficulty.report.figures_table import evaluation_table
@@ -287,4 +287,4 @@ def test_findings_stand_with_their_severity_in_words(evaluation):
     text = Page(report_html(dataclasses.replace(evaluation, findings=found), Extras())).text
     assert "Error. no signal: None." in text
     assert "Warning. few samples: Few." in text
-    assert "Keep testing The score tells requests apart no better than chance." in text
+    assert "Keep testing The score cannot be told from chance." in text

@@ -21,6 +21,7 @@ from difficulty.cli.console import (
     print_json,
     refuse_report,
     say,
+    say_next,
     steps,
     warn,
 )
@@ -208,4 +209,4 @@ def _print_monitored(monitored: Monitored, written: tuple[Path, ...]) -> None:
         warn(f"alarm: {alarm.subject}: {alarm_text(alarm)}")
     say(monitored.sentence)
     say(f"wrote {', '.join(map(str, written))}")
-    say(f"next: {monitored.next_step}")
+    say_next(monitored.next_step)

@@ -14,6 +14,7 @@ from difficulty.cli.console import (
     print_json,
     refuse_report,
     say,
+    say_next,
     steps,
     warn,
 )
@@ -151,5 +152,5 @@ def _print_replay(result: ReplayResult, out_path: Path) -> None:
             name = "epsilon" if way.way == "explore" else "shadow"
             lost = f", {way.quality_lost:.4f} of quality lost meanwhile" if way.quality_lost else ""
             say(f"  {name}={way.share:g}: {way.requests:,} requests{days}{lost}{usd}")
-    say(f"next: {result.next_step}")
     say(f"wrote {out_path}/replay.json and replay.md")
+    say_next(result.next_step)

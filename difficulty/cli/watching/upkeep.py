@@ -22,9 +22,12 @@ from difficulty.cli.console import (
     OutPath,
     PricesPath,
     TrafficPath,
+    command_text,
+    next_bundle,
     print_json,
     read_answer,
     say,
+    say_next,
     show_table,
     steps,
     warn,
@@ -306,7 +309,7 @@ def retrain(
             unseen_tasks=unseen_tasks,
             progress=show,
         )
-    print_json(result.as_dict()) if json else _print_retrained(result)
+    print_json(result.as_dict()) if json else _print_retrained(result, bundle)
     if result.is_worse:
         raise typer.Exit(1)
 
@@ -320,7 +323,7 @@ def _read_half_lives(text: str) -> list[float | None]:
         ) from None
 
 
-def _print_retrained(result: Retrained) -> None:
+def _print_retrained(result: Retrained, bundle: Path) -> None:
     from difficulty.report.wording import as_text
 
     counts = result.counts
@@ -349,7 +352,6 @@ def _print_retrained(result: Retrained) -> None:
         warn("the new scorer is worse on the newest requests: keep the bundle")
     folder = result.run.folder
     say(f"wrote {folder} and {result.material}")
-    say(
-        f"next: difficulty ship {folder} -o NAME-VERSION, publish, and promote NAME"
-        f" {result.material / 'newest.parquet'}"
-    )
+    newest = one_line(str(result.material / "newest.parquet"))
+    ship = command_text("ship", folder, "-o", next_bundle(bundle))
+    say_next(ship, f", then publish it and promote it with {newest}")

@@ -41,6 +41,30 @@ def rests_on_check(run: Run, answer: WayWanted) -> bool:
     return True
 
 
+def check_carries_signal(run: Run) -> bool:
+    """Return whether a run has a check of answers that carries a signal."""
+    return _signal_of_check(run).verdict != "none"
+
+
+def signal_notes(run: Run, *, on_check: bool) -> tuple[str, ...]:
+    """Return what is to be known of the signal of a run that is shipped: nothing where it is clear.
+
+    Parameters
+    ----------
+    run : Run
+    on_check : bool
+        Whether the policy checks answers, and only that check carries a signal.
+    """
+    signal = run.record.signal
+    if signal is None or not on_check:
+        return signal.notes if signal else ()
+    return (
+        f"The request's score carries no signal (p = {signal.p_value:.2g} on {signal.n:,} samples):"
+        " this bundle rests on the check of the cheap model's answers alone, so that every answer"
+        " has to be checked.",
+    )
+
+
 def no_signal(signal: Signal | None) -> NoSignalError:
     """Return the error of a score without a signal."""
     n, p_value = (signal.n, signal.p_value) if signal else (0, 1.0)

@@ -305,7 +305,7 @@ def _next_step(
     if last >= review:
         return (
             f"the review date {review} has come: difficulty recalibrate {log} --bundle {place}"
-            " -o NEW"
+            " -o NEXT"
         )
     return f"nothing to do before the review date {review}; run monitor again next week."
 
