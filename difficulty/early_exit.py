@@ -27,6 +27,7 @@ from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.saved_model import get_head, read_arrays
 from difficulty.records import Estimate
 from difficulty.tensors import GraphBuilder, Tensor
+from difficulty.text import quantity_text
 from difficulty.thresholds.certify import KeptLosses, losses_allowed
 from difficulty.tokens import pick
 
@@ -356,7 +357,8 @@ def choose_cut_offs(
         least, grouped = int(np.ceil(alone * losses.requests_a_group)), losses.test == "gamma"
         raise NotAttainableError(
             f"early exit that changes at most {budget:g} of the decisions with confidence"
-            f" {confidence:g} needs {'about' if grouped else 'at least'} {least:,} requests"
+            f" {confidence:g} needs {'about' if grouped else 'at least'}"
+            f" {quantity_text(least, 'request')}"
             f"{' in groups and of weights like these' if grouped else ''} to choose on: got"
             f" {len(early):,}. Add traffic, or allow more with export.early_budget."
         )
@@ -369,7 +371,8 @@ def choose_cut_offs(
     if figures["asked"].value == 1.0:
         raise NotAttainableError(
             f"early exit that changes at most {budget:g} of the decisions would let none of"
-            f" {len(early):,} requests leave early: the early score says too little of the score."
+            f" {quantity_text(len(early), 'request leaves', 'requests leave')} early: the early"
+            " score says too little of the score."
             " Ship without it, or allow more with export.early_budget."
         )
     return Width(low, high, figures)

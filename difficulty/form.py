@@ -45,6 +45,10 @@ _DEEPEST = 100
 _LONGEST_REPR = 200
 _TOO_DEEP = f"it nests deeper than {_DEEPEST} levels"
 _LARGEST_TOML = 1 << 20  # bytes
+_TOML_TOO_DEEP = "it nests too deeply"
+_KEY_PART = r"(?:[A-Za-z0-9_-]++|\"[^\"\n]*+\"|'[^'\n]*+')"
+_LONG_KEY = re.compile(rf"(?:^|[\[{{,])[ \t]*+(?:{_KEY_PART}[ \t]*+\.[ \t]*+){{{_DEEPEST}}}", re.M)
+"""A dotted key of more parts than anything nests; without a loop that goes back."""
 
 _Reader = Callable[[Any], Any]
 """From what stands in the file to the field's value; raises ``FieldError``."""
@@ -256,13 +260,28 @@ def load_toml(path: Path) -> dict[str, Any]:
     OSError
         If it cannot be read.
     """
+    # Bytes that are no UTF-8 are a ValueError too.
+    return parse_toml(read_bounded(path, most=_LARGEST_TOML).decode("utf-8"))
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Return what TOML holds.
+
+    Raises
+    ------
+    ValueError
+        If it is no TOML, or nests too deeply.
+    """
     import tomllib  # here, because a router has no TOML to read and need not wait for it
 
+    # For every part of a key the reader goes through all parts before it.
+    if _LONG_KEY.search(text):
+        raise ValueError(_TOML_TOO_DEEP)
     try:
-        # The reader's own error is a ValueError, as are those of huge numbers and of UTF-8.
-        return tomllib.loads(read_bounded(path, most=_LARGEST_TOML).decode("utf-8"))
+        # The reader's own error is a ValueError, as are those of huge numbers.
+        return tomllib.loads(text)
     except RecursionError as error:
-        raise ValueError("it nests too deeply") from error
+        raise ValueError(_TOML_TOO_DEEP) from error
 
 
 def read_toml(path: Path, subject: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from difficulty.errors import DifficultyError, MissingExtraError, TrafficError
+from difficulty.form import parse_toml
 
 PACKINGS = (".gz", ".bz2", ".xz", ".zst", ".zip")
 UNNAMED = (".log", ".txt")
@@ -161,11 +162,9 @@ def _kind_of_file(path: Path) -> PathKind:
 
 
 def _kind_of_toml(head: bytes) -> PathKind:
-    import tomllib
-
     try:
-        keys = {*tomllib.loads(head.decode("utf-8"))}
-    except (ValueError, RecursionError):
+        keys = {*parse_toml(head.decode("utf-8"))}
+    except ValueError:
         return PathKind.FILE
     shared = {kind: len(keys & known) for kind, known in _TOML.items()}
     best = max(shared, key=shared.__getitem__)

@@ -63,6 +63,13 @@ def one_line(text: str) -> str:
     return visible(" ".join(text.split("\n")))
 
 
+def quantity_text(n: float, one: str, many: str = "") -> str:
+    """Return ``1 sample``, ``1,200 samples``; ``many`` where an s does not make it: ``1 row has``,
+    ``2 rows have``.
+    """
+    return f"{n:,.0f} {one if n == 1 else many or f'{one}s'}"
+
+
 class View(NamedTuple):
     """A rendered request."""
 

@@ -28,6 +28,23 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+AT_START = frozenset(path.name for path in REPOSITORY.iterdir())
+"""What lies in the repository's folder before the first test."""
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail where tests left anything in the repository's folder: later ones, and people, would find
+    it there. Caches of tools have a name that begins with a dot.
+    """
+    if hasattr(session.config, "workerinput"):  # the process that deals out the tests looks
+        return
+    left = sorted({path.name for path in REPOSITORY.iterdir()} - AT_START)
+    if left := [name for name in left if not name.startswith((".", "__pycache__"))]:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+        reporter.write_line(f"tests left in the repository's folder: {', '.join(left)}", red=True)
+
+
 # Else importing litellm asks the network for prices, and its retries write into other tests.
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 

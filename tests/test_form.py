@@ -16,6 +16,7 @@ from difficulty.form import (
     finite,
     matching,
     non_empty,
+    parse_toml,
     read_toml,
 )
 
@@ -215,6 +216,19 @@ def test_refusal_names_the_file_and_says_what_to_do():
 def test_file_that_is_not_there_is_refused_as_that(tmp_path):
     with pytest.raises(InvalidValueError, match=r"tickets must exist: got '.*a\.toml'. Check the"):
         read_toml(tmp_path / "a.toml", "tickets")
+
+
+@pytest.mark.parametrize(
+    "key", ["{}.a = 1", "[{}.a]", "a = {{ {}.a = 1 }}", '"b".{}.a = 1', " \t{} . a = 1"]
+)
+def test_key_of_very_many_parts_is_refused_before_it_is_read(key):
+    """The reader's time grows with the square of their number: an hour for a file of a megabyte."""
+    parts = ".".join(["a"] * 400_000)
+    with pytest.raises(ValueError, match="it nests too deeply"):
+        parse_toml(key.format(parts))
+    assert parse_toml(key.format(".".join(["a"] * 50)))
+    text = 'a = """\n' + "x.y, 1.2.3\n" * 1000 + '"""'
+    assert len(parse_toml(text)["a"]) == 11_000
 
 
 @pytest.mark.parametrize("content", [b"a = ", b"\xff"])

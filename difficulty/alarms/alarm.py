@@ -9,6 +9,7 @@ from datetime import date
 from typing import Any
 
 from difficulty.form import Record
+from difficulty.text import quantity_text
 
 CERTAIN = 1e12
 """Evidence is written up to here; beyond, and where something is read and not inferred."""
@@ -52,7 +53,8 @@ class Flood(Record):
 
     def __str__(self) -> str:
         return (
-            f"{self.day}: one client or conversation sent {self.requests:,} requests,"
+            f"{self.day}: one client or conversation sent"
+            f" {quantity_text(self.requests, 'request')},"
             f" {self.share:.1%} of the day's. It counts as one in every alarm, so it is no drift of"
             " all traffic."
         )

@@ -28,6 +28,7 @@ from difficulty.alarms.summaries import DailySummaries
 from difficulty.alarms.watchers import WATCHERS, Scene, Strand, Watcher
 from difficulty.alarms.wealth import began, play
 from difficulty.errors import InvalidValueError
+from difficulty.text import quantity_text
 
 RATE = 0.05
 QUARTER = 91
@@ -119,7 +120,7 @@ def watch(
         if watcher.needs_reference and len(log.days) <= length:
             idle[name] = (
                 f"the reference is the log's first {reference_weeks} whole weeks, and the log has"
-                f" {len(log.days)} days"
+                f" {quantity_text(len(log.days), 'day')}"
             )
             continue
         strands = watcher.strands(scene)

@@ -15,6 +15,7 @@ from difficulty.answers.facts import FACTS, FACTS_VERSION
 from difficulty.form import SavedForm
 from difficulty.metrics.probability import brier
 from difficulty.metrics.recalibration import recalibration
+from difficulty.text import quantity_text
 
 FloatArray = NDArray[np.float64]
 _LEAST_OF_BAND = 100
@@ -91,7 +92,7 @@ class AnswerRecord(SavedForm):
         )
         failed = "lost, a tie counting half" if self.by_votes else "failed"
         return (
-            f"check of the answer: learned from {self.answers:,} answers, of which"
+            f"check of the answer: learned from {quantity_text(self.answers, 'answer')}, of which"
             f" {self.labels:,} have a known outcome and {self.failures:,.0f} {failed}; out of fold"
             f" its calibration slope is {slope} (1 is right), its skill {skill} (0 is no better"
             " than the mean)."

@@ -30,7 +30,7 @@ from difficulty.errors import BundleError, BundleNotFoundError, FieldError, Inva
 from difficulty.form import Form, read_json, read_toml
 from difficulty.kinds import PathKind, mistaken
 from difficulty.storage import local_copy, read_bounded, whole_folder
-from difficulty.text import TEXT_VIEWS
+from difficulty.text import TEXT_VIEWS, quantity_text
 from difficulty.views.boilerplate import LearnedView
 
 REQUIRED_FILES = (
@@ -85,7 +85,7 @@ class Bundle:
 
     def __repr__(self) -> str:
         """Return its label: its files have megabytes."""
-        return f"Bundle({self.label}, {len(self.files)} files)"
+        return f"Bundle({self.label}, {quantity_text(len(self.files), 'file')})"
 
     @property
     def label(self) -> str:

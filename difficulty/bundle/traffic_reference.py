@@ -10,6 +10,7 @@ from typing import Annotated
 
 from difficulty.errors import FieldError
 from difficulty.form import SavedForm, Share, at_least, finite
+from difficulty.text import quantity_text
 
 MOST_POINTS = 20_000
 
@@ -69,6 +70,6 @@ class TrafficReference(SavedForm):
                 )
         if sum(self.counts) != self.n:
             raise FieldError(
-                f"must count {self.n:,} requests in all: got {sum(self.counts):,}",
+                f"must count {quantity_text(self.n, 'request')} in all: got {sum(self.counts):,}",
                 where=("counts",),
             )

@@ -15,6 +15,7 @@ from difficulty.cli.scoring import print_decision, print_verdict_on
 from difficulty.cli.ship import print_shipped
 from difficulty.cli.train import print_run
 from difficulty.storage import refuse_existing
+from difficulty.text import quantity_text
 
 if TYPE_CHECKING:
     from difficulty.economics.prices import PriceList
@@ -73,7 +74,7 @@ def demo(
     _train(traffic, run, recipe)
     _ship(run, bundle, recipe, prices)
     _announce(f"verify {bundle}")
-    say(f"{verify(bundle).golden} golden vectors reproduced")
+    say(f"{quantity_text(verify(bundle).golden, 'golden vector')} reproduced")
     _evaluate(bundle, traffic, report, prices)
     router = Router.load(bundle)
     _route(router, bundle)

@@ -43,7 +43,7 @@ from difficulty.cli.ship import say_published
 from difficulty.errors import InvalidValueError
 from difficulty.kinds import free_name
 from difficulty.storage import DEFAULT_CACHE
-from difficulty.text import one_line
+from difficulty.text import one_line, quantity_text
 
 if TYPE_CHECKING:
     from difficulty.evaluation import Evaluation
@@ -204,7 +204,7 @@ def _print_judged(result: Judgement, out_path: Path, *, details: bool) -> None:
     evaluation = result.evaluation
     if evaluation.verdict:
         say_sentence(decision_text(evaluation.verdict))
-    say_sentence(f"{result.judged:,} samples judged. {result.note}")
+    say_sentence(f"{quantity_text(result.judged, 'sample')} judged. {result.note}")
     if details:
         say_aim(evaluation)
         show_table(evaluation_table(evaluation))

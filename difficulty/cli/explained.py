@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from difficulty.cli.console import say
-from difficulty.text import one_line
+from difficulty.text import one_line, quantity_text
 
 _MOST_PARTS = 5
 _MOST_FEATURES = 5
@@ -54,8 +54,8 @@ def _kind_row(kind: Mapping[str, Any]) -> str:
     tasks = ", ".join(f"{task} {_percent(share)}" for task, share in kind["tasks"].items())
     least, _, most = kind["tokens"]
     script = f", {kind['script']} script" if kind["script"] else ""
-    named = f"{tasks or 'no task named'}, {least:,.0f} to {most:,.0f} tokens{script}"
-    size = f"{kind['requests']:,} requests, {_percent(kind['share'])} of the traffic"
+    named = f"{tasks or 'no task named'}, {least:,.0f} to {quantity_text(most, 'token')}{script}"
+    size = f"{quantity_text(kind['requests'], 'request')}, {_percent(kind['share'])} of the traffic"
     outcomes = "; ".join(
         f"{name} {_figure(kind[key])}"
         for name, key in (("cheap", "cheap_quality"), ("frontier", "frontier_quality"))

@@ -24,7 +24,7 @@ from difficulty.cli.console import (
     shown,
     warn,
 )
-from difficulty.text import one_line
+from difficulty.text import one_line, quantity_text
 
 if TYPE_CHECKING:
     from difficulty.traffic.reading.dialect import ReadOptions
@@ -243,9 +243,9 @@ def print_summary(summary: Summary) -> None:
         if summary.joined
         else ""
     )
-    say(f"{summary.kept:,} of {summary.rows:,} rows kept{joined}")
+    say(f"{summary.kept:,} of {quantity_text(summary.rows, 'row')} kept{joined}")
     for dialect, n in summary.dialects.items():
-        say(f"  written    {dialect}" + (f" ({n:,} files)" if n > 1 else ""))
+        say(f"  written    {dialect}" + (f" ({quantity_text(n, 'file')})" if n > 1 else ""))
     for figures in summary.labels:
         _print_labels(figures)
     counts = {name: summary.known_outcomes.get(key, 0) for name, key in _OUTCOMES.items()}
@@ -261,7 +261,8 @@ def print_summary(summary: Summary) -> None:
     )
     say(
         f"  duplicates {summary.exact_duplicates:,} exact{contradicting},"
-        f" {summary.near_duplicates:,} near; {summary.groups:,} groups, the largest of"
+        f" {summary.near_duplicates:,} near; {quantity_text(summary.groups, 'group')}, the"
+        " largest of"
         f" {summary.largest_group:,}"
     )
     tasks = [f"{one_line(name) or 'none'} {n:,}" for name, n in summary.tasks.items()]

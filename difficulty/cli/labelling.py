@@ -17,7 +17,7 @@ from difficulty.cli.console import (
     print_json,
     say,
 )
-from difficulty.text import one_line
+from difficulty.text import one_line, quantity_text
 
 if TYPE_CHECKING:
     from difficulty.stages.labelling.first_look import FirstLook
@@ -62,19 +62,21 @@ def _print_look(look: FirstLook) -> None:
         way = ", with the mapping that 'ingest --suggest' proposes: check it" if look.mapped else ""
         say(f"in the file (format {look.format}{way})")
         rejected = f", {sum(look.rejected.values()):,} rejected" if look.rejected else ""
-        say(f"  rows       {look.rows:,}, {look.kept:,} requests{rejected}")
+        say(f"  rows       {look.rows:,}, {quantity_text(look.kept, 'request')}{rejected}")
         for reason, n in list(look.rejected.items())[:3]:
             say(f"    rejected {n:,}: {one_line(reason)}")
         for reason, n in list(look.left_out.items())[:3]:
             say(f"    left out {n:,}: {one_line(reason)}")
         say(f"  models     {_counts(look.models)}")
-        say(f"  outcomes   {look.labelled:,} requests, of both models {look.both:,}")
+        say(f"  outcomes   {quantity_text(look.labelled, 'request')}, of both models {look.both:,}")
         say(f"  answers    {_counts(look.answers)}")
         means = ", ".join(
             f"{name} {'unknown' if mean is None else f'{mean:,.0f}'}"
             for name, mean in look.tokens.items()
         )
-        say(f"  tokens     {means} (means); {look.characters:,.0f} characters a request")
+        say(
+            f"  tokens     {means} (means); {quantity_text(look.characters, 'character')} a request"
+        )
         if any(look.billed_usd.values()):
             bills = (f"{one_line(name)} {usd:,.4g} USD" for name, usd in look.billed_usd.items())
             say(f"  billed     {', '.join(bills)}")
@@ -85,7 +87,10 @@ def _print_look(look: FirstLook) -> None:
             say(f"  {one_line(sentence)}")
     if look.cost is not None:
         usd = "unknown" if look.cost.usd is None else f"about {look.cost.usd:,.2f} USD"
-        say(f"{look.cost.requests:,} requests answered by both models: {usd} ({look.cost.basis})")
+        say(
+            f"{quantity_text(look.cost.requests, 'request')} answered by both models: {usd}"
+            f" ({look.cost.basis})"
+        )
         say("  a judge's calls or a person's time come on top")
     say("next")
     for command in look.next_steps:
@@ -222,7 +227,8 @@ def _read_columns(written: list[str] | tuple[str, ...], known: tuple[str, ...]) 
 def _print_report(report: FeedbackReport) -> None:
     """Print what became of the feedback."""
     say(
-        f"{report.rows:,} rows of feedback: {report.joined:,} joined, {report.repeated:,} known"
+        f"{quantity_text(report.rows, 'row')} of feedback: {report.joined:,} joined,"
+        f" {report.repeated:,} known"
         f" already, {sum(report.rejected.values()):,} rejected"
         f" ({report.unknown_ids:,} of unknown requests)"
     )

@@ -21,6 +21,7 @@ from difficulty.cli.console import (
     warn,
 )
 from difficulty.cli.signing import TrustPath, build_trust
+from difficulty.text import quantity_text
 
 if TYPE_CHECKING:
     from difficulty.bundle.registry import Version
@@ -190,7 +191,7 @@ def _print_comparison(comparison: Comparison) -> None:
         sides = (figure_text(figure, side) for side in (pair.challenger, pair.champion))
         table.add_row(label_of(figure), *sides, difference_text(figure, pair.difference))
     show_table(table)
-    say(f"{comparison.n:,} samples; {'; '.join(comparison.notes)}")
+    say(f"{quantity_text(comparison.n, 'sample')}; {'; '.join(comparison.notes)}")
     for sentence in comparison.warnings:
         warn(sentence)
 

@@ -31,7 +31,7 @@ from difficulty.cli.console import (
 )
 from difficulty.cli.explained import print_explanation
 from difficulty.storage import local_copy, url_of
-from difficulty.text import one_line
+from difficulty.text import one_line, quantity_text
 
 if TYPE_CHECKING:
     from difficulty.bundle import Policy
@@ -177,7 +177,8 @@ def _score_files(
         say(f"{done.n_kept:,} of {done.n_parts:,} parts were scored before")
     cut = f", {counts['truncated']:,} cut to head and tail" if counts["truncated"] else ""
     say(
-        f"{counts['rows']:,} requests: {counts['cheap']:,} cheap, {counts['frontier']:,} frontier;"
+        f"{quantity_text(counts['rows'], 'request')}: {counts['cheap']:,} cheap,"
+        f" {counts['frontier']:,} frontier;"
         f" {counts['errors']:,} could not be scored{cut}"
     )
     say(f"wrote {out_path}")
@@ -231,7 +232,8 @@ def _tell_scored(
         return
     cut = f", {counts['truncated']:,} cut to head and tail" if counts["truncated"] else ""
     say(
-        f"{counts['rows']:,} requests, {counts['errors']:,} could not be scored{cut}; wrote"
+        f"{quantity_text(counts['rows'], 'request')}, {counts['errors']:,} could not be"
+        f" scored{cut}; wrote"
         f" {out_path}"
     )
 
@@ -363,7 +365,10 @@ def route(
     if json:
         print_json({"out": str(out_path), **counts})
         return
-    say(f"{counts['rows']:,} requests: {counts['cheap']:,} cheap, {counts['frontier']:,} frontier")
+    say(
+        f"{quantity_text(counts['rows'], 'request')}: {counts['cheap']:,} cheap,"
+        f" {counts['frontier']:,} frontier"
+    )
     if counts["early"]:
         say(f"  of {counts['early']:,} the scorer was not asked: decided early")
     for reason in _REASONS:

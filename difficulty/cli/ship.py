@@ -46,7 +46,7 @@ from difficulty.cli.signing import open_key
 from difficulty.errors import InvalidValueError, RunError
 from difficulty.kinds import free_name
 from difficulty.storage import DEFAULT_CACHE
-from difficulty.text import one_line
+from difficulty.text import one_line, quantity_text
 
 if TYPE_CHECKING:
     from difficulty.evaluation.rule_tasks import RuleTask
@@ -242,7 +242,10 @@ def print_shipped(shipped: Shipped, *, details: bool) -> None:
 
     if shipped.evaluation.verdict:
         say_sentence(decision_text(shipped.evaluation.verdict))
-    say_sentence(f"{_threshold_text(point)} on {chosen_on:,} samples; judged on the test samples:")
+    say_sentence(
+        f"{_threshold_text(point)} on {quantity_text(chosen_on, 'sample')}; judged on the test"
+        " samples:"
+    )
     say_figures(shipped.evaluation)
     if point.guarantee:
         say_sentence(f"guaranteed: {point.guarantee}")
@@ -330,7 +333,7 @@ def print_parity(parity: ParityReport) -> None:
     """Print how far the exported graph is from the Python model."""
     same = "same route on all" if not parity.flips else f"{parity.flips:,} other routes on"
     say(
-        f"Export check passed: {same} {parity.n:,} requests; scores differ by"
+        f"Export check passed: {same} {quantity_text(parity.n, 'request')}; scores differ by"
         f" {parity.max_difference:.1e} at most."
     )
     if parity.encoder:
@@ -349,7 +352,7 @@ def print_point(point: OperatingPoint, test: Mapping[str, Estimate], *, n: int) 
     say(_threshold_text(point))
     for task, threshold in point.task_thresholds.items():
         say(f"  {one_line(task)}: threshold {threshold:.6g}")
-    table = Table("", f"expected ({n:,} samples)", "test", box=None, pad_edge=False)
+    table = Table("", f"expected ({quantity_text(n, 'sample')})", "test", box=None, pad_edge=False)
     for name in names_at(point):
         # Unknown unless somebody has measured a catch rate.
         if name != "fallback_share" or point.fallback_share.value is not None:
@@ -371,7 +374,7 @@ def print_promise(point: OperatingPoint) -> None:
         say(f"guaranteed: {point.guarantee}")
     say(f"assumed: {'; '.join(point.assumed)}")
     if point.n_to_halve:
-        say(f"To halve these ranges, label about {point.n_to_halve:,} requests.")
+        say(f"To halve these ranges, label about {quantity_text(point.n_to_halve, 'request')}.")
 
 
 def _read_tasks(

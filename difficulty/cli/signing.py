@@ -14,6 +14,7 @@ from difficulty.bundle.signature import SigningKey, opened, sign_bundle
 from difficulty.bundle.store import Trust, load_trust
 from difficulty.cli.console import BundlePath, JsonFlag, print_json, print_result, say, warn
 from difficulty.errors import InvalidValueError, SigningKeyError
+from difficulty.text import quantity_text
 
 if TYPE_CHECKING:
     from difficulty.stages.verify import Verification
@@ -173,7 +174,8 @@ def verify(
 
 def _print_verification(result: Verification) -> None:
     bundle, differences = result.bundle, result.differences
-    say(f"{bundle.label}: {len(bundle.manifest.files)} files match their hashes")
+    n = len(bundle.manifest.files)
+    say(f"{bundle.label}: {quantity_text(n, 'file matches its hash', 'files match their hashes')}")
     if result.signer is None:
         say("not signed")
     elif result.signature_checked:
@@ -183,6 +185,6 @@ def _print_verification(result: Verification) -> None:
     for difference in differences[:_MOST_DIFFERENCES]:
         say(f"  {difference}")
     outcome = "all reproduced" if result.passed else f"{len(differences)} differences"
-    say(f"{result.golden} golden vectors: {outcome}")
+    say(f"{quantity_text(result.golden, 'golden vector')}: {outcome}")
     for warning in result.warnings:
         warn(warning)

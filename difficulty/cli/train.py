@@ -41,6 +41,7 @@ from difficulty.cli.console import (
     warn,
 )
 from difficulty.storage import DEFAULT_CACHE
+from difficulty.text import quantity_text
 
 if TYPE_CHECKING:
     from difficulty.evaluation import Evaluation
@@ -212,17 +213,19 @@ def print_run(
     say_sentence(order_text(evaluation.overall))
     say_sentence(
         f"target {run.model.target}; {samples.fit:,} fit, {samples.calibration:,} calibration,"
-        f" {samples.test:,} test samples"
+        f" {quantity_text(samples.test, 'test sample')}"
     )
     if samples.aside:
         again = record.start is not None and record.start.asks_again
         seen = f", or seen by {start_from}{' and to be tested on' * again}" if start_from else ""
         say_sentence(
-            f"{samples.aside:,} samples set aside: near-duplicates of samples in two splits{seen}"
+            f"{quantity_text(samples.aside, 'sample')} set aside: near-duplicates of samples in"
+            f" two splits{seen}"
         )
     if record.start and record.start.asks_again:
         say_sentence(
-            f"{record.start.seen:,} requests are known to {start_from} with another cheap model:"
+            f"{quantity_text(record.start.seen, 'request is', 'requests are')} known to"
+            f" {start_from} with another cheap model:"
             " the score was learned anew, the check of answers starts from that run's; the test"
             " samples are new to both"
         )
@@ -240,7 +243,7 @@ def print_run(
         signal = record.signal
         if signal and signal.verdict == "clear" and _is_chance(evaluation):
             say_sentence(
-                f"On all {signal.n:,} samples scored without having been seen it can"
+                f"On all {quantity_text(signal.n, 'sample')} scored without having been seen it can"
                 f" (p = {signal.p_value:.2g}): the test samples alone are too few to show it"
             )
     for sentence in _learned(run, details=details):
@@ -293,7 +296,8 @@ def _learned(run: Run, *, details: bool) -> Iterator[str]:
     if suspicious and any(suspicious.as_dict().values()):
         alone = f", {suspicious.row:,} by themselves" if suspicious.row else ""
         yield (
-            f"suspicious labels: {suspicious.task:,} samples by their task, {suspicious.region:,}"
+            f"suspicious labels: {quantity_text(suspicious.task, 'sample')} by their task,"
+            f" {suspicious.region:,}"
             f" by region{alone}: suspicious.jsonl"
         )
 
@@ -304,7 +308,8 @@ def _say_search(search: SearchRecord) -> None:
     value = f" with an inner {search.figure.upper()} of {chosen.value:.3f}" if chosen else ""
     untried = f"; {len(search.untried)} untried for want of time" if search.untried else ""
     say_sentence(
-        f"search: {search.chosen}{value}, of {len(search.tried)} candidates tried in"
+        f"search: {search.chosen}{value}, of {quantity_text(len(search.tried), 'candidate')}"
+        " tried in"
         f" {search.seconds:.0f} s{untried}"
     )
 
@@ -335,7 +340,8 @@ def search_table(search: SearchRecord, *, most: int = 8) -> RenderableType:
         mark, style = ("  <- chosen", "bold") if candidate.chosen else ("", None)
         table.add_row(Text(f"{candidate.name}{mark}"), Text(value), behind, style=style)
     text = (
-        f"{len(ranked)} candidates tried in {search.seconds:.0f} s; chosen is the simplest within"
+        f"{quantity_text(len(ranked), 'candidate')} tried in {search.seconds:.0f} s; chosen is"
+        " the simplest within"
         " one standard error of the best."
     )
     if compared := search.compared:

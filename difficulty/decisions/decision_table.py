@@ -30,6 +30,7 @@ from difficulty.decisions.log_reading import LogReading
 from difficulty.decisions.log_sources import Sources, find_log_files, quoted
 from difficulty.errors import InvalidValueError, LogError, MissingExtraError, UnknownNameError
 from difficulty.kinds import PathKind, mistaken
+from difficulty.text import quantity_text
 
 _CLOCK_SLACK = "INTERVAL 1 MINUTE"
 """Requests are logged when they end, so a minute's disorder is no clock's."""
@@ -289,9 +290,10 @@ class DecisionTable:
             told = next(filter(None, kinds), "")
             raise LogError(
                 told
-                or f"a decision log must hold decision events: got none in {len(files):,} files,"
-                f" {problems[Problem.DAMAGED]:,} lines that are no JSON objects,"
-                f" {problems[Problem.NEWER]:,} events of a newer format and"
+                or "a decision log must hold decision events: got none in"
+                f" {quantity_text(len(files), 'file')},"
+                f" {quantity_text(problems[Problem.DAMAGED], 'line')} that hold no JSON object,"
+                f" {quantity_text(problems[Problem.NEWER], 'event')} of a newer format and"
                 f" {others:,} other objects. Check the path."
             )
         # A damaged line counts as torn where it is the last of its file and has no end.

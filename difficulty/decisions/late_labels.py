@@ -22,6 +22,7 @@ from typing import Any
 from difficulty.decisions.log_sources import quoted
 from difficulty.errors import InvalidValueError, TrafficError
 from difficulty.kinds import PathKind, kind_of
+from difficulty.text import quantity_text
 from difficulty.traffic.feedback import FEEDBACK_COLUMNS, UNSAID, read_feedback
 from difficulty.traffic.outcomes import VOTES
 from difficulty.traffic.readers import RawRow, read_rows, readable_files
@@ -90,7 +91,8 @@ def join_labels(
     if not queries:
         first = feedback.problem.rstrip(".") or "there is none"
         raise TrafficError(
-            f"late outcomes must say something of a request: none of {feedback.rejected:,} rows"
+            "late outcomes must say something of a request: none of"
+            f" {quantity_text(feedback.rejected, 'row')}"
             f" does. The first: {first}. See docs/labels.md."
         )
     connection.execute(f"CREATE TABLE feedback AS {' UNION ALL BY NAME '.join(queries)}")

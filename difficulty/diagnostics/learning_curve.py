@@ -22,6 +22,7 @@ from difficulty.metrics import percentile_interval
 from difficulty.metrics.arrays import FloatArray
 from difficulty.metrics.bootstrap import Resampling
 from difficulty.metrics.ranking import Ranking, area, auroc_of, gap_curve
+from difficulty.text import quantity_text
 
 EXPONENTS = np.linspace(0.1, 0.6, 6)
 LEAST_POINTS = 3
@@ -175,7 +176,8 @@ class LearningCurve(SavedForm):
         name = self.figure.upper()
         if not self.forecasts or self.value is None:
             return (
-                f"More labels: cannot tell from {self.labels:,} labelled requests what more would"
+                "More labels: cannot tell from"
+                f" {quantity_text(self.labels, 'labelled request')} what more would"
                 " bring; the learning curve needs more."
             )
         doubled, to = self.forecasts[0], f"doubling the labels to {self.forecasts[0].labels:,}"

@@ -26,6 +26,7 @@ from scipy.stats import t as student
 from difficulty.form import SavedForm
 from difficulty.metrics.arrays import FloatArray, IntArray
 from difficulty.metrics.ranking import rank_within
+from difficulty.text import quantity_text
 
 CLEAR = 0.025
 WEAK = 0.1
@@ -85,7 +86,8 @@ class Signal(SavedForm):
     def notes(self) -> tuple[str, ...]:
         """What a reader has to know; nothing where the signal is clear."""
         evidence = (
-            f"on {self.n:,} samples scored without having been seen, chance alone does as well with"
+            f"on {quantity_text(self.n, 'sample')} scored without having been seen, chance"
+            " alone does as well with"
             f" p = {self.p_value:.2g}"
         )
         notes: dict[SignalVerdict, tuple[str, ...]] = {

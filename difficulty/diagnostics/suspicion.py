@@ -16,6 +16,7 @@ import numpy as np
 from difficulty.errors import RunError
 from difficulty.form import Record, SavedForm
 from difficulty.metrics.arrays import FloatArray, IntArray
+from difficulty.text import quantity_text
 
 Model: TypeAlias = Literal["cheap", "frontier"]
 Scope: TypeAlias = Literal["task", "region", "row"]
@@ -64,7 +65,8 @@ class SuspiciousGroup(SavedForm):
     def why(self) -> str:
         """What is implausible, in one sentence."""
         marked = (
-            f"the {self.model} model is marked as failing on {self.rate:.0%} of {self.n:,} samples"
+            f"the {self.model} model is marked as failing on {self.rate:.0%} of"
+            f" {quantity_text(self.n, 'sample')}"
         )
         plausible = (
             f"make {self.expected:.0%} plausible ({self.low:.0%} to {self.high:.0%}; p ="

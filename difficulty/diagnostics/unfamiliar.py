@@ -36,6 +36,7 @@ from difficulty.form import SavedForm, Undefinable
 from difficulty.metrics.arrays import FloatArray, IntArray
 from difficulty.metrics.bootstrap import Resampling, percentile_interval
 from difficulty.metrics.ranking import rank_within
+from difficulty.text import quantity_text
 
 BOUNDS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 EDGE = BOUNDS[0]
@@ -290,7 +291,7 @@ def _why_none(lifts: tuple[Lift, ...], *, informative: Lift | None, known_lift: 
         )
     else:
         why = (
-            f"{measured[-1].n:,} requests of left-out tasks less familiar than"
+            f"{quantity_text(measured[-1].n, 'request')} of left-out tasks less familiar than"
             f" {measured[-1].below:g} are too few to tell whether the score carries information"
             " there"
         )

@@ -28,6 +28,7 @@ from difficulty.form import Record
 from difficulty.metrics.arrays import FloatArray
 from difficulty.metrics.bootstrap import Resampling
 from difficulty.records import Estimate
+from difficulty.text import quantity_text
 
 PAIRED = ("quality", "frontier_share", "cost", "risk", "gap_recovered", "apgr")
 _UNKNOWN = "not known of this traffic"
@@ -102,7 +103,7 @@ def compare_pair(
     if len(champion.scored) != n:
         raise InvalidValueError(
             "champion",
-            f"{len(champion.scored):,} requests",
+            f"{quantity_text(len(champion.scored), 'request')}",
             rule=f"be judged on the challenger's {n:,} requests",
         )
     # Both see the same draws: what is hard for both does not blur the difference.

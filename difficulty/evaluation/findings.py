@@ -23,6 +23,7 @@ from difficulty.evaluation.slices import LEAST_OUTCOMES, LEAST_REQUESTS
 from difficulty.metrics.bootstrap import Resampling, group_codes
 from difficulty.metrics.intervals import effective_groups
 from difficulty.records import Estimate
+from difficulty.text import quantity_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,8 +150,9 @@ def form_checks(evidence: Evidence) -> Finding | None:
         "form_checks",
         "warning",
         (
-            f"Of {n:,} answers of the cheap model {checked:,} were measured by"
-            f" {', '.join(names[:3])} alone. Such checks see an answer's form, not whether it is"
+            f"{checked:,} of {quantity_text(n, 'answer')} of the cheap model"
+            f" {'was' if checked == 1 else 'were'} measured by {', '.join(names[:3])} alone."
+            " Such checks see an answer's form, not whether it is"
             " right: the risk is higher than it seems."
         ),
         "Label a part of the requests.",
@@ -195,7 +197,8 @@ def suspicious_labels(evidence: Evidence) -> Finding | None:
         "suspicious_labels",
         "warning",
         (
-            f"{count:,} of {n:,} judged requests ({count / n:.1%}) are in tasks or regions whose"
+            f"{count:,} of {quantity_text(n, 'judged request')} ({count / n:.1%}) are in tasks"
+            " or regions whose"
             " labels training found suspicious."
         ),
         (
@@ -215,7 +218,8 @@ def selection_bias(evidence: Evidence) -> list[Finding]:
                 "selection_bias",
                 "error",
                 (
-                    f"{source.selected:,} outcomes were seen only where an unknown policy chose to"
+                    f"{quantity_text(source.selected, 'outcome was', 'outcomes were')} seen"
+                    " only where an unknown policy chose to"
                     " look: figures hold for what it let through, not for all requests."
                 ),
                 "Log the propensity of the route, or add outcomes of both models.",
@@ -228,7 +232,8 @@ def selection_bias(evidence: Evidence) -> list[Finding]:
                 "selection_bias",
                 "warning",
                 (
-                    f"On {source.certain:,} requests the route was certain, and the other model's"
+                    f"On {quantity_text(source.certain, 'request')} the route was certain, and"
+                    " the other model's"
                     " outcome could not be seen: no weight makes up for that."
                 ),
                 "Send a small share of every kind of request each way.",
@@ -294,7 +299,8 @@ def same_ids(evidence: Evidence) -> Finding | None:
         "same_ids",
         "warning",
         (
-            f"{source.same_ids:,} judged requests bear the id of a training sample with another"
+            f"{quantity_text(source.same_ids, 'judged request bears', 'judged requests bear')}"
+            " the id of a training sample with another"
             " text."
         ),
         (

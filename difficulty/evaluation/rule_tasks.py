@@ -22,6 +22,7 @@ from difficulty.metrics.arrays import FloatArray, IntArray, ratio
 from difficulty.metrics.bootstrap import GroupDraws, Resampling
 from difficulty.records import Estimate
 from difficulty.routes import Route
+from difficulty.text import quantity_text
 
 Verdict = Literal["loses", "gains", "no difference shown", "too few"]
 LEAST_JUDGED = 50
@@ -74,7 +75,10 @@ class RuleTask(Record):
         """What was measured, in words."""
         kept = self.route == "cheap"
         where = "kept on the cheap model" if kept else "sent to the frontier model"
-        count = f"rule, {self.task}: {self.requests:,} requests {where} whatever the score"
+        count = (
+            f"rule, {self.task}: {quantity_text(self.requests, 'request')} {where} whatever"
+            " the score"
+        )
         if self.verdict == "too few":
             return (
                 f"{count}; the outcomes of {self.n:,} are known, too few to judge the rule"

@@ -22,6 +22,7 @@ from difficulty.evaluation.decision.stakes import Stakes
 from difficulty.evaluation.words import as_percent, complement, usd
 from difficulty.form import Record
 from difficulty.records import Estimate
+from difficulty.text import quantity_text
 
 if TYPE_CHECKING:
     from difficulty.evaluation.result import Evaluation
@@ -368,7 +369,10 @@ def _more_labels(lead: Estimate, *, is_thin: bool) -> tuple[str, bool]:
     needed = lead.n * ((value - low) / value) ** 2
     if needed > 1e6:
         return "Choose another threshold or rule: the lead is too small for labels to show.", False
-    more = f"About {max(needed, lead.n + 1):,.0f} labelled requests would show a lead of this size."
+    more = (
+        f"About {quantity_text(max(needed, lead.n + 1), 'labelled request')} would show a"
+        " lead of this size."
+    )
     return more, True
 
 

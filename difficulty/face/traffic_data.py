@@ -25,6 +25,7 @@ from difficulty.face.given_data import (
 )
 from difficulty.kinds import PathKind, kind_of
 from difficulty.storage import refuse_existing
+from difficulty.text import quantity_text
 from difficulty.traffic.columnar import read_parquet
 from difficulty.traffic.readers import read_json_lines
 from difficulty.traffic.rows import Scale
@@ -158,8 +159,10 @@ class TrafficData:
     def __repr__(self) -> str:
         known = [f"{name} of {n:,}" for name, n in self._known_outcomes().items() if n]
         if rejected := self._rejected():
-            known.append(f"{rejected:,} rows rejected, see .rejects")
-        return shortened(f"Traffic({len(self):,} requests, {', '.join(known) or 'no outcome'})")
+            known.append(f"{quantity_text(rejected, 'row')} rejected, see .rejects")
+        return shortened(
+            f"Traffic({quantity_text(len(self), 'request')}, {', '.join(known) or 'no outcome'})"
+        )
 
     def _rejected(self) -> int:
         """Return how many rows could not be used."""

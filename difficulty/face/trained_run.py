@@ -32,6 +32,7 @@ from difficulty.face.traffic_data import as_traffic
 from difficulty.metrics.arrays import FloatArray
 from difficulty.recipe import Recipe, parse_recipe
 from difficulty.storage import DEFAULT_CACHE, refuse_existing
+from difficulty.text import quantity_text
 from difficulty.traffic.table import tokenize
 from difficulty.training.run import Run
 
@@ -180,7 +181,7 @@ class TrainedRun:
         apgr = self.evaluation.overall.get("apgr")
         known = f", APGR {number_text(apgr)}" if apgr and apgr.value is not None else ""
         name = f"recipe {self.details.recipe.name}, target {self.details.record.target}"
-        return shortened(f"Run({name}, {samples.fit:,} fit samples{known})")
+        return shortened(f"Run({name}, {quantity_text(samples.fit, 'fit sample')}{known})")
 
     def _repr_html_(self) -> str:
         record = self.details.record

@@ -169,8 +169,10 @@ class MlflowTracker:
                     mlflow.pyfunc.log_model(name=_MODEL_NAME, **_model_parts(folder))
         finally:
             mlflow.set_tracking_uri(before)
-            if variable is None:  # MLflow sets it, and a later step would take it for ours
-                os.environ.pop(_ADDRESS, None)
+            # MLflow sets it, and a later step would take it for ours.
+            os.environ.pop(_ADDRESS, None)
+            if variable is not None:
+                os.environ[_ADDRESS] = variable
 
     def _find_training(self, step: TrackedStep) -> str | None:
         """Return the id of the run that recorded the training which a step goes on from."""

@@ -20,6 +20,7 @@ from difficulty.form import Record
 from difficulty.metrics.arrays import effective_samples
 from difficulty.metrics.bootstrap import group_codes
 from difficulty.recipe import LabelSettings, Recipe
+from difficulty.text import quantity_text
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.logged import weigh_logged
 from difficulty.traffic.outcomes import Outcomes
@@ -79,7 +80,10 @@ class LabelAdvice(Record):
         begin = {"go on": "Go on.", "stop": "Stop here.", "cannot tell": "Go on or stop: both fit."}
         parts = [begin[self.verdict]]
         if self.problem:
-            parts.append(f"{self.labels:,} labels do not carry a training yet: {self.problem}")
+            parts.append(
+                f"{quantity_text(self.labels, 'label does', 'labels do')} not carry a"
+                f" training yet: {self.problem}"
+            )
         elif self.curve:
             parts.append(self.curve.sentence)
         if self.gap is not None and self.gap_error is not None:

@@ -27,7 +27,7 @@ from difficulty.answers.answer import Answer
 from difficulty.errors import InvalidValueError, OutputExistsError, TooFewSamplesError, TrafficError
 from difficulty.form import Record
 from difficulty.storage import move_into_place, refuse_existing, scratch_beside
-from difficulty.text import visible
+from difficulty.text import quantity_text, visible
 from difficulty.traffic.formats.json_records import read_records
 from difficulty.traffic.outcomes import GAIN_OF_VOTE
 from difficulty.traffic.readers import RawRow
@@ -178,7 +178,8 @@ def write_hand_off(
         pairs.append([pair, visible(_shown(messages)), first, second])
     if not pairs:
         raise TooFewSamplesError(
-            f"people judge two answers: none of {len(picked):,} requests has both. Have both models"
+            f"people judge two answers: none of {quantity_text(len(picked), 'request')} has"
+            " both. Have both models"
             " answer first (cheap_answer, frontier_answer)."
         )
     contents = {out: _tasks(pairs) if for_studio else _table(pairs)}
@@ -208,7 +209,8 @@ def refuse_judged(pairs: Path) -> None:
     verdicts = [said.verdict for row in rows if is_verdict(row) for said in _verdicts(row)]
     if judged := sum(verdict not in (None, "") for verdict in verdicts):
         raise OutputExistsError(
-            f"{str(pairs)!r} holds {judged:,} verdicts of people, and is not written over. Choose"
+            f"{str(pairs)!r} holds {quantity_text(judged, 'verdict')} of people, and is not"
+            " written over. Choose"
             " another name, or move it away: its key stays."
         )
 

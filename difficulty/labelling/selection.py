@@ -37,6 +37,7 @@ from difficulty.labelling.inclusion import (
 )
 from difficulty.labelling.telling import Sides, clusters_of, embed, reasons, telling_sizes
 from difficulty.metrics.arrays import FloatArray, IntArray
+from difficulty.text import quantity_text
 from difficulty.traffic.duplicates import INSTRUCTIONS, bare_key, text_hash
 from difficulty.traffic.table import Traffic
 from difficulty.training.shipped import find_encoder, find_recipe
@@ -360,7 +361,10 @@ def _sentences(
 ) -> Iterator[str]:
     copies = f", {n_free - n_units:,} of them copies" if n_free > n_units else ""
     earlier = f"; {before:,} were chosen before" if before else ""
-    yield f"{n_drawn:,} of {n_free:,} requests without a label are chosen{copies}{earlier}."
+    yield (
+        f"{n_drawn:,} of {quantity_text(n_free, 'request')} without a label are"
+        f" chosen{copies}{earlier}."
+    )
     if not why:
         yield "Every request is as probable as any other."
         return

@@ -12,6 +12,7 @@ from difficulty.monitor.watched_table import NONE
 from difficulty.records import Estimate
 from difficulty.report.blocks import Paragraph, Points, Row, Section, Table
 from difficulty.report.page import Markdown
+from difficulty.text import quantity_text
 
 SHARES = {
     "traffic_share",
@@ -124,7 +125,9 @@ def _weeks(watch: Watch) -> Section:
     rows = [Row(_week(monday), weekly_cells(watch.by_week.get(monday), WEEKLY)) for monday in shown]
     earlier = len(watch.weeks) - len(shown)
     caption = (
-        f"The last {len(shown)} weeks; {earlier} earlier ones in monitor.json" if earlier else ""
+        f"The last {quantity_text(len(shown), 'week')}; {earlier} earlier ones in monitor.json"
+        if earlier
+        else ""
     )
     return Section.of("weeks", "By week", _table(caption, "week of", WEEKLY, rows))
 

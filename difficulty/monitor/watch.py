@@ -21,6 +21,7 @@ from difficulty.monitor.bucket_sums import (
 )
 from difficulty.monitor.watched_table import KINDS, WatchedLog, make_watched
 from difficulty.records import Estimate, Prices
+from difficulty.text import quantity_text
 
 WATCH_FORMAT = 1
 """Of monitor.json. To change the meaning of a part, raise it; a part that is added does not."""
@@ -259,7 +260,9 @@ def _told(
         )
     if log.without_propensity:
         notes.append(
-            f"{log.without_propensity:,} requests have no propensity and take no part in figures of"
+            "without a propensity"
+            f" {quantity_text(log.without_propensity, 'request takes', 'requests take')} no"
+            " part in figures of"
             " the rule."
         )
     return figures, tuple(notes)

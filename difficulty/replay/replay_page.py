@@ -10,7 +10,7 @@ from typing import NamedTuple
 from difficulty.records import Estimate
 from difficulty.replay.exploration_plan import PlannedExploration
 from difficulty.replay.replay_result import ReplayResult
-from difficulty.text import one_line
+from difficulty.text import one_line, quantity_text
 
 _TITLES = {
     "quality": "quality",
@@ -48,8 +48,9 @@ def sum_up(result: ReplayResult, places: Places) -> tuple[str, str]:
         if (text := _change(result, name)) is not None
     ]
     told = "; ".join(parts) if parts else "nothing of it can be told"
-    return f"{title} on {result.counts['requests']:,} logged requests: {told}.", _next(
-        result, places
+    return (
+        f"{title} on {quantity_text(result.counts['requests'], 'logged request')}: {told}.",
+        _next(result, places),
     )
 
 

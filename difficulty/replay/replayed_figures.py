@@ -32,6 +32,7 @@ from difficulty.replay.logged_sides import (
 from difficulty.replay.outcome_model import expect_amount, expect_quality
 from difficulty.replay.switching import shrink_weights, switch_to_model
 from difficulty.replay.weighed import Weighed
+from difficulty.text import quantity_text
 
 PER_REQUESTS = 1_000.0
 """Requests that a cost is given for."""
@@ -285,7 +286,8 @@ def _bound(weighed: Weighed, codes: IntArray, end: int) -> float | None:
 
 def _unsupported(missing: FloatArray) -> str:
     return (
-        f"bounds alone: on {int((missing > 0.0).sum()):,} of {len(missing):,} requests the outcome"
+        f"bounds alone: on {int((missing > 0.0).sum()):,} of"
+        f" {quantity_text(len(missing), 'request')} the outcome"
         " of the route could not be seen"
     )
 
@@ -353,7 +355,10 @@ def _shares(sent: FloatArray, own: FloatArray, codes: IntArray) -> ComparedFigur
     known = ~np.isnan(sent)
     if not known.all():
         low, high = (float(np.where(known, sent, end).mean()) for end in (0.0, 1.0))
-        note = f"bounds alone: the route of {int((~known).sum()):,} requests is not known"
+        note = (
+            f"bounds alone: the route of {quantity_text(int((~known).sum()), 'request')} is"
+            " not known"
+        )
         replayed = Estimate(value=None, low=low, high=high, n=int(known.sum()), note=note)
         less = Estimate(
             value=None, low=low - own.mean(), high=high - own.mean(), n=replayed.n, note=note

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from difficulty.errors import InvalidValueError
 from difficulty.metrics.arrays import FloatArray
+from difficulty.text import quantity_text
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,7 +56,7 @@ class Weighed:
         if (unseen := self.known & (self.chance <= 0.0)).any():
             raise InvalidValueError(
                 "chance",
-                f"0 for {int(unseen.sum()):,} outcomes",
+                f"0 for {quantity_text(int(unseen.sum()), 'outcome')}",
                 rule="be above 0 where the outcome is known",
                 hint="An outcome that could not be seen was: the propensities are not the log's.",
             )

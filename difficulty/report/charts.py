@@ -11,6 +11,7 @@ from difficulty.evaluation.views import CalibrationBins, Histogram
 from difficulty.report.blocks import Block, Extras, Picture, Row, Section, Table
 from difficulty.report.plot import Axis, Plot
 from difficulty.report.wording import as_text, threshold_short
+from difficulty.text import quantity_text
 
 _NEEDED = {"benefit": "the frontier model did better", "failure": "the cheap model failed"}
 _HALF_A_BAR = 0.01  # half the width of the one bar when all scores are equal.
@@ -67,7 +68,8 @@ def _describe_scores(evaluation: Evaluation, histogram: Histogram) -> str:
     needed, others, unknown = map(sum, (histogram.needed, histogram.not_needed, histogram.unknown))
     not_known = f", of {unknown:,} it is not known" if unknown else ""
     text = (
-        f"{needed:,} requests needed the frontier model, {others:,} did not{not_known}. Scores run"
+        f"{quantity_text(needed, 'request')} needed the frontier model, {others:,} did"
+        f" not{not_known}. Scores run"
         f" from {histogram.edges[0]:.3f} to {histogram.edges[-1]:.3f}."
     )
     if evaluation.threshold is None:

@@ -35,6 +35,7 @@ from difficulty.report.wording import (
     shown_order,
     with_ranges,
 )
+from difficulty.text import quantity_text
 
 _STYLES = {"error": "bold red", "warning": "yellow", "info": ""}
 _VERDICT_STYLES = {
@@ -193,7 +194,7 @@ def pair_table(result: SideBySide) -> RenderableType:
     """Return which of two bundles is better, and every figure of both."""
     word = Text.assemble((result.verdict.word, "bold"), f": {result.verdict.sentence}")
     table = _start_table(
-        f"A {result.a}, B {result.b}: {result.requests:,} requests",
+        f"A {result.a}, B {result.b}: {quantity_text(result.requests, 'request')}",
         ["figure", "A", "B", "B minus A (95 % range)"],
     )
     for name, pair in result.figures.items():

@@ -48,6 +48,7 @@ from difficulty.report.wording import (
     threshold_short,
     with_ranges,
 )
+from difficulty.text import quantity_text
 
 _ABSENT = Estimate(value=None, note="it was not evaluated")
 TONE_OF: Final[dict[Answer, Tone]] = {
@@ -138,7 +139,9 @@ def _turned_by_volume(
         paid = first.answer, _brief(first)
     known = stakes.requests_per_month.value
     judged = (
-        "no volume was given" if known is None else f"at {known:,.0f} requests: {said.word.lower()}"
+        "no volume was given"
+        if known is None
+        else f"at {quantity_text(known, 'request')}: {said.word.lower()}"
     )
     # What stands against it all the same is no less true where it does not pay.
     stays = paid[0] == "do_not_switch_on"
@@ -435,8 +438,10 @@ def _risk(evaluation: Evaluation, extras: Extras) -> str:
 def _certainty(evaluation: Evaluation, extras: Extras) -> str:
     counts, chosen = evaluation.counts, extras.chosen
     text = (
-        f"Ranges are 95 % confidence intervals from {counts['requests']:,} requests in"
-        f" {counts['groups']:,} groups. They say how sure a figure is on this traffic, not how it"
+        "Ranges are 95 % confidence intervals from"
+        f" {quantity_text(counts['requests'], 'request')} in"
+        f" {quantity_text(counts['groups'], 'group')}. They say how sure a figure is on this"
+        " traffic, not how it"
         " would move with next month's traffic or another training."
     )
     if chosen is None:
@@ -444,7 +449,7 @@ def _certainty(evaluation: Evaluation, extras: Extras) -> str:
     expected = chosen.expected.get("frontier_share", _ABSENT)
     sent = "" if expected.value is None else f", where {as_percent(expected)} were sent"
     text += (
-        f" The threshold was chosen on {chosen.n:,} other requests (objective"
+        f" The threshold was chosen on {quantity_text(chosen.n, 'other request')} (objective"
         f" {chosen.objective}){sent}."
     )
     if chosen.guarantee:

@@ -38,7 +38,7 @@ from difficulty.report.perturbed import perturbed_section
 from difficulty.report.tables import lineage_section, mistakes_section, suspects_section
 from difficulty.report.three_ways import answers_section
 from difficulty.report.wording import TERMS, definitions_section, figure_text, label_of, shown_order
-from difficulty.text import visible
+from difficulty.text import quantity_text, visible
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -236,7 +236,7 @@ class Markdown:
         if screen.command:
             yield from ("", _span(screen.command))
         yield ""
-        at = f" at {screen.volume.start:,.0f} requests a month" if screen.volume else ""
+        at = f" at {quantity_text(screen.volume.start, 'request')} a month" if screen.volume else ""
         for figure, more in ((screen.money, at), *((figure, "") for figure in screen.figures)):
             ends = f" ({figure.range})" if figure.range else ""
             yield f"- {self.escape(f'{figure.value}{ends} {figure.meaning}{more}')}"
@@ -278,7 +278,8 @@ def report_markdown(evaluation: Evaluation, extras: Extras | None = None) -> str
     ]
     where = f" of {escape_markdown(extras.traffic)}" if extras.traffic else ""
     return Markdown().page(_title(extras), [section for section in sections if section]) + (
-        f"\n{evaluation.counts['requests']:,} requests{where}. Slices, pictures and the rest:"
+        f"\n{quantity_text(evaluation.counts['requests'], 'request')}{where}. Slices, pictures"
+        " and the rest:"
         " report.html and metrics.json.\n"
     )
 

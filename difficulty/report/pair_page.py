@@ -29,6 +29,7 @@ from difficulty.report.opening import strip_row
 from difficulty.report.page import Markdown, escape_markdown, pair_page_html
 from difficulty.report.plot import Axis, Plot
 from difficulty.report.wording import DEFINITIONS, difference_text, figure_text, label_of
+from difficulty.text import quantity_text
 
 _TONES: Final[dict[PairAnswer, Tone]] = {
     "prefer_a": "good",
@@ -62,7 +63,10 @@ def _title(result: SideBySide) -> str:
 
 
 def _about(result: SideBySide) -> str:
-    return f"{result.requests:,} requests of {result.traffic} that neither was made from"
+    return (
+        f"{quantity_text(result.requests, 'request')} of {result.traffic} that neither was"
+        " made from"
+    )
 
 
 def _sections(result: SideBySide) -> list[Section]:
@@ -290,7 +294,8 @@ def _notes(result: SideBySide) -> Sequence[Block | str]:
     notes = [f"{note[:1].upper()}{note[1:]}" for note in result.notes]
     return [
         *warnings,
-        f"Ranges are 95 % confidence intervals from {result.requests:,} requests; those of"
+        "Ranges are 95 % confidence intervals from"
+        f" {quantity_text(result.requests, 'request')}; those of"
         " differences come from the same draws of the same requests for both bundles.",
         *notes,
     ]

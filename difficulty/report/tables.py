@@ -21,6 +21,7 @@ from difficulty.report.blocks import (
     Table,
 )
 from difficulty.report.wording import figure_text, label_of
+from difficulty.text import quantity_text
 
 LONGEST_TEXT = 280
 """Characters of a text that are shown."""
@@ -104,7 +105,7 @@ def _suspicions(suspects: Suspects | None) -> Iterator[Block | str]:
             " them."
         )
         return
-    looked = f"Training looked at {suspects.checked:,} samples"
+    looked = f"Training looked at {quantity_text(suspects.checked, 'sample')}"
     if not suspects.by_task:
         yield f"{looked} and found no task or region with suspicious labels."
         return
@@ -152,7 +153,7 @@ def _expected(evaluation: Evaluation, chosen: ChosenThreshold) -> Table:
         for name, estimate in chosen.expected.items()
         if name in evaluation.overall
     ]
-    columns = ["figure", f"expected ({chosen.n:,} others)", "found here"]
+    columns = ["figure", f"expected ({quantity_text(chosen.n, 'other')})", "found here"]
     return Table.of("What was expected of the threshold, and what is found here", columns, rows)
 
 

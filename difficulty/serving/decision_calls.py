@@ -19,6 +19,7 @@ from difficulty.runtime.waiting import WaitingByLoop
 from difficulty.serving.call_bodies import Bodies, Receive, RefusedError, Scope, Send, refuse_body
 from difficulty.telemetry.decision_counts import DECISION_SECONDS, count_decision, count_verdict
 from difficulty.telemetry.meter import CONTENT_TYPE, Family, Meter
+from difficulty.text import quantity_text
 
 if TYPE_CHECKING:
     from difficulty.runtime.reload import ReloadingRouter
@@ -173,5 +174,5 @@ def _read_rows(forms: list[Any]) -> list[RequestRow]:
 
 def _refuse_many(forms: list[Any], most: int) -> None:
     if len(forms) > most:
-        rule = f"a call must have at most {most:,} requests"
+        rule = f"a call must have at most {quantity_text(most, 'request')}"
         raise RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"{rule}: got {len(forms):,}")

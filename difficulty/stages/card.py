@@ -15,6 +15,7 @@ from difficulty.report.blocks import Paragraph, Points, Row, Section, Table
 from difficulty.report.page import Markdown, code, escape_but_code
 from difficulty.report.wording import threshold_text
 from difficulty.stages.choosing import way_of
+from difficulty.text import quantity_text
 from difficulty.training.run import RunRecord
 
 _SHOWN = {
@@ -120,7 +121,7 @@ def _figures(evaluation: Evaluation) -> Section:
         if name in evaluation.overall
     ]
     text = (
-        f"On {evaluation.counts['requests']:,} requests that were used neither for fitting,"
+        f"On {quantity_text(evaluation.counts['requests'], 'request')} used neither for fitting,"
         " calibration nor the threshold."
     )
     if evaluation.measured_by:
@@ -143,7 +144,8 @@ def _early_exit(policy: Policy, evaluation: Evaluation) -> Section:
     cuts = (("with", early.with_task), ("without", early.without_task))
     points = [
         f"{word} a known task: cheap below {threshold_text(cut.low)}, frontier above"
-        f" {threshold_text(cut.high)}, chosen on {cut.n:,} calibration requests with confidence"
+        f" {threshold_text(cut.high)}, chosen on {quantity_text(cut.n, 'calibration request')}"
+        " with confidence"
         f" {early.confidence:g}"
         for word, cut in cuts
         if cut
@@ -170,7 +172,8 @@ def _origins(record: RunRecord, report: ParityReport) -> Iterator[str]:
     samples = record.samples
     yield f"recipe {code(record.recipe.name)}, traffic sha256 {code(record.training_data)}"
     yield (
-        f"{samples.fit:,} fit, {samples.calibration:,} calibration, {samples.test:,} test samples,"
+        f"{samples.fit:,} fit, {samples.calibration:,} calibration,"
+        f" {quantity_text(samples.test, 'test sample')},"
         f" {samples.aside:,} aside"
     )
     if record.calibration == "cross":
@@ -181,7 +184,8 @@ def _origins(record: RunRecord, report: ParityReport) -> Iterator[str]:
     yield from record.notes
     yield (
         "exported graph against the Python model: largest difference"
-        f" {report.max_difference:.2g} on {report.n:,} requests, {report.flips} decisions flipped"
+        f" {report.max_difference:.2g} on {quantity_text(report.n, 'request')}, {report.flips}"
+        " decisions flipped"
     )
     if report.encoder:
         yield f"encoder trained on with float32 weights, shipped with others: {report.encoder}"

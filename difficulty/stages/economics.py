@@ -31,6 +31,7 @@ from difficulty.stages.deploying.session_steps import judge_sessions, tell_switc
 from difficulty.stages.judging import Picked, catch_rate, pick_unseen, serve, weighed
 from difficulty.stages.overlap import threshold_rows
 from difficulty.storage import on_urls, whole_file
+from difficulty.text import quantity_text
 from difficulty.traffic.table import Traffic
 from difficulty.training.run import notes_of
 
@@ -113,7 +114,7 @@ def _need_volume(traffic: Traffic, prices: PriceList, question: Question) -> Non
         low, high = arrivals.volume
         # Told, not taken: labelled traffic is nearly always a sample of what comes.
         seen = (
-            f" The {len(traffic):,} requests of the file alone would be"
+            f" The {quantity_text(len(traffic), 'request')} of the file alone would be"
             f" {low:,.0f} to {high:,.0f} a month: right only where they are all that came."
         )
     raise InvalidValueError(
@@ -300,7 +301,8 @@ def _billed(bill: FloatArray) -> tuple[str, ...]:
         return ()
     return (
         (
-            f"Frontier cost is as billed on {n:,} of {len(bill):,} requests; ways to host the cheap"
+            f"Frontier cost is as billed on {n:,} of {quantity_text(len(bill), 'request')};"
+            " ways to host the cheap"
             " model are priced by the list."
         ),
     )

@@ -48,6 +48,7 @@ from difficulty.stages.judging import (
 )
 from difficulty.stages.overlap import BundleOverlap, threshold_rows
 from difficulty.storage import on_urls, whole_file
+from difficulty.text import quantity_text
 from difficulty.traffic.logged import LoggedReport
 from difficulty.traffic.outcomes import measures_form, ungraded_notes
 from difficulty.traffic.table import Traffic, tokenize
@@ -125,7 +126,7 @@ def evaluate_scorer(
         if is_bundle
         else _of_run(scorer_path, traffic, per_token, cache)
     )
-    say(f"judging {len(material.held_out):,} samples")
+    say(f"judging {quantity_text(len(material.held_out), 'sample')}")
     evaluation = evaluate(
         material.held_out,
         resampling,
@@ -244,7 +245,8 @@ def _in_other_clothes(
             resampling=resampling,
         )
     note = (
-        f"Robustness: {len(asked):,} of {whole:,} requests, drawn at random, decided {at};"
+        f"Robustness: {len(asked):,} of {quantity_text(whole, 'request')}, drawn at random,"
+        f" decided {at};"
         f" unfamiliar is less familiar than {bound:g}. The figures stand in the report, under"
         ' "In other clothes", and in metrics.json, under "robustness".'
     )
@@ -333,7 +335,8 @@ def _of_run(path: Path, traffic: Traffic, prices: Prices | None, cache: Path | N
             *_counted_notes(picked, prices),
         ),
         note=(
-            f"{left_out:,} samples whose text or group training saw are left out."
+            f"{quantity_text(left_out, 'sample')} whose text or group training saw"
+            f" {'is' if left_out == 1 else 'are'} left out."
             if left_out
             else "No sample was seen in training."
         ),

@@ -38,6 +38,7 @@ from difficulty.stages.judging import (
 )
 from difficulty.stages.overlap import CHOSE, hash_of_texts, overlap_of
 from difficulty.storage import on_urls
+from difficulty.text import quantity_text
 from difficulty.traffic.table import Traffic
 from difficulty.training.run import notes_of
 
@@ -305,10 +306,11 @@ def compare_by_replay(
         refusals.insert(0, "the log gives no support: it never took some routes of the challenger")
     if replay.outcomes < settings.least_samples:
         refusals.append(
-            f"the replay rests on {replay.outcomes:,} requests with a known quality, and the gate"
+            f"the replay rests on {quantity_text(replay.outcomes, 'request')} with a known"
+            " quality, and the gate"
             f" asks for {settings.least_samples:,}"
         )
-    note = f"replayed on {replay.requests:,} requests that {champion.label} decided"
+    note = f"replayed on {quantity_text(replay.requests, 'request')} that {champion.label} decided"
     return Comparison(figures, replay.outcomes, refusals, [note], [])
 
 

@@ -57,6 +57,7 @@ from difficulty.stages.judging import (
 from difficulty.stages.overlap import hash_of_texts, known_keys, overlap_of
 from difficulty.stages.ship import bundle_name
 from difficulty.storage import on_urls
+from difficulty.text import quantity_text
 from difficulty.thresholds.point import changes, operating_point
 from difficulty.thresholds.policy_curve import Objective, parse_objective
 from difficulty.thresholds.promises import refuse_blind
@@ -305,7 +306,7 @@ def needs_check_of_answers(scored: ScoredTraffic, signal: Signal, answer: WayWan
 def _no_signal(signal: Signal) -> NoSignalError:
     return NoSignalError(
         f"choosing a threshold needs a score that carries a signal, p at most {WEAK:g}: on"
-        f" {signal.n:,} samples of this traffic chance alone does as well with p ="
+        f" {quantity_text(signal.n, 'sample')} of this traffic chance alone does as well with p ="
         f" {signal.p_value:.2g}. Add labels, train on traffic like this, or insist with"
         " --allow-no-signal."
     )
@@ -353,7 +354,10 @@ def _review_days(bundle: Bundle) -> int:
 
 def _metrics(old: Bundle, n: int, notes: tuple[str, ...]) -> bytes:
     """Return the old figures without those at the old threshold."""
-    note = f"the threshold was chosen again on {n:,} samples; evaluate the bundle on other traffic"
+    note = (
+        f"the threshold was chosen again on {quantity_text(n, 'sample')}; evaluate the"
+        " bundle on other traffic"
+    )
     # All of the traffic chose the new threshold, so none is left to judge it by.
     figures = without_threshold(shipped_figures(old), note).noting(
         [f"Of the samples the threshold was chosen on: {sentence}" for sentence in notes]
@@ -402,7 +406,8 @@ def _card(old: Bundle, policy: Policy, notes: tuple[str, ...], *, name: str, tab
     news = (
         f"# {escape_but_code(name)}\n\nThe scorer of {before} with another threshold: frontier when"
         f" `difficulty_score > {policy.threshold:.6g}`, chosen by"
-        f" {escape_but_code(code(chosen.objective))} on {chosen.n:,} samples; review it"
+        f" {escape_but_code(code(chosen.objective))} on {quantity_text(chosen.n, 'sample')};"
+        " review it"
         f" by {policy.review_date.isoformat()}.{checked}\n\n"
         + (f"Guaranteed: {escape_but_code(chosen.guarantee)}.\n\n" if chosen.guarantee else "")
         + "".join(f"{escape_but_code(sentence)}\n\n" for sentence in notes)

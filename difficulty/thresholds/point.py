@@ -31,6 +31,7 @@ from difficulty.evaluation.parts import (
 from difficulty.evaluation.scored import ScoredTraffic, Thresholded, Thresholds
 from difficulty.metrics.bootstrap import Resampling
 from difficulty.records import AnswerPoint, Estimate, OperatingPoint
+from difficulty.text import quantity_text
 from difficulty.thresholds.policy_curve import Choice, Objective, PolicyCurve, Tested
 from difficulty.thresholds.promises import refuse_blind
 from difficulty.thresholds.ways import BY_COST, WayWanted, choose_way
@@ -155,7 +156,8 @@ def _assumed(traffic: ScoredTraffic) -> tuple[str, ...]:
     known = ~np.isnan(outcomes.cheap_quality)
     checked = int((known & outcomes.only_checked).sum())
     form = (
-        f"{checked:,} of {int(known.sum()):,} answers of the cheap model were measured by checks of"
+        f"{checked:,} of {quantity_text(int(known.sum()), 'answer')} of the cheap model were"
+        " measured by checks of"
         " their form alone, and count as right where they have it"
     )
     fallback = (
@@ -295,7 +297,8 @@ def _promised(traffic: ScoredTraffic, tasks: np.ndarray, objective: Objective) -
     choices = {**shown, **({} if rest.guarantee is None else {_REST: rest})}
     if not choices:
         raise NotAttainableError(
-            f"{objective} cannot be shown in any task on {len(traffic):,} samples. Add samples, ask"
+            f"{objective} cannot be shown in any task on"
+            f" {quantity_text(len(traffic), 'sample')}. Add samples, ask"
             " for it over all tasks, or for less."
         )
     said = [

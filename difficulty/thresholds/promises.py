@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from difficulty.errors import InvalidValueError, NotAttainableError, UndefinedMetricError
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.metrics.arrays import FloatArray
+from difficulty.text import quantity_text
 from difficulty.thresholds.certify import KeptLosses, rejected, samples_to_certify
 from difficulty.thresholds.policy_curve import Choice, Objective, PolicyCurve, Tested
 from difficulty.traffic.outcomes import Outcomes
@@ -128,7 +129,7 @@ def _certified(
             name,
             alpha,
             spent,
-            said=f"{asked} cannot be shown for any threshold on {known:,} samples",
+            said=f"{asked} cannot be shown for any threshold on {quantity_text(known, 'sample')}",
         )
     # Of thresholds that keep the same known requests, the most cautious.
     most = int(np.flatnonzero(kept == shown.max())[-1])
@@ -243,7 +244,8 @@ def _assumed(losses: KeptLosses, loss: FloatArray, beside: int) -> tuple[str, ..
             " weigh the same, as the samples do"
         ),
         "gamma": (
-            f"tested on the sums of {len(np.unique(losses.groups)):,} groups, as samples have"
+            f"tested on the sums of {quantity_text(len(np.unique(losses.groups)), 'group')}, as"
+            " samples have"
             " groups or weights, with one more group that loses all; no group much larger than"
             " those seen fails as a whole"
         ),
@@ -263,7 +265,10 @@ def _assumed(losses: KeptLosses, loss: FloatArray, beside: int) -> tuple[str, ..
             else []
         ),
         *(
-            [f"{unknown:,} samples without a known outcome would have done as the others"]
+            [
+                f"{quantity_text(unknown, 'sample')} without a known outcome would have done as"
+                " the others"
+            ]
             if unknown
             else []
         ),

@@ -25,6 +25,7 @@ from difficulty.errors import InvalidValueError, NotAttainableError
 from difficulty.metrics.arrays import FloatArray, IntArray
 from difficulty.records import Estimate, Prices
 from difficulty.routes import Stick
+from difficulty.text import quantity_text
 
 BoolArray = NDArray[np.bool_]
 MAX_LOSS = 0.005
@@ -268,7 +269,7 @@ class MarginChoice:
         ratio, change = self.cost_ratio, self.quality_change
         return (
             f"sessions keep their model within margins of {self.stick.margin:.4g} and, back,"
-            f" {self.stick.back:.4g}, chosen on {ratio.n:,} sessions: their cost is"
+            f" {self.stick.back:.4g}, chosen on {quantity_text(ratio.n, 'session')}: their cost is"
             f" {ratio.value:.3f} ({ratio.low:.3f} to {ratio.high:.3f}) of deciding each step alone,"
             f" their quality changes by {change.value:+.4f} ({change.low:+.4f} to"
             f" {change.high:+.4f}), and of the further steps {self.switches:.1%} switch where"
@@ -316,7 +317,8 @@ def choose_margins(
             "margins of sessions must save without a loss of quality, seen on sessions that did"
             f" not choose them: their cost is {what} of deciding each step alone, with a change of"
             f" quality of {quality.value:+.4f} ({quality.low:+.4f} to {quality.high:+.4f}), on"
-            f" {steps.n_sessions:,} sessions. Pass more sessions, or set a margin of your own with"
+            f" {quantity_text(steps.n_sessions, 'session')}. Pass more sessions, or set a"
+            " margin of your own with"
             " --set stick.margin=0.05."
         )
     switches_alone, cold_alone = bill.measure_switches(0)
@@ -337,7 +339,8 @@ def _refuse_unknown(steps: SessionSteps, prices: Prices) -> None:
     if steps.n_sessions < LEAST_SESSIONS or further < steps.n_sessions:
         raise NotAttainableError(
             f"choosing margins needs {LEAST_SESSIONS} sessions of two and more steps (group and"
-            f" timestamp): got {steps.n_sessions:,} with {len(steps):,} steps. Set one of your own"
+            f" timestamp): got {steps.n_sessions:,} with {quantity_text(len(steps), 'step')}."
+            " Set one of your own"
             " with --set stick.margin=0.05."
         )
     if None in (prices.cheap_cached_input, prices.frontier_cached_input):

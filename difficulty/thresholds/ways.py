@@ -28,6 +28,7 @@ from difficulty.evaluation.frontiers import (
 )
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.records import AnswerPoint
+from difficulty.text import quantity_text
 from difficulty.thresholds import OBJECTIVES
 from difficulty.thresholds.policy_curve import Choice, Objective, PolicyCurve
 
@@ -331,7 +332,8 @@ def _refusal(traffic: ScoredTraffic, option: AnswerOption) -> InvalidValueError:
         option,
         rule=f"have {LEAST_ANSWERS} samples to choose on whose answers were checked and whose"
         " outcomes are known, on which the frontier model gains something; of"
-        f" {len(traffic):,} samples {checked:,} have a checked answer, {known:,} of them with known"
+        f" {quantity_text(len(traffic), 'sample')} {checked:,} have a checked answer, {known:,}"
+        " of them with known"
         " outcomes",
         hint=hint,
     )
@@ -353,7 +355,8 @@ def _why_uncompared(traffic: ScoredTraffic, option: AnswerOption) -> str:
         return ""
     checked, known = _counts(traffic)
     return (
-        f"answers are not checked. {checked:,} samples have a checked answer, {known:,} of them"
+        f"answers are not checked. {quantity_text(checked, 'sample has', 'samples have')} a"
+        f" checked answer, {known:,} of them"
         f" known outcomes; {LEAST_ANSWERS} with both, on which the frontier model gains something,"
         " are needed to compare"
     )

@@ -20,6 +20,7 @@ from difficulty.request import (
     request_row,
     unreadable_row,
 )
+from difficulty.text import quantity_text
 from difficulty.traffic.lines import LARGEST_RATIO
 from difficulty.traffic.readers import RawRow, read_rows, readable_files, refuse_wide
 from difficulty.traffic.table import VERSION_KEY, pa, pq
@@ -117,7 +118,7 @@ def _refuse_bomb(path: Path, metadata: Any) -> None:
         if entries > max(_MOST_ENTRIES, LARGEST_RATIO * packed) and entries > 64 * group.num_rows:
             raise TrafficError(
                 f"{path} must hold lists of traffic: a column of group {number} has"
-                f" {entries:,} entries in {group.num_rows:,} rows, out of"
+                f" {entries:,} entries in {quantity_text(group.num_rows, 'row')}, out of"
                 f" {packed / 2**20:,.1f} MiB. Check where the file comes from."
             )
 

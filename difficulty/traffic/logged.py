@@ -45,6 +45,7 @@ from difficulty.errors import TrafficError
 from difficulty.form import SavedForm
 from difficulty.metrics.arrays import FloatArray, IntArray, effective_samples
 from difficulty.recipe import LabelSettings
+from difficulty.text import quantity_text
 from difficulty.traffic.chosen import ChosenPart, weigh_chosen
 from difficulty.traffic.outcomes import Outcomes
 from difficulty.traffic.table import Traffic
@@ -101,7 +102,8 @@ class LoggedReport(SavedForm):
     def _sentences(self) -> Iterator[str]:
         if self.chosen:
             yield (
-                f"{self.chosen:,} requests were chosen for labelling and are weighted by 1 /"
+                f"{quantity_text(self.chosen, 'request was', 'requests were')} chosen for"
+                " labelling, weighted by 1 /"
                 " inclusion, so that figures hold for all requests; the labelled ones are worth"
                 f" {self.chosen_worth:,.0f} equally weighted ones."
             )
@@ -112,22 +114,25 @@ class LoggedReport(SavedForm):
             )
             yield (
                 "Outcomes were seen for the model that was called and are weighted by inverse"
-                f" propensity ({self.weighted:,} rows, {self.clipped:,} of them clipped; outcomes:"
+                f" propensity ({quantity_text(self.weighted, 'row')}, {self.clipped:,} of them"
+                " clipped; outcomes:"
                 f" {worth} equally weighted ones)."
             )
         if self.audited:
             yield (
-                f"On {self.certain:,} rows the route was certain. Only the {self.audited:,} rows"
+                f"On {quantity_text(self.certain, 'row')} the route was certain. Only the"
+                f" {self.audited:,} rows"
                 " count on which both models were looked at."
             )
         elif self.certain:
             yield (
-                f"On {self.certain:,} rows the route was certain: what the other model does on such"
+                f"On {quantity_text(self.certain, 'row')} the route was certain: what the other"
+                " model does on such"
                 " requests was never seen, and scores there are extrapolated."
             )
         if self.fallbacks:
             yield (
-                f"{self.fallbacks:,} frontier outcomes are left out: they were seen only because"
+                f"left out: {quantity_text(self.fallbacks, 'frontier outcome')}, seen only because"
                 " the cheap answer had failed."
             )
         if self.disagreeing:
@@ -138,7 +143,9 @@ class LoggedReport(SavedForm):
             )
         if self.unknown_policy:
             yield (
-                f"SELECTION BIAS ACCEPTED: {self.unknown_policy:,} outcomes were seen only where an"
+                "SELECTION BIAS ACCEPTED:"
+                f" {quantity_text(self.unknown_policy, 'outcome was', 'outcomes were')} seen"
+                " only where an"
                 " unknown policy chose to look. Figures hold for what it let through, not for all"
                 " requests."
             )
@@ -406,7 +413,8 @@ def _seen(outcomes: Outcomes) -> dict[str, BoolArray]:
 def _refusal(n: int) -> str:
     return (
         "outcomes must be seen independently of the route, or come with the propensity of the"
-        f" route: got {n:,} rows with a route, no propensity, and the outcome of the called model"
+        f" route: got {quantity_text(n, 'row')} with a route, no propensity, and the outcome of"
+        " the called model"
         " alone. They tell how requests do that an unknown policy chose to send there. Add"
         " propensity (1 where no other route was possible), add outcomes of both models, or accept"
         " it: --accept-selection-bias, or labels.accept_selection_bias in the recipe."

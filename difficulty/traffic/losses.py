@@ -16,6 +16,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from difficulty.errors import TrafficError
+from difficulty.text import quantity_text
 from difficulty.traffic.outcomes import GAIN_OF_VOTE
 from difficulty.traffic.reading.column_names import REFERENCES, plain_name
 from difficulty.traffic.rows import FIELDS, as_float, says_something
@@ -223,7 +224,8 @@ class Losses:
         if self._split:
             raise TrafficError(
                 "a request must stand on one row with all of its outcomes: got"
-                f" {self._split:,} rows with the other half of an earlier row, the first of id"
+                f" {quantity_text(self._split, 'row')} with the other half of an earlier row,"
+                " the first of id"
                 f" {self._split_id!r:.80}: one knows how the cheap model did, the other how the"
                 " frontier model did, and only the first would be kept. Join them by id: --labels"
                 " halves."

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from difficulty.errors import InvalidValueError
 from difficulty.metrics.arrays import FloatArray
+from difficulty.text import quantity_text
 
 VALIDATORS, VOTES = "validators", "votes"
 GAIN_OF_VOTE = {"cheap": -1.0, "tie": 0.0, "frontier": 1.0}
@@ -30,7 +31,8 @@ def ungraded_notes(n: int) -> tuple[str, ...]:
     if not n:
         return ()
     return (
-        f"of {n:,} requests only a check of the cheap answer's form is known: they count as"
+        f"of {quantity_text(n, 'request')} only a check of the cheap answer's form is known:"
+        " they count as"
         " unlabelled beside the graded ones",
     )
 

@@ -35,6 +35,7 @@ from difficulty.kinds import (
     plain_name,
 )
 from difficulty.plugins import known_names, resolve
+from difficulty.text import quantity_text
 from difficulty.traffic.lines import LONGEST_LINE, MOST_COLUMNS, lines_of, text_lines, too_long
 from difficulty.traffic.reading.dialect import (
     AS_FOUND,
@@ -156,7 +157,8 @@ def read_rows(path: Path, options: ReadOptions = AS_FOUND) -> Iterator[RawRow]:
             yield row
     except damage_errors() + (UnicodeError,) as error:
         raise TrafficError(
-            f"{path} cannot be read after {rows:,} rows: {_plain_reason(error)}. Check that the"
+            f"{path} cannot be read after {quantity_text(rows, 'row')}: {_plain_reason(error)}."
+            " Check that the"
             " file is complete."
         ) from error
     if not rows:

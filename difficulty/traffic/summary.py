@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from difficulty.errors import TrafficError
 from difficulty.form import Record
 from difficulty.records import ANSWERS, COSTS, OUTCOMES, TOKEN_COUNTS, Sample
-from difficulty.text import TextView
+from difficulty.text import TextView, quantity_text
 from difficulty.traffic.duplicates import INSTRUCTIONS, Grouper, comparable_text
 from difficulty.traffic.hashes import HashTable, hash_of
 from difficulty.traffic.labels import SourceReport
@@ -399,7 +399,8 @@ def _warnings(tally: Tally, grouper: Grouper) -> Iterator[str]:
     """Yield what a person should look at before training."""
     if tally.kept < _FEW_SAMPLES:
         yield (
-            f"only {tally.kept:,} samples: intervals will be wide, and calibration needs some"
+            f"only {quantity_text(tally.kept, 'sample')}: intervals will be wide, and"
+            " calibration needs some"
             " hundreds"
         )
     if (rejected := tally.rejected.total()) > _MANY_REJECTS * tally.rows:
@@ -414,13 +415,15 @@ def _warnings(tally: Tally, grouper: Grouper) -> Iterator[str]:
     # Five equal requests among twenty are no template.
     if (largest := grouper.largest_group) > max(_LARGE_GROUP * tally.kept, 5):
         yield (
-            f"one group holds {largest:,} of {tally.kept:,} samples and will sit in one split: put"
+            f"one group holds {largest:,} of {quantity_text(tally.kept, 'sample')} and will sit"
+            " in one split: put"
             " a shared template into the system message, or ingest without near-duplicates"
         )
     better, worse = tally.gains["frontier"], tally.gains["cheap"]
     if worse > better:
         yield (
-            f"the frontier model does worse than the cheap one more often ({worse:,} rows) than"
+            "the frontier model does worse than the cheap one more often"
+            f" ({quantity_text(worse, 'row')}) than"
             f" better ({better:,}): check that the two columns are not swapped"
         )
     if tally.gains["tie"] and not better and not worse:
@@ -445,7 +448,8 @@ def _chosen(tally: Tally) -> Iterator[str]:
     """Yield what the choice of the called model leaves open."""
     if tally.unknown_policy:
         yield (
-            f"{tally.unknown_policy:,} rows name a route without its propensity and know only one"
+            f"{quantity_text(tally.unknown_policy, 'row names', 'rows name')} a route without"
+            " its propensity and only one"
             " model: what is seen only where an unknown policy chose to look is biased, and"
             " training refuses it"
         )
@@ -466,7 +470,8 @@ def _checked(tally: Tally) -> Iterator[str]:
     if checked:
         names = ", ".join(sorted(checked))
         yield (
-            f"the outcomes of {sum(checked.values()):,} rows are verdicts of {names}: an answer"
+            f"the outcomes of {quantity_text(sum(checked.values()), 'row')} come from verdicts of"
+            f" {names}: an answer"
             " that passed has the right form, which does not say that it is right"
         )
 

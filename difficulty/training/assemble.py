@@ -23,6 +23,7 @@ from difficulty.model.continuing import speaking_of
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import FinetuneSettings, Recipe
+from difficulty.text import quantity_text
 from difficulty.thresholds.policy_curve import parse_objective
 from difficulty.tokens import NumberedIds, TokenRows
 from difficulty.traffic.table import Tokenized, Traffic
@@ -115,7 +116,8 @@ def number_notes(recipe: Recipe, data: LabelledTokens) -> tuple[str, ...]:
         return ()
     if n < settings.least_samples:
         return (
-            f"{n:,} samples offer functions, fewer than {settings.least_samples}: what requests"
+            f"{quantity_text(n, 'sample offers', 'samples offer')} functions, fewer than"
+            f" {settings.least_samples}: what requests"
             " offer is not read",
         )
     return (

@@ -26,7 +26,7 @@ from difficulty.model.combination import Calibration, Target
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import FeatureSettings, Recipe
-from difficulty.text import TextView
+from difficulty.text import TextView, quantity_text
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.logged import LoggedReport, weigh_logged
 from difficulty.traffic.outcomes import Outcomes
@@ -226,7 +226,10 @@ def _refuse_same_answers(traffic: Traffic, start: Run, *, n_seen: int, left: int
     """Refuse to learn again from requests that the run saw, unless a check of answers is carried
     over to another cheap model.
     """
-    saw = f"it saw {n_seen:,} of {len(traffic):,} requests, and {left} fit samples are left"
+    saw = (
+        f"it saw {n_seen:,} of {quantity_text(len(traffic), 'request')}, and {left} fit"
+        " samples are left"
+    )
     if start.check is None:
         raise RunError(
             f"a warm start needs requests that the run did not see, at least {_NEEDED['fit']} fit"

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from difficulty.encoders.base import Encoder
 from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.form import SavedForm
+from difficulty.text import quantity_text
 from difficulty.tokens import RequestTokenizer, flattened
 from difficulty.traffic.table import Tokenized
 
@@ -72,12 +73,14 @@ class Reading(SavedForm):
             )
         if self.masked:
             yield (
-                f"Of {self.masked:,} of {self.requests:,} requests the text view left out context"
+                f"Of {self.masked:,} of {quantity_text(self.requests, 'request')} the text view"
+                " left out context"
                 " that says nothing about the ask."
             )
         if self.beyond_encoder:
             yield (
-                f"Of {self.beyond_encoder:,} of {self.requests:,} requests the encoder reads head"
+                f"Of {self.beyond_encoder:,} of {quantity_text(self.requests, 'request')} the"
+                " encoder reads head"
                 f" and tail only, {self.encoder_tokens:,} tokens; n-grams read the rest."
             )
         if (
@@ -86,7 +89,8 @@ class Reading(SavedForm):
         ):
             yield (
                 f"{self.unknown_tokens:.0%} of the tokens are unknown to this tokenizer, and more"
-                f" than half in {self.mostly_unknown:,} of {self.requests:,} requests; unknown"
+                f" than half in {self.mostly_unknown:,} of"
+                f" {quantity_text(self.requests, 'request')}; unknown"
                 " tokens all look alike. Name a multilingual encoder as features.encoder."
             )
 

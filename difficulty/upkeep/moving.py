@@ -18,6 +18,7 @@ from difficulty.metrics.bootstrap import group_codes
 from difficulty.metrics.intervals import LEAST_EVENTS, special
 from difficulty.metrics.recalibration import Recalibration, chance_of, recalibration
 from difficulty.records import Estimate
+from difficulty.text import quantity_text
 from difficulty.upkeep.logit_map import FittedMap, LogitMap, fit_map
 
 LEVEL = 0.05
@@ -139,7 +140,8 @@ def _untested(name: str, target: FloatArray) -> CalibratorTest:
         map=LogitMap(),
         strength=None,
         moves=False,
-        reason=f"{n:,} outcomes are known, and a test needs {LEAST_OUTCOMES}: it stays",
+        reason=f"{quantity_text(n, 'outcome is', 'outcomes are')} known, and a test needs"
+        f" {LEAST_OUTCOMES}: it stays",
     )
 
 

@@ -33,6 +33,7 @@ def log(journey, tmp_path):
 def test_monitor_writes_and_ends_with_the_result_and_the_next_command(journey, log, run):
     ran = run("monitor", log, "--bundle", journey.bundle, "-o", "seen", code=0)
     lines = ran.out.strip().splitlines()
+    assert lines.pop(-2).startswith("to fill in: FEEDBACK is late outcomes")
     assert lines[-3].startswith("60 requests from 2026-11-02 to 2026-11-21")
     assert lines[-2] == "wrote seen/monitor.json, seen/monitor.md, seen/monitor.html"
     assert lines[-1].startswith("next: quality is unknown without late outcomes")

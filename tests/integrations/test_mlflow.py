@@ -90,7 +90,7 @@ def test_parameters_metrics_and_data_hash_are_recorded(store, journey):
     assert {name: value for name, value in data.metrics.items() if name in judged} == {
         name: estimate.value for name, estimate in judged.items() if estimate.value is not None
     }
-    assert data.metrics["apgr_low"] == judged["apgr"].low
+    assert data.metrics["low/apgr"] == judged["apgr"].low
     assert {"auroc", "apgr", "cpt_50", "cpt_80", "brier", "ece"} <= set(data.metrics)
     assert "frontier_share" not in data.metrics
     assert data.tags["training_data"] == Traffic.read(journey.traffic).data_hash

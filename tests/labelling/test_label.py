@@ -419,7 +419,7 @@ def test_pairs_that_people_judged_are_not_written_over(traffic):
         paid, text = sum(upstream.paid.values()), pairs.read_text("utf-8-sig")
         first, *rest = text.splitlines()
         pairs.write_text("\n".join([first, rest[0][:-2] + ",A,ann", *rest[1:]]) + "\n")
-        with pytest.raises(OutputExistsError, match="holds 1 verdicts of people"):
+        with pytest.raises(OutputExistsError, match="holds 1 verdict of people"):
             label(
                 traffic,
                 traffic.parent / "other.parquet",

@@ -275,7 +275,7 @@ def test_tracker_is_told_about_the_finished_run(journey, tmp_path, monkeypatch):
         0,
         194,
     )
-    assert 0.5 < told.metrics["apgr_low"] < told.metrics["apgr"] < told.metrics["apgr_high"] < 1
+    assert 0.5 < told.metrics["low/apgr"] < told.metrics["apgr"] < told.metrics["high/apgr"] < 1
     assert None not in told.metrics.values()
     assert told.tags["training_data"] == run.record.training_data == told.data.digest
     assert {*told.pictures} >= {"calibration.png", "scores.png"}

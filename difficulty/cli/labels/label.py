@@ -24,7 +24,7 @@ from difficulty.cli.console import (
     print_json,
     say,
 )
-from difficulty.text import one_line
+from difficulty.text import one_line, quantity_text
 
 if TYPE_CHECKING:
     from difficulty.labelling.buying import Progress as Bought
@@ -288,7 +288,9 @@ def _lines() -> Callable[[Bought], None]:
         nonlocal last
         if time.monotonic() - last >= _LINE_EVERY_S:
             last = time.monotonic()
-            err.print(f"{bought.done:,} of {bought.total:,} requests, {_money(bought)}")
+            err.print(
+                f"{bought.done:,} of {quantity_text(bought.total, 'request')}, {_money(bought)}"
+            )
 
     return show
 
@@ -299,7 +301,10 @@ def _money(bought: Bought) -> str:
 
 
 def _print_plan(plan: LabelPlan) -> None:
-    say(f"{plan.requests:,} of {plan.eligible:,} requests to label, judge {one_line(plan.judge)}")
+    say(
+        f"{plan.requests:,} of {quantity_text(plan.eligible, 'request')} to label, judge"
+        f" {one_line(plan.judge)}"
+    )
     for sentence in plan.chosen:
         say(f"  {one_line(sentence)}")
     for reason, count in plan.left_out.items():
@@ -320,7 +325,8 @@ def _print_plan(plan: LabelPlan) -> None:
 
 def _print_labels(report: PurchaseReport) -> None:
     say(
-        f"{report.labelled:,} of {report.tried:,} requests labelled for {report.spent_usd:,.4f} USD"
+        f"{report.labelled:,} of {quantity_text(report.tried, 'request')} labelled for"
+        f" {report.spent_usd:,.4f} USD"
         f" of {report.plan.budget_usd:,.2f}, {report.left_usd:,.4f} USD left"
     )
     if report.stopped:
@@ -330,9 +336,9 @@ def _print_labels(report: PurchaseReport) -> None:
     if report.power:
         say(f"  {report.power}")
     if report.kept:
-        say(f"  {report.kept:,} outcomes that were there stay as they are")
+        say(f"  {quantity_text(report.kept, 'outcome')} of before kept")
     if report.exported:
-        say(f"  {report.exported:,} pairs for people to judge")
+        say(f"  {quantity_text(report.exported, 'pair')} for people to judge")
     if report.advice is not None:
         say(f"  {one_line(report.advice.sentence)}")
     elif report.no_advice:
@@ -346,11 +352,14 @@ def _print_losses(report: PurchaseReport) -> None:
         say(f"  failed attempts {count:,}: {one_line(kind)}")
     if lost := report.calls.get("lost"):
         say(
-            f"  {lost:,} calls were under way when an earlier run was killed: counted as spent, not"
+            f"  {quantity_text(lost, 'call')} under way when an earlier run was killed: counted"
+            " as spent, not"
             " repeated (--repeat-lost)"
         )
     if unsaid := report.calls.get("without_usage"):
-        say(f"  {unsaid:,} answers came without token counts: counted at their worst case")
+        say(
+            f"  {quantity_text(unsaid, 'answer')} without token counts: counted at their worst case"
+        )
 
 
 def _print_judge(report: PurchaseReport) -> None:
@@ -367,7 +376,7 @@ def _print_judge(report: PurchaseReport) -> None:
         agreement = report.agreement
         say(
             f"  people     agree with it on {_percent(agreement.agreement)} of"
-            f" {agreement.pairs:,} pairs, kappa {_decimal(agreement.kappa)}"
+            f" {quantity_text(agreement.pairs, 'pair')}, kappa {_decimal(agreement.kappa)}"
         )
 
 

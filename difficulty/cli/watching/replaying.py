@@ -19,6 +19,7 @@ from difficulty.cli.console import (
     warn,
 )
 from difficulty.cli.signing import TrustPath, build_trust
+from difficulty.text import quantity_text
 
 if TYPE_CHECKING:
     from difficulty.replay.replay_result import ReplayResult
@@ -151,6 +152,8 @@ def _print_replay(result: ReplayResult, out_path: Path) -> None:
             usd = "" if way.usd is None else f", {way.usd:+,.2f} USD"
             name = "epsilon" if way.way == "explore" else "shadow"
             lost = f", {way.quality_lost:.4f} of quality lost meanwhile" if way.quality_lost else ""
-            say(f"  {name}={way.share:g}: {way.requests:,} requests{days}{lost}{usd}")
+            say(
+                f"  {name}={way.share:g}: {quantity_text(way.requests, 'request')}{days}{lost}{usd}"
+            )
     say(f"wrote {out_path}/replay.json and replay.md")
     say_next(result.next_step)

@@ -36,7 +36,7 @@ from difficulty.cli.ship import print_promise
 from difficulty.cli.signing import open_key
 from difficulty.errors import InvalidValueError
 from difficulty.storage import DEFAULT_CACHE
-from difficulty.text import one_line
+from difficulty.text import one_line, quantity_text
 
 if TYPE_CHECKING:
     from difficulty.stages.watching.evidence import Recalibrated
@@ -328,7 +328,8 @@ def _print_retrained(result: Retrained, bundle: Path) -> None:
 
     counts = result.counts
     say(
-        f"{counts['old']:,} old and {counts['new']:,} new requests: {counts['learned']:,} learned"
+        f"{counts['old']:,} old and {quantity_text(counts['new'], 'new request')}:"
+        f" {counts['learned']:,} learned"
         f" from, {counts['newest']:,} newest to judge by"
     )
     for way in result.tried:

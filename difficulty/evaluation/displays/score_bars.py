@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from difficulty.errors import UndefinedMetricError
 from difficulty.evaluation.displays.axes import pick_axes
 from difficulty.metrics.arrays import FloatArray, column
+from difficulty.text import quantity_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -113,4 +114,6 @@ class ScoreDisplay:
         return self
 
     def __repr__(self) -> str:
-        return f"ScoreDisplay({int(sum(map(np.sum, self.counts.values()))):,} requests)"
+        return (
+            f"ScoreDisplay({quantity_text(int(sum(map(np.sum, self.counts.values()))), 'request')})"
+        )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from difficulty.errors import in_python
 from difficulty.evaluation.words import as_percent
 from difficulty.records import Estimate
+from difficulty.text import quantity_text
 
 if TYPE_CHECKING:
     from difficulty.evaluation.result import Evaluation
@@ -56,7 +57,10 @@ def table_html(title: str, rows: Iterable[tuple[str, str]], notes: Iterable[str]
 
 def describe_evaluation(evaluation: Evaluation) -> str:
     """Return an evaluation as one line."""
-    said = [f"{evaluation.counts.get('requests', 0):,} requests", f"target {evaluation.target}"]
+    said = [
+        f"{quantity_text(evaluation.counts.get('requests', 0), 'request')}",
+        f"target {evaluation.target}",
+    ]
     for name in ("frontier_share", "quality", "gap_recovered", "apgr"):
         estimate = evaluation.overall.get(name)
         if estimate is not None and estimate.value is not None:

@@ -37,6 +37,7 @@ from difficulty.storage import (
     scratch_beside,
     url_of,
 )
+from difficulty.text import quantity_text
 from difficulty.traffic.table import pa, pq
 
 FORMAT = 1
@@ -244,7 +245,8 @@ def _held(work: Path, out: Path, *, resume: bool) -> Iterator[None]:
         left = [path for path in work.iterdir() if path.name.endswith(".parquet")]
         if left and not resume:
             raise OutputExistsError(
-                f"a job for {str(out)!r} was stopped after {len(left):,} parts. Pass --resume to go"
+                f"a job for {str(out)!r} was stopped after {quantity_text(len(left), 'part')}."
+                " Pass --resume to go"
                 f" on, or remove {str(work)!r} to begin anew."
             )
         for path in work.glob("*.part"):  # of workers that were killed

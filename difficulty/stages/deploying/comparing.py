@@ -19,6 +19,7 @@ from difficulty.report.pair_page import pair_html, pair_markdown
 from difficulty.stages.judging import catch_rate, label_settings, weighed, without_forms
 from difficulty.stages.promote import contend, unseen_rows
 from difficulty.storage import on_urls, whole_file
+from difficulty.text import quantity_text
 from difficulty.traffic.table import Traffic
 from difficulty.training.run import notes_of
 
@@ -61,7 +62,7 @@ def compare_bundles(
     picked, logged = weighed(graded, label_settings(b))
     # One catch rate for both: a bundle that claims a better validator must not win by the claim.
     caught = catch_rate(a.policy.fallback)
-    say(f"deciding {len(picked):,} requests by both")
+    say(f"deciding {quantity_text(len(picked), 'request')} by both")
     one, other = (contend(each, picked, prices, caught, sliced=True) for each in (a, b))
     say("comparing")
     result = set_side_by_side(

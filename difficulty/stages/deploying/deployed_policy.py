@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
@@ -21,6 +20,7 @@ from difficulty.early_exit import unfit
 from difficulty.errors import InvalidValueError
 from difficulty.evaluation import metrics_text
 from difficulty.evaluation.result import without_threshold
+from difficulty.form import parse_toml
 from difficulty.gateway.validators import Checker
 from difficulty.needs import ModelLimits
 from difficulty.report.page import escape_but_code
@@ -215,8 +215,8 @@ def _whole_name(written: str) -> str:
 
 def _read_value(setting: str, text: str) -> Any:
     try:
-        content = tomllib.loads(f"value = {text}")
-    except (ValueError, RecursionError) as error:
+        content = parse_toml(f"value = {text}")
+    except ValueError as error:
         if _WORD.fullmatch(text):  # a shell has taken its quotes off
             return None if text == "none" else text
         raise InvalidValueError(

@@ -16,6 +16,7 @@ from difficulty.runtime.rule import threshold_of
 from difficulty.runtime.scorer import Scorer
 from difficulty.stages.judging import Served, label_settings, serve, weighed
 from difficulty.stages.thresholds import usable_samples
+from difficulty.text import quantity_text
 from difficulty.thresholds.sticking_margins import (
     LEAST_SESSIONS,
     LONGEST,
@@ -64,7 +65,10 @@ def tell_switches(served: Served, policy: Policy, prices: Prices | None) -> tupl
     parts = [f"{switched[0]:.1%} of them switch the model where each is decided alone"]
     if policy.stick is not None:
         parts.append(f"{switched[1]:.1%} where sessions keep it ('stick')")
-    text = f"Sessions: {further:,} requests go on with one; {', '.join(parts)}."
+    text = (
+        f"Sessions: {quantity_text(further, 'request goes', 'requests go')} on with one;"
+        f" {', '.join(parts)}."
+    )
     if None in (prices.cheap_cached_input, prices.frontier_cached_input):
         return (
             f"{text} What that costs in cold caches is not known without cached_input in [cheap]"
@@ -121,13 +125,14 @@ def judge_sessions(served: Served, policy: Policy, prices: Prices | None) -> Ses
             (
                 f"{begin}, which cannot be judged here: that needs {LEAST_SESSIONS} sessions of two"
                 f" and more steps (group and timestamp), and there are {steps.n_sessions:,} with"
-                f" {len(steps):,} steps; {alone}.",
+                f" {quantity_text(len(steps), 'step')}; {alone}.",
             ),
         )
     figures = judge_stick(steps, stick, prices)
     share = figures["frontier_share"]
     parts = [
-        f"{begin}; {alone}. On {steps.n_sessions:,} sessions with {further:,} further steps the"
+        f"{begin}; {alone}. On {quantity_text(steps.n_sessions, 'session')} with {further:,}"
+        " further steps the"
         f" frontier share is {_percent(share)}, alone {figures['frontier_share_alone'].value:.1%};"
         f" of the further steps {_percent(figures['switched_share'])} switch, alone"
         f" {figures['switched_share_alone'].value:.1%}"

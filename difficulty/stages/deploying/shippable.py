@@ -11,6 +11,7 @@ import numpy as np
 from difficulty.diagnostics.signal import WEAK, Signal, SignalPart, measure_signal
 from difficulty.errors import LosingRuleError, NoSignalError, RunError
 from difficulty.evaluation.rule_tasks import RuleTask, losing
+from difficulty.text import quantity_text
 from difficulty.thresholds.policy_curve import Objective
 from difficulty.thresholds.promises import refuse_blind
 from difficulty.thresholds.ways import WayWanted
@@ -59,7 +60,8 @@ def signal_notes(run: Run, *, on_check: bool) -> tuple[str, ...]:
     if signal is None or not on_check:
         return signal.notes if signal else ()
     return (
-        f"The request's score carries no signal (p = {signal.p_value:.2g} on {signal.n:,} samples):"
+        f"The request's score carries no signal (p = {signal.p_value:.2g} on"
+        f" {quantity_text(signal.n, 'sample')}):"
         " this bundle rests on the check of the cheap model's answers alone, so that every answer"
         " has to be checked.",
     )
@@ -69,7 +71,8 @@ def no_signal(signal: Signal | None) -> NoSignalError:
     """Return the error of a score without a signal."""
     n, p_value = (signal.n, signal.p_value) if signal else (0, 1.0)
     return NoSignalError(
-        f"shipping needs a score that carries a signal, p at most {WEAK:g}: on {n:,} samples scored"
+        f"shipping needs a score that carries a signal, p at most {WEAK:g}: on"
+        f" {quantity_text(n, 'sample')} scored"
         f" without having been seen, chance alone does as well with p = {p_value:.2g}. Check that"
         " the labels belong to the requests, add labels, or insist with --allow-no-signal."
     )

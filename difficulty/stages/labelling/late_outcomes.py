@@ -15,6 +15,7 @@ from difficulty.labelling.hand_off import find_keys, is_key, unblinded
 from difficulty.records import OUTCOMES
 from difficulty.routes import Route
 from difficulty.storage import move_into_place, on_urls, refuse_existing, scratch_beside
+from difficulty.text import quantity_text
 from difficulty.traffic.feedback import (
     FEEDBACK_COLUMNS,
     KEPT_IN,
@@ -306,7 +307,8 @@ class _Join:
             )
             column = near[0] if near and "id" not in self._seen else "COLUMN"
             raise TrafficError(
-                f"feedback must be of requests of the traffic: none of {rows:,} rows is, {told}."
+                "feedback must be of requests of the traffic: none of"
+                f" {quantity_text(rows, 'row')} is, {told}."
                 f'{hint} Name the column of the request\'s id: --map id="{column:.80}".'
             )
         if wrong > _MOST_REJECTED * rows and not allow_rejects:

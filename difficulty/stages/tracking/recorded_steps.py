@@ -15,6 +15,7 @@ from difficulty.evaluation.result import Evaluation
 from difficulty.integrations.tracked_step import TrackedData, TrackedRun, TrackedStep, Tracker
 from difficulty.report.blocks import Extras
 from difficulty.stages.evaluate import suspects_of, write_report
+from difficulty.text import quantity_text
 from difficulty.training.run import Run
 
 if TYPE_CHECKING:
@@ -93,7 +94,9 @@ def record_evaluation(
         TrackedStep(
             step="evaluate",
             name=f"evaluate {scorer.name} on {traffic.name}",
-            note=verdict.sentence if verdict else f"{judged.judged:,} samples judged.",
+            note=verdict.sentence
+            if verdict
+            else f"{quantity_text(judged.judged, 'sample')} judged.",
             parameters={
                 name: value for name, value in lineage.items() if isinstance(value, str | int)
             },
@@ -184,17 +187,20 @@ def _training_note(run: Run, evaluation: Evaluation, traffic: Path) -> str:
     ]
     return (
         f"Recipe {run.recipe.name} on {traffic.name}: {samples.fit:,} fit, {samples.calibration:,}"
-        f" calibration, {samples.test:,} test samples. On the test samples: {', '.join(figures)}."
+        f" calibration, {quantity_text(samples.test, 'test sample')}. On the test samples:"
+        f" {', '.join(figures)}."
     )
 
 
 def _values(evaluation: Evaluation) -> dict[str, float]:
-    """Return figures with their ends, as ``apgr``, ``apgr_low`` and ``apgr_high``."""
+    """Return figures with their ends, as ``apgr``, ``low/apgr`` and ``high/apgr``: MLflow shows
+    what stands before a slash as a group.
+    """
     values: dict[str, float] = {}
     for name, estimate in evaluation.overall.items():
-        ends = {"": estimate.value, "_low": estimate.low, "_high": estimate.high}
+        ends = {"": estimate.value, "low/": estimate.low, "high/": estimate.high}
         if estimate.value is not None:
-            values |= {f"{name}{end}": float(v) for end, v in ends.items() if v is not None}
+            values |= {f"{end}{name}": float(v) for end, v in ends.items() if v is not None}
     return values
 
 

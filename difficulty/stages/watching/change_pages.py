@@ -11,6 +11,7 @@ from difficulty.report.page import code, escape_but_code
 from difficulty.report.wording import as_text, difference_text, figure_text, label_of
 from difficulty.stages.thresholds import points_table
 from difficulty.stages.watching.evidence import Recalibrated
+from difficulty.text import quantity_text
 
 
 def changes_page(result: Recalibrated, *, label: str) -> str:
@@ -103,10 +104,12 @@ def _samples(result: Recalibrated) -> Iterator[str]:
     samples = result.samples
     yield "\n## Samples\n\n"
     yield (
-        f"{samples.given:,} requests were given, {samples.seen:,} of them had made the bundle and"
-        f" were left out. {samples.first_half:,} tested and fitted; {samples.second_half:,} others,"
+        f"{quantity_text(samples.given, 'request was', 'requests were')} given,"
+        f" {samples.seen:,} of them had made the bundle and"
+        f" were left out. {samples.first_half:,} tested and fitted;"
+        f" {quantity_text(samples.second_half, 'other')},"
         f" which share no group with them, judged or tested the promise. {samples.labelled:,} have"
-        f" a known outcome, and there are {samples.groups:,} groups."
+        f" a known outcome, and there are {quantity_text(samples.groups, 'group')}."
     )
     if samples.first:
         yield f" They are from {samples.first} to {samples.last}."

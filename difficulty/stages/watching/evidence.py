@@ -32,6 +32,7 @@ from difficulty.stages.thresholds import (
     refuse_unlabelled,
     score_signal,
 )
+from difficulty.text import quantity_text
 from difficulty.thresholds.point import operating_point
 from difficulty.thresholds.policy_curve import Objective
 from difficulty.thresholds.promises import refuse_blind
@@ -454,7 +455,9 @@ def _retraining(case: UpkeepCase) -> tuple[str, ...]:
     if known < _LEAST_FOR_SIGNAL:
         return tuple(sentences)
     if score_signal(scored).verdict == "none":
-        sentences.append(f"on {known:,} outcomes the score does no better than chance might")
+        sentences.append(
+            f"on {quantity_text(known, 'outcome')} the score does no better than chance might"
+        )
     shipped = shipped_figures(case.old).overall
     # Ranking is the same before and after, so that all requests may judge it.
     draws = case.resampling.affordable(len(scored)).of(scored.groups)

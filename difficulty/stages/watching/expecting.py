@@ -35,6 +35,7 @@ from difficulty.metrics.traffic_shift import (
 from difficulty.records import Estimate
 from difficulty.report.blocks import Paragraph, Row, Section, Table
 from difficulty.stages.judging import Served
+from difficulty.text import quantity_text
 
 WIDEST = 0.1
 """An interval that goes further than this to either side says too little to act on."""
@@ -436,7 +437,7 @@ def _told(value: float, parts: Parts, distance: ShiftDistance, *, n: int) -> Est
         " was judged by. Label some of them",
         "calibration": f"the probabilities were off by {np.sqrt(parts.calibration):.1%} on the"
         " test samples. Run: difficulty recalibrate",
-        "chance": f"{n:,} requests are few. Wait for more",
+        "chance": f"{quantity_text(n, 'request is', 'requests are')} few. Wait for more",
     }
     main = max(reasons, key=lambda name: float(getattr(parts, name)))
     return _untold(

@@ -14,6 +14,7 @@ from difficulty.kinds import PathKind, kind_of
 from difficulty.stages.ingest import ingest
 from difficulty.stages.labelling.late_outcomes import join_outcomes
 from difficulty.stages.watching.logged_scores import FreshTraffic, read_logged
+from difficulty.text import quantity_text
 from difficulty.traffic.formats.decision_log import LogFormat
 from difficulty.traffic.table import Traffic
 
@@ -69,8 +70,8 @@ def read_material(source: Path, outcomes: Sequence[Path] = ()) -> tuple[Traffic,
             joined = Path(scratch) / "joined.parquet"
             report = join_outcomes(traffic_path, outcomes, joined, allow_rejects=True)
             notes.append(
-                f"feedback said something of {report.requests:,} requests;"
-                f" {report.unknown_ids:,} rows were of unknown ones"
+                f"feedback said something of {quantity_text(report.requests, 'request')};"
+                f" {quantity_text(report.unknown_ids, 'row was', 'rows were')} of unknown ones"
             )
             traffic_path = joined
         return Traffic.read(traffic_path), tuple(notes)

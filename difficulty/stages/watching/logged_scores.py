@@ -22,6 +22,7 @@ from difficulty.errors import TooFewSamplesError, TrafficError
 from difficulty.metrics.arrays import FloatArray
 from difficulty.runtime.rule import before_scoring
 from difficulty.stages.ingest import ingest
+from difficulty.text import quantity_text
 from difficulty.traffic.outcomes import VALIDATORS
 from difficulty.traffic.table import Traffic
 
@@ -93,7 +94,7 @@ def read_logged(source: Path, outcomes: Sequence[Path], bundle: Bundle) -> Fresh
         f" {bundle.label}, and whether it was made from some of these requests is not known"
     )
     if left := int((own & ~scored & ~by_rule).sum()):
-        notes.append(f"{left:,} decisions without a score are left out")
+        notes.append(f"left out: {quantity_text(left, 'decision')} without a score")
     with TemporaryDirectory(prefix="difficulty-") as scratch:
         lines = Path(scratch) / "requests.jsonl"
         with lines.open("w", encoding="ascii") as file:

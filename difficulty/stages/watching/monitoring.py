@@ -27,6 +27,7 @@ from difficulty.stages.watching.expecting import Expected, expect_of_latest, exp
 from difficulty.stages.watching.standing_alarms import alarm_section, find_alarms, words_of_log
 from difficulty.storage import on_urls, whole_file
 from difficulty.telemetry.meter import Meter
+from difficulty.text import quantity_text
 
 MONITOR_FILES = ("monitor.json", "monitor.md", "monitor.html")
 """What is written."""
@@ -160,7 +161,8 @@ def monitor(
         if options.until is None and 0 < reading.from_future <= _FEW * reading.events:
             options = replace(options, until=datetime.now(UTC) + timedelta(days=1))
             notes = (
-                f"{reading.from_future:,} events from the future are left out of all figures.",
+                f"Left out of all figures: {quantity_text(reading.from_future, 'event')} from the"
+                " future.",
             )
         watch = watch_log(
             table,
@@ -276,7 +278,7 @@ def _sentence(watch: Watch, alarms: Watched) -> str:
 
     n = int(figures["requests"].value or 0)
     parts = [
-        f"{n:,} requests from {watch.first} to {watch.last}",
+        f"{quantity_text(n, 'request')} from {watch.first} to {watch.last}",
         f"by the rule {beside_promise('rule_frontier_share')} go to the frontier model",
         f"quality {beside_promise('rule_quality')}",
         f"cost {beside_promise('rule_cost')} USD per 1,000 requests",

@@ -69,6 +69,7 @@ from difficulty.stages.watching.evidence import (
 )
 from difficulty.stages.watching.expecting import reference_bytes, reference_of
 from difficulty.storage import on_urls
+from difficulty.text import quantity_text
 from difficulty.thresholds.point import changes, operating_point
 from difficulty.thresholds.policy_curve import parse_objective
 from difficulty.thresholds.ways import BY_COST, WayWanted
@@ -295,7 +296,8 @@ def _nothing(result: Recalibrated) -> str:
     decided = [test.figure.replace("_", " ") for test in result.figures if test.decides]
     return (
         f"nothing should move: {about}the objective's figure ({', '.join(decided) or 'none'})"
-        f" {verb} as expected, as far as {result.samples.first_half:,} requests can tell."
+        f" {verb} as expected, as far as {quantity_text(result.samples.first_half, 'request')}"
+        " can tell."
         " The review date moves with 'difficulty policy --set review_date=...'"
     )
 
@@ -372,7 +374,7 @@ def _chosen(
     )
     said = (
         f"figures are of {len(judges):,} requests that did not choose the threshold, which"
-        f" {len(chooses):,} others did"
+        f" {quantity_text(len(chooses), 'other')} did"
     )
     return (replace(judged, guarantee=point.guarantee, assumed=(*point.assumed, said)), judges)
 
@@ -450,7 +452,10 @@ def _metrics(old: Bundle, result: Recalibrated, maps: Mapping[str, LogitMap]) ->
     """Return the old figures without those that no longer hold."""
     samples = result.samples
     n = samples.first_half + samples.second_half
-    note = f"the bundle was recalibrated on {n:,} requests; evaluate it on other traffic"
+    note = (
+        f"the bundle was recalibrated on {quantity_text(n, 'request')}; evaluate it on other"
+        " traffic"
+    )
     figures = without_threshold(shipped_figures(old), note).noting(
         [f"Of the requests of the recalibration: {sentence}" for sentence in result.notes]
     )

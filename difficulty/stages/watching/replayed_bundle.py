@@ -23,6 +23,7 @@ from difficulty.runtime.rule import after_scoring, before_scoring
 from difficulty.stages.ingest import ingest
 from difficulty.stages.judging import serve
 from difficulty.stages.overlap import overlap_of
+from difficulty.text import quantity_text
 from difficulty.traffic.table import Traffic
 
 SCORER_FILES = ("scorer.onnx", "tokenizer.json")
@@ -101,7 +102,8 @@ def score_log(
     if missing.all():
         raise LogError(
             "the texts must be those of the log's requests: got none of the"
-            f" {len(ids):,} ids among {len(traffic):,} texts. Pass the traffic that was ingested"
+            f" {len(ids):,} ids among {quantity_text(len(traffic), 'text')}. Pass the traffic"
+            " that was ingested"
             " from this log, or one with the same ids."
         )
 
@@ -232,8 +234,9 @@ def keep_ineligible(opinion: BundleOpinion, columns: Mapping[str, NDArray[Any]])
     sent = opinion.sent.copy()
     sent[kept] = routes
     note = (
-        f"{int(kept.sum()):,} requests that a model could not take keep the route that they had:"
-        " what they needed is in no text."
+        f"The route of {quantity_text(int(kept.sum()), 'request')} that a model could not take"
+        " stays"
+        " as it was: what was needed is in no text."
     )
     return replace(opinion, sent=sent, notes=(*opinion.notes, note))
 

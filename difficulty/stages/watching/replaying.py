@@ -40,6 +40,7 @@ from difficulty.stages.watching.replayed_bundle import (
     within_sessions,
 )
 from difficulty.storage import on_urls
+from difficulty.text import quantity_text
 
 _READ = (*COLUMNS, "familiarity")
 _DISAGREEING = 4.0
@@ -370,7 +371,8 @@ def _findings(sources: _Sources) -> list[str]:
     noise = float(np.sqrt((log.p_sent * (1.0 - log.p_sent)).sum()))
     if abs(excess) > _DISAGREEING * max(noise, 0.5):
         findings.append(
-            f"{int(log.sent.sum()):,} requests took the frontier route where the propensities"
+            f"{quantity_text(int(log.sent.sum()), 'request')} took the frontier route where the"
+            " propensities"
             f" expect {log.p_sent.sum():,.0f}: they are not those of the policy that routed."
         )
     outcomes, difference = replayed.outcomes["quality"], replayed.figures["quality"].difference
@@ -391,13 +393,15 @@ def _findings(sources: _Sources) -> list[str]:
     stepping = unknown & in_session(sources.picked.columns)
     if stepping.any():
         findings.append(
-            f"The route of {int(stepping.sum()):,} requests is not known: they went on with a"
+            f"The route of {quantity_text(int(stepping.sum()), 'request')} is not known: they"
+            " went on with a"
             " session that keeps its model, which another rule would have put on another one"
             " before."
         )
     if (left := int((unknown & ~stepping).sum())) > 0:
         findings.append(
-            f"The route of {left:,} requests is not known: early exit decided them, and their"
+            f"The route of {quantity_text(left, 'request')} is not known: early exit decided"
+            " them, and their"
             " full score is not in the log. Replay a bundle with texts instead."
         )
     return findings + list(sources.reading.sentences())
@@ -430,7 +434,8 @@ def _told_support(sources: _Sources, missing: FloatArray) -> str:
     order = np.argsort(-counts)[:_MOST_NAMED]
     told = ", ".join(f"{names[place]} {counts[place]:,}" for place in order)
     return (
-        f"On {int(rows.sum()):,} of {len(rows):,} requests ({rows.mean():.1%}) the route asked"
+        f"On {int(rows.sum()):,} of {quantity_text(len(rows), 'request')} ({rows.mean():.1%})"
+        " the route asked"
         f" about had no chance to be seen, no shadow call shows it, or no outcome of it is told"
         f" ({days.min()} to {days.max()}; {told}): bounds are given, no value."
     )

@@ -44,6 +44,7 @@ from difficulty.stages.judging import label_settings, weighed, without_forms
 from difficulty.stages.overlap import overlap_of
 from difficulty.stages.train import train
 from difficulty.storage import on_urls, refuse_existing, whole_folder
+from difficulty.text import quantity_text
 from difficulty.traffic.table import Traffic, tokenize
 from difficulty.training.run import Run
 from difficulty.upkeep.disjoint import families_of
@@ -300,9 +301,15 @@ def _mixture(old_path: Path, new_path: Path, bundle: Bundle, newest: float) -> _
             " earlier ones, or the bundle was made from them"
         )
     if both:
-        notes.append(f"{len(both):,} requests are in both files and count as old")
+        notes.append(
+            f"{quantity_text(len(both), 'request is', 'requests are')} in both files,"
+            " counted as old"
+        )
     if undated := int(np.isnat(times).sum()):
-        notes.append(f"{undated:,} requests have no time and weigh as the oldest")
+        notes.append(
+            "without a time"
+            f" {quantity_text(undated, 'request weighs', 'requests weigh')} as the oldest"
+        )
     n = int(judges.sum())
     if n < _LEAST_NEWEST:
         raise TooFewSamplesError(

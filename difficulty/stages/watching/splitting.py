@@ -15,6 +15,7 @@ import numpy as np
 from difficulty.errors import InvalidValueError, TooFewSamplesError
 from difficulty.form import Record
 from difficulty.storage import on_urls, refuse_existing, whole_folder
+from difficulty.text import quantity_text
 from difficulty.traffic.table import Traffic
 from difficulty.upkeep.disjoint import ASIDE_PART, UNDATED, Placed, split_by_hash, split_by_time
 
@@ -152,18 +153,23 @@ def _report(
     notes = []
     if sizes.max() > 0.1 * len(traffic):
         notes.append(
-            f"the largest group of tied samples has {int(sizes.max()):,} of {len(traffic):,} rows:"
+            f"the largest group of tied samples has {int(sizes.max()):,} of"
+            f" {quantity_text(len(traffic), 'row')}:"
             " parts cannot have the shares that were asked for; see whether the column group says"
             " too little"
         )
     if len(broken):
         where = {"earlier": "where they begin", "later": "where they end", "aside": "into none"}
         notes.append(
-            f"{len(broken):,} groups ({int(placed.straddling.sum()):,} rows) stand on both sides of"
-            f" a cut and went whole {where[straddling]}"
+            f"{quantity_text(len(broken), 'group stands', 'groups stand')} on both sides of a cut"
+            f" ({quantity_text(int(placed.straddling.sum()), 'row')}) and went whole"
+            f" {where[straddling]}"
         )
     if "undated" in rows:
-        notes.append(f"{len(rows['undated']):,} rows have no timestamp, nor has their group")
+        notes.append(
+            f"{quantity_text(len(rows['undated']), 'row')} without a timestamp, of"
+            " groups without one"
+        )
     for name, share in parts.items():
         found = len(rows[name]) / len(traffic)
         if not 0.5 * share <= found <= 1.5 * share:

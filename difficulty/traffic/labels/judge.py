@@ -15,6 +15,7 @@ from scipy.sparse.csgraph import connected_components
 from difficulty.errors import InvalidValueError
 from difficulty.metrics.agreement import krippendorff_alpha
 from difficulty.metrics.arrays import FloatArray, IntArray
+from difficulty.text import quantity_text
 from difficulty.traffic.labels import SourceReport, rounded
 from difficulty.traffic.labels.rowwise import (
     Fields,
@@ -244,6 +245,7 @@ def _warnings(scores: _Scores) -> Iterator[str]:
     for name, values in zip(scores.names, np.split(by_judge, ends[:-1]), strict=True):
         if len(values) >= _LEAST_CONSTANT and np.ptp(values) == 0.0:
             yield (
-                f"judge {name!r} gave the same score to all {len(values):,} answers: its scores say"
+                f"judge {name!r} gave the same score to all"
+                f" {quantity_text(len(values), 'answer')}: its scores say"
                 " nothing"
             )

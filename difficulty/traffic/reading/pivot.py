@@ -20,6 +20,7 @@ from typing import IO, Any, NamedTuple, cast
 from zlib import crc32
 
 from difficulty.errors import DifficultyError, InvalidValueError, TrafficError
+from difficulty.text import quantity_text
 from difficulty.traffic.labels import SourceReport
 from difficulty.traffic.readers import RawRow
 from difficulty.traffic.reading.mapping import CALL, PivotSection
@@ -123,13 +124,16 @@ class Pivot:
         if self._left_out:
             told = ", ".join(f"{name!r:.80} ({n:,})" for name, n in self._left_out.most_common(5))
             warnings.append(
-                f"{self._left_out.total():,} rows of other models are left out: {told}; of a model"
+                f"left out: {quantity_text(self._left_out.total(), 'row')} of other models"
+                f" ({told});"
+                " of a model"
                 " that was renamed give all names, by repeating --cheap or --frontier"
             )
         if self._counts["duplicates"]:
             warnings.append(
-                f"{self._counts['duplicates']:,} rows are further calls of a model on the same"
-                f" request: of several the {_RULES[self._section.duplicates]}"
+                "further calls of a model on the same request:"
+                f" {quantity_text(self._counts['duplicates'], 'row')}; of several the"
+                f" {_RULES[self._section.duplicates]}"
             )
         if self._differing:
             names = ", ".join(f"{name} ({n:,})" for name, n in self._differing.most_common(5))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from difficulty.errors import DifficultyError, TrafficError
-from difficulty.text import one_line
+from difficulty.text import one_line, quantity_text
 from difficulty.traffic.formats import find_format
 from difficulty.traffic.formats.json_records import read_table
 from difficulty.traffic.readers import readable_files
@@ -155,7 +155,7 @@ class SeenColumn:
         different = len(self.values)
         some = "over " if different >= _MOST_VALUES else ""
         mean = self.length // max(self.filled, 1)
-        return f"text of {mean:,} characters, {some}{different:,} different, {share}"
+        return f"text of {quantity_text(mean, 'character')}, {some}{different:,} different, {share}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,7 +243,10 @@ def _lines(table: _Head, options: ReadOptions, format: str) -> Iterator[str]:
     rest = [name for name in free if name not in {*named.values(), *pivot.values()}]
     qualities = {} if pivot else _qualities(table, rest)
     mapping_file = f"{table.path.name.partition('.')[0]}.toml"
-    yield f"# Proposed from the first {len(table.rows):,} rows of {one_line(table.path.name)}."
+    yield (
+        f"# Proposed from the first {quantity_text(len(table.rows), 'row')} of"
+        f" {one_line(table.path.name)}."
+    )
     command = f"#   difficulty ingest {shlex.quote(one_line(str(table.path)))}"
     if format != "native":
         yield f"# The file has the format {format!r}, which is read without a mapping:"
@@ -434,7 +437,7 @@ def _pivot_section(table: _Head, pivot: Mapping[str, str]) -> Iterator[str]:
     models = _by_model(table, pivot)
     for model, calls in models.items():
         means = (f", mean {name} {mean:.4g}" for name, mean in calls.means.items())
-        yield f"# {one_line(model)!r:.100}: {calls.rows:,} rows{''.join(means)}"
+        yield f"# {one_line(model)!r:.100}: {quantity_text(calls.rows, 'row')}{''.join(means)}"
     judge, ranked = _ranked(models)
     yield "# The pair, exact names or patterns such as 'gpt-4*'."
     yield (

@@ -81,7 +81,7 @@ def test_one_wrong_clock_moves_neither_weeks_nor_the_review(watched, tmp_path):
         usual.watch.weeks,
         usual.next_step.replace(str(log), f"{log} {tmp_path / 'odd.jsonl'}"),
     )
-    assert "1 events from the future are left out of all figures." in odd.watch.notes
+    assert "Left out of all figures: 1 event from the future." in odd.watch.notes
 
 
 def test_monitor_says_what_to_expect_without_labels(watched):

@@ -109,7 +109,7 @@ def test_what_looked_at_answers_is_named_and_travels_with_the_outcomes(tmp_path)
     summary = ingest([write_log(tmp_path / "log", *events)], out := tmp_path / "traffic.parquet")
     name = "validators:non_empty,refusal"
     assert summary.measured_by == {name: 2}
-    assert any(f"2 rows are verdicts of {name}" in warning for warning in summary.warnings)
+    assert any(f"2 rows come from verdicts of {name}" in warning for warning in summary.warnings)
     outcomes = Traffic.read(out).outcomes
     assert outcomes.measures == {name: 2}
     assert outcomes[outcomes.cheap_quality == 1.0].measures == {name: 2}

@@ -49,7 +49,7 @@ def _written_store(tmp_path_factory):
     from mlflow.entities import AssessmentSource, SpanType
 
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    before = mlflow.get_tracking_uri()
+    before, variable = mlflow.get_tracking_uri(), os.environ.get("MLFLOW_TRACKING_URI")
     mlflow.set_tracking_uri(f"sqlite:///{path}")
     try:
         mlflow.set_experiment("desk")
@@ -72,6 +72,10 @@ def _written_store(tmp_path_factory):
             )
     finally:
         mlflow.set_tracking_uri(before)
+        # MLflow writes it; commands that run later would record where this process was started.
+        os.environ.pop("MLFLOW_TRACKING_URI")
+        if variable is not None:
+            os.environ["MLFLOW_TRACKING_URI"] = variable
     return path
 
 
