@@ -349,11 +349,7 @@ def _against_chance(ahead: Estimate) -> str:
 
 def _size(estimate: Estimate) -> str:
     """Return a difference without its sign, its interval turned round where it was negative."""
-    value, low, high = estimate.value or 0.0, estimate.low, estimate.high
-    if low is None or high is None:
-        return f"{abs(value):.3f}"
-    low, high = (low, high) if value >= 0.0 else (-high, -low)
-    return f"{abs(value):.3f} ({low:.3f} to {high:.3f})"
+    return as_percent(_turned(estimate) if (estimate.value or 0.0) < 0.0 else estimate)
 
 
 def _more_labels(lead: Estimate, *, is_thin: bool) -> tuple[str, bool]:

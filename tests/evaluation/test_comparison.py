@@ -96,7 +96,7 @@ def test_what_is_not_known_has_no_value():
 def test_other_requests_are_refused():
     with pytest.raises(
         InvalidValueError,
-        match="champion must be judged on the challenger's 2 requests: got '1 requests'",
+        match="champion must be judged on the challenger's 2 requests: got '1 request'",
     ):
         compare_pair(
             contender([1, 0], cheap=[0, 1], frontier=[1, 1]),

@@ -173,8 +173,8 @@ def test_every_name_in_a_command_is_one_that_is_explained():
     ("lead", "answer", "words"),
     [
         ((0.01, 0.02, 0.03), "switch_on", "of the requests stay on"),
-        ((-0.01, 0.01, 0.03), "keep_testing", "higher by 0.010 (-0.010 to 0.030)"),
-        ((-0.03, -0.02, -0.01), "do_not_switch_on", "lower by 0.020 (0.010 to 0.030)"),
+        ((-0.01, 0.01, 0.03), "keep_testing", "higher by 1.0 % (-1.0 to 3.0)"),
+        ((-0.03, -0.02, -0.01), "do_not_switch_on", "lower by 2.0 % (1.0 to 3.0)"),
     ],
 )
 def test_the_lead_over_chance_decides_by_its_interval(evaluation, lead, answer, words):

@@ -5,6 +5,7 @@ import pytest
 
 from difficulty.diagnostics.learning_curve import Forecast, LearningCurve, Point
 from difficulty.labelling.advice import LabelAdvice, advise
+from difficulty.text import quantity_text
 from difficulty.traffic.table import Traffic
 from tests.journey import recipe_of, train_on
 
@@ -51,7 +52,9 @@ def test_too_few_labels_are_told_to_go_on(journey, n):
     few = traffic.without_outcomes(~known | (np.cumsum(known) > n))
     advice = advice_of(journey, few)
     assert (advice.labels, advice.verdict, advice.curve) == (n, "go on", None)
-    assert advice.sentence.startswith(f"Go on. {n} labels do not carry a training yet: training")
+    assert advice.sentence.startswith(
+        f"Go on. {quantity_text(n, 'label does', 'labels do')} not carry a training yet: training"
+    )
 
 
 def curve(low, gain, high):

@@ -429,7 +429,7 @@ def test_one_route_only_and_no_propensity(tmp_path):
     assert figures["cost"].value == pytest.approx(1.0)
     assert figures["frontier_share"].value == 0.0
     assert 0.0 < figures["frontier_share"].high < 1.0
-    assert any("no propensity" in note for note in watch.notes)
+    assert any("without a propensity 5 requests" in note for note in watch.notes)
 
 
 def test_time_can_be_bounded(tmp_path):

@@ -231,6 +231,6 @@ def test_a_model_renamed_in_mid_file_is_told_until_both_names_are_given(tmp_path
     pair = ModelPair(cheap=("small",), frontier=("big-0",))
     _, summary, figures = ingested(tmp_path, rows, pair=pair)
     assert (figures["both_models"], figures["cheap_alone"], figures["other_models"]) == (2, 2, 2)
-    assert any("'big-1' (2); of a model that was renamed" in text for text in summary.warnings)
+    assert any("'big-1' (2)); of a model that was renamed" in text for text in summary.warnings)
     both = ModelPair(cheap=("small",), frontier=("big-0", "big-1"))
     assert ingested(tmp_path, rows, pair=both)[2]["both_models"] == 4

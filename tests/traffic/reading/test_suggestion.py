@@ -7,6 +7,7 @@ import tomllib
 import pytest
 
 from difficulty.stages.ingest import ingest
+from difficulty.text import quantity_text
 from difficulty.traffic.reading.dialect import AS_FOUND
 from difficulty.traffic.reading.mapping import read_mapping
 from difficulty.traffic.reading.suggestion import suggest
@@ -150,7 +151,7 @@ def test_a_table_without_outcomes_is_said_to_be_unlabelled(tmp_path):
 def test_the_first_thousand_rows_are_looked_at(tmp_path, n):
     rows = [{"prompt": f"Say {k} in words", "cheap_passed": k % 2} for k in range(n)]
     text = suggest(table(tmp_path / "t.csv", rows), AS_FOUND)
-    assert f"from the first {min(n, 1000):,} rows" in text
+    assert f"from the first {quantity_text(min(n, 1000), 'row')} of" in text
 
 
 def test_what_was_kept_can_be_read(tmp_path):
