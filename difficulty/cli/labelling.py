@@ -16,6 +16,7 @@ from difficulty.cli.console import (
     counting,
     print_json,
     say,
+    say_names,
 )
 from difficulty.text import one_line, quantity_text
 
@@ -98,6 +99,7 @@ def _print_look(look: FirstLook) -> None:
     for way, command in look.instead.items():
         say(f"or, in place of the last, {way}")
         say(f"  {command}")
+    say_names(*look.next_steps, *look.instead.values())
 
 
 def _counts(counts: dict[str, int]) -> str:

@@ -167,7 +167,7 @@ def _unread(
 ) -> FirstLook:
     steps = [_ingest_command(path, options)]
     if "--cheap" in problem:  # the models that the log names stand in the problem
-        pair = ("--cheap", "MODEL", "--frontier", "MODEL")
+        pair = ("--cheap", "CHEAP", "--frontier", "FRONTIER")
         steps = [_shown("start", path, *pair, *_prices_words(prices_path))]
     elif format == "native":
         steps = [_suggest_command(path, options), _ingest_command(path, options, mapped=True)]
@@ -313,11 +313,9 @@ def _next_steps(
 
 
 _INSTEAD = {
-    "with feedback that you have": (
-        "difficulty outcomes traffic.parquet FEEDBACK.jsonl -o late.parquet"
-    ),
+    "with feedback that you have": ("difficulty outcomes traffic.parquet FEEDBACK -o late.parquet"),
     "with a log that keeps more from now on": (
-        "difficulty litellm-config --observe --frontier MODEL > proxy.yaml"
+        "difficulty litellm-config --observe --frontier FRONTIER > proxy.yaml"
     ),
 }
 
@@ -325,10 +323,10 @@ _INSTEAD = {
 def _label_command(options: ReadOptions, prices_path: Path | None) -> str:
     """Return what buys labels; without --yes it says what that would cost."""
     named = options.pair.exact
-    pair = (f"--{side} {shlex.quote(named.get(side, f'{side.upper()}_MODEL'))}" for side in _SIDES)
+    pair = (f"--{side} {shlex.quote(named.get(side, side.upper()))}" for side in _SIDES)
     prices = "".join(f" {word}" for word in map(shlex.quote, _prices_words(prices_path)))
     return one_line(
-        f"difficulty label traffic.parquet {' '.join(pair)} --judge JUDGE_MODEL{prices}"
+        f"difficulty label traffic.parquet {' '.join(pair)} --judge MODEL{prices}"
         " --budget-usd 20 -o labelled.parquet"
     )
 

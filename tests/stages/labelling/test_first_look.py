@@ -68,10 +68,10 @@ def test_next_commands_are_real_and_do_what_was_seen(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rows = [{"User text": f"A long enough question {n}", "Rating": n % 5 + 1} for n in range(60)]
     look = look_at(jsonl(tmp_path / "my log.jsonl", rows))
-    models = {"CHEAP_MODEL": "gpt-4o-mini", "FRONTIER_MODEL": "gpt-4o", "JUDGE_MODEL": "gpt-4.1"}
+    models = {"CHEAP": "gpt-4o-mini", "FRONTIER": "gpt-4o", "MODEL": "gpt-4.1"}
     assert [command.split()[1] for command in look.next_steps[-2:]] == ["ingest", "label"]
     for command in (*look.next_steps, *look.instead.values()):
-        words = shlex.split(command.replace("FEEDBACK.jsonl", "feedback.jsonl"))[1:]
+        words = shlex.split(command.replace("FEEDBACK", "feedback.jsonl"))[1:]
         words = [models.get(word, word) for word in words]
         into = words[words.index(">") + 1] if ">" in words else None
         if words[0] == "outcomes":
