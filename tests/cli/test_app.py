@@ -205,8 +205,9 @@ def test_output_survives_a_terminal_without_unicode(journey, tmp_path):
     [("switch_on", "publish"), ("keep_testing", "evaluate"), ("do_not_switch_on", "evaluate")],
 )
 def test_next_command_after_ship_follows_the_verdict(capsys, answer, command):
-    verdict = SimpleNamespace(answer=answer, word=ANSWERS[answer])
+    verdict = SimpleNamespace(answer=answer, word=ANSWERS[answer], against=())
     say_published(Path("bundles/support-1"), verdict=verdict)
-    said = capsys.readouterr().out
+    named, said = capsys.readouterr().out.splitlines()
+    assert named.startswith("to fill in: ")
     assert said.startswith(f"next: difficulty {command} bundles/support-1")
     assert (ANSWERS[answer].lower() in said) == (command == "evaluate")
