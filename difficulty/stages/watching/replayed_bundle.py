@@ -234,9 +234,8 @@ def keep_ineligible(opinion: BundleOpinion, columns: Mapping[str, NDArray[Any]])
     sent = opinion.sent.copy()
     sent[kept] = routes
     note = (
-        f"The route of {quantity_text(int(kept.sum()), 'request')} that a model could not take"
-        " stays"
-        " as it was: what was needed is in no text."
+        f"{quantity_text(n := int(kept.sum()), 'request')} that a model could not take"
+        f" {'keeps its route' if n == 1 else 'keep their routes'}: what was needed is in no text."
     )
     return replace(opinion, sent=sent, notes=(*opinion.notes, note))
 
