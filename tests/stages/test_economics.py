@@ -64,13 +64,11 @@ def test_policy_is_what_evaluation_judges(journey, ranked, tmp_path):
     assert ranked.plans["policy"]["caught_share"].value == 0.0
 
 
-def test_simplest_requests_have_more_quality_than_random_ones(ranked, at_random):
-    """The score keeps the requests that the cheap model answers well, which are also the shorter
-    ones.
-    """
+def test_simplest_requests_are_the_shorter_ones_and_no_worse_than_random_ones(ranked, at_random):
+    """As far as some 60 test requests tell, of which the score keeps the simplest."""
     simplest, anyone = ranked.plans["keep_cheap"], at_random.plans["keep_cheap"]
     assert simplest["kept_share"].value == pytest.approx(0.3)
-    assert simplest["cheap_quality"].value > anyone["cheap_quality"].value
+    assert simplest["cheap_quality"].high > anyone["cheap_quality"].value
     assert simplest["frontier_spend"].value < 0.3 * ranked.overall["frontier_spend"].value
 
 
