@@ -8,9 +8,11 @@ import pytest
 from rich.table import Table
 
 from difficulty import __version__
+from difficulty.cli import console
 from difficulty.cli.app import COMMANDS
 from difficulty.cli.console import show_table
 from difficulty.cli.ship import say_published
+from difficulty.evaluation.decision.remedies import LABEL
 from difficulty.evaluation.verdict import ANSWERS
 from difficulty.stages import verify as verify_module
 from tests.conftest import REPOSITORY
@@ -211,3 +213,28 @@ def test_next_command_after_ship_follows_the_verdict(capsys, answer, command):
     assert named.startswith("to fill in: ")
     assert said.startswith(f"next: difficulty {command} bundles/support-1")
     assert (ANSWERS[answer].lower() in said) == (command == "evaluate")
+
+
+@pytest.mark.parametrize("left", [True, False])
+def test_labels_are_bought_for_requests_that_have_none(monkeypatch, tmp_path, capsys, left):
+    """Of traffic whose rows all have outcomes the next command is about new requests, and says so;
+    names that nobody knows are explained before it.
+    """
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(console, "holds_unlabelled", lambda traffic: left)
+    (tmp_path / "labelled.parquet").touch()
+    console.say_remedy(LABEL, {"CHEAP": "small", "FRONTIER": None}, traffic=Path("t.parquet"))
+    named, said = capsys.readouterr().out.splitlines()
+    what = "t.parquet" if left else "UNLABELLED"
+    assert said.startswith(f"next: difficulty label {what} --cheap small --frontier FRONTIER ")
+    assert "-o labelled-2.parquet" in said
+    assert said.endswith("as every row of t.parquet has its outcome") is not left
+    assert ("UNLABELLED is new requests" in named) is not left
+    assert "FRONTIER is the frontier model" in named
+
+
+def test_next_bundle_has_a_name_of_its_own(tmp_path):
+    assert console.next_bundle(Path("bundles/support-2")) == "bundles/support-3"
+    (tmp_path / "a-3").mkdir()
+    assert console.next_bundle(tmp_path / "a-2") == str(tmp_path / "a-4")
+    assert console.next_bundle(Path("support")) == "support-2"

@@ -185,7 +185,7 @@ def test_traffic_is_saved_with_its_rejects(tmp_path):
         "cheap_quality must be in [0, 1] or null"
     ]
     assert "rejected rows" in traffic._repr_html_()
-    assert "1 rows rejected, see .rejects" in repr(traffic)
+    assert "1 row rejected, see .rejects" in repr(traffic)
     with pytest.raises(InvalidValueError, match="parts must name each part with its share"):
         traffic.split(0.8)
     with pytest.raises(OutputExistsError):

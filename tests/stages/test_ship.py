@@ -1,10 +1,12 @@
 import json
 import re
 from datetime import date
+from types import SimpleNamespace
 
 import pytest
 
 from difficulty.bundle import read_bundle
+from difficulty.diagnostics.signal import Signal
 from difficulty.errors import (
     BundleError,
     InvalidValueError,
@@ -22,6 +24,7 @@ from difficulty.runtime import Router
 from difficulty.stages import exporting
 from difficulty.stages import ship as ship_module
 from difficulty.stages.deploying import traffic_scores
+from difficulty.stages.deploying.shippable import signal_notes
 from difficulty.stages.ship import bundle_name, ship
 from difficulty.stages.verify import verify
 from difficulty.thresholds.point import EXPECTED
@@ -313,3 +316,16 @@ def test_verify_warns_when_the_review_is_due(journey):
         == f"the threshold was to be reviewed by {due.isoformat()}: choose it again on recent"
         " traffic"
     )
+
+
+def test_a_bundle_without_a_signal_of_its_score_says_so():
+    """Also where it is shipped because its check of answers has one, or because that was asked."""
+
+    def told(p_value, *, on_check=False):
+        record = SimpleNamespace(signal=Signal(n=300, p_value=p_value))
+        return " ".join(signal_notes(SimpleNamespace(record=record), on_check=on_check))
+
+    assert told(0.001) == ""
+    assert "carries a weak signal" in told(0.05)
+    assert "carries no signal" in told(0.18)
+    assert "rests on the check of the cheap model's answers alone" in told(0.18, on_check=True)
