@@ -113,7 +113,7 @@ def test_job_that_was_stopped_goes_on_to_the_same_bytes(journey, source, tmp_pat
         score(journey, out, source)
     monkeypatch.setattr(bulk_job, "_score_part", real)
     assert not out.exists()
-    with pytest.raises(OutputExistsError, match="stopped after 1 parts. Pass --resume"):
+    with pytest.raises(OutputExistsError, match="stopped after 1 part. Pass --resume"):
         score(journey, out, source)
     assert score(journey, out, source, resume=True).n_kept == 1
     assert out.read_bytes() == (tmp_path / "whole.parquet").read_bytes()

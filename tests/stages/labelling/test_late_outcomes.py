@@ -192,7 +192,7 @@ def test_unknown_requests_and_bad_rows_go_to_the_rejects(join, tmp_path):
 
 
 def test_feedback_of_other_traffic_and_a_wrong_column_are_refused(join, tmp_path):
-    with pytest.raises(TrafficError, match="none of 1 rows is.*'x9'; the traffic has 'a'"):
+    with pytest.raises(TrafficError, match="none of 1 row is.*'x9'; the traffic has 'a'"):
         join({"id": "x9", "quality": 1})
     with pytest.raises(TrafficError, match="id must name the request"):
         join({"request": "a", "quality": 1})
