@@ -260,10 +260,8 @@ class Traffic:
     @cached_property
     def model_names(self) -> tuple[Counter[str], Counter[str]]:
         """How many samples name each cheap and each frontier model."""
-        cheap, frontier = (
-            Counter(filter(None, self._list(side))) for side in ("cheap_model", "frontier_model")
-        )
-        return cheap, frontier
+        cheap, frontier = self._list("cheap_model"), self._list("frontier_model")
+        return Counter(filter(None, cheap)), Counter(filter(None, frontier))
 
     @cached_property
     def data_hash(self) -> str:
