@@ -91,10 +91,10 @@ clean:  ## Remove environments, caches and what the demo wrote.
 .venv-gateway/.ready: EXTRAS = train,gateway,monitor
 .venv/.ready: EXTRAS = train,track,sign,gateway,serve,hub,remote,plot,telemetry,monitor,benchmark,docs,dev
 .venv-slow/.ready: EXTRAS = train,track,sign,gateway,serve,hub,remote,plot,telemetry,monitor,encoders,benchmark,dev
-.venv-scale/.ready: EXTRAS = train,monitor,telemetry,scale,dev
+.venv-scale/.ready: EXTRAS = train,monitor,telemetry,scale,encoders,dev
 .venv-benchmark/.ready: EXTRAS = train,encoders,benchmark
 .venv-release/.ready: EXTRAS = release
-.venv-slow/.ready .venv-benchmark/.ready: FIRST = torch
+.venv-slow/.ready .venv-scale/.ready .venv-benchmark/.ready: FIRST = torch
 
 .venv-demo/.ready .venv-gateway/.ready .venv/.ready .venv-slow/.ready .venv-scale/.ready .venv-benchmark/.ready .venv-release/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "difficulty needs Python >= 3.11: pass PYTHON=python3.12")'

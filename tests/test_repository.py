@@ -162,7 +162,7 @@ MAY_NAME = {
     "accelerate": ["encoders/trainer.py"],
     "huggingface_hub": ["encoders/sentence.py", "integrations/hub.py"],
     "model2vec": ["encoders/"],
-    "ray": ["engine/ray_engine.py"],
+    "ray": ["engine/ray_engine.py", "engine/ray_training.py"],
     "matplotlib": ["evaluation/displays/", "stages/tracking/"],
     "pandas": ["evaluation/displays/frames.py", "evaluation/result.py", "face/traffic_data.py"],
     "polars": [],

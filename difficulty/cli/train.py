@@ -102,6 +102,14 @@ def train(
             " fitted on them; see docs/ray.md.",
         ),
     ] = False,
+    spread_tuning: Annotated[
+        bool,
+        typer.Option(
+            "--spread-tuning",
+            help="Have the workers of --engine ray fine-tune the encoder together, each with a"
+            " part of every batch; see docs/ray.md.",
+        ),
+    ] = False,
     resume: Annotated[
         bool,
         typer.Option(
@@ -121,6 +129,7 @@ def train(
     Example: difficulty train traffic.parquet -o runs/first
     """
     from difficulty.channels.ngram_products import fitting_on
+    from difficulty.encoders.finetune import tuning_on
     from difficulty.engine import open_engine
     from difficulty.stages.train import train
     from difficulty.training.run import Run
@@ -128,6 +137,8 @@ def train(
 
     if spread_heads and engine is None:
         raise typer.BadParameter("is for --engine", param_hint="--spread-heads")
+    if spread_tuning and engine != "ray":
+        raise typer.BadParameter("is for --engine ray", param_hint="--spread-tuning")
     start = Run.read(start_from) if start_from else None
     from_start = start if not recipe else None  # a recipe of its own has an encoder of its own
     chosen = _change_recipe(
@@ -142,6 +153,7 @@ def train(
         chosen_engine(engine, address, workers) as spread,
         open_engine() as local,
         fitting_on(spread if spread_heads else None),
+        tuning_on(spread if spread_tuning else None),
         steps() as show,
     ):
         show("finding the encoder")

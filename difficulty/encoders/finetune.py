@@ -21,9 +21,11 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,15 +34,48 @@ from numpy.typing import NDArray
 from difficulty.encoders.base import TuningData, load_encoder
 from difficulty.encoders.sentence import Precision, convert, find_source, weights_digest
 from difficulty.encoders.transformer import Frame, TransformerEncoder
-from difficulty.errors import MissingExtraError, TooFewSamplesError
+from difficulty.engine import Engine, JointEngine
+from difficulty.errors import InvalidValueError, MissingExtraError, TooFewSamplesError
 from difficulty.recipe import FinetuneSettings
 from difficulty.storage import whole_folder
 
 FloatArray = NDArray[np.float64]
-_HEADS = "heads.npz"
+HEADS = "heads.npz"
 _LEAST_HELD_OUT = 20
 _VERSION = 3
 """Raised when the same data and settings would give another encoder."""
+
+
+_ENGINE: ContextVar[JointEngine | None] = ContextVar("engine of fine-tuning", default=None)
+
+
+@contextmanager
+def tuning_on(engine: Engine | None) -> Iterator[None]:
+    """Have encoders be fine-tuned by the workers of an engine together, each with a part of every
+    batch.
+
+    Parameters
+    ----------
+    engine : Engine or None
+        One whose workers can be one process group of torch; None, or one worker: here.
+
+    Raises
+    ------
+    InvalidValueError
+        If they cannot.
+    """
+    if engine is not None and not isinstance(engine, JointEngine):
+        raise InvalidValueError(
+            "the engine of fine-tuning",
+            type(engine).__name__,
+            rule="have workers that train together",
+            hint="Take --engine ray, or tune in this process, which uses all its cores.",
+        )
+    token = _ENGINE.set(engine if engine is not None and engine.workers > 1 else None)
+    try:
+        yield
+    finally:
+        _ENGINE.reset(token)
 
 
 class Tuned(NamedTuple):
@@ -95,37 +130,41 @@ def finetune(
     """
     folder, _ = find_source(source, cache)
     weights_sha256 = weights_digest(folder)
-    identity = [_VERSION, weights_sha256, data.digest, repr(settings), repr(frame), precision, seed]
+    identity: list[Any] = [_VERSION, weights_sha256, data.digest, repr(settings), repr(frame)]
+    identity += [precision, seed]
+    engine = _ENGINE.get()
+    if engine is not None:
+        identity.append(engine.workers)  # sums of gradients, and what is dropped, depend on it
     name = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:24]
     out = cache / "tuned" / name
-    if not (out / _HEADS).is_file():
+    if not (out / HEADS).is_file():
         _refuse_too_few(data)
-        checkpoints = out.with_suffix(".unfinished")
-        model = _import_trainer()(
-            folder,
+        checkpoints = out.with_suffix(".unfinished").absolute()
+        say = progress or (lambda _: None)
+        write = partial(
+            _import_trainer(),
+            folder.absolute(),  # workers have another folder to begin from
             data,
             checkpoints,
             settings=settings,
             frame=frame,
             seed=seed,
-            say=progress or (lambda _: None),
         )
-        weights, bias = model.heads()
+        if engine is None:
+            trained = write(say=say)
+        else:
+            say(f"fine-tuning on {engine.workers} workers together")
+            trained = engine.run_together(write)
         origin = {"name": folder.name, "weights_sha256": weights_sha256, "fine_tuned": True}
-        with whole_folder(out) as unfinished, TemporaryDirectory(dir=checkpoints) as plain:
-            model.encoder.save_pretrained(plain)
+        with whole_folder(out) as unfinished:
             convert(
-                Path(plain),
-                unfinished,
-                max_tokens=frame.max_tokens,
-                precision=precision,
-                origin=origin,
+                trained, unfinished, max_tokens=frame.max_tokens, precision=precision, origin=origin
             )
-            np.savez(unfinished / _HEADS, weights=weights, bias=bias, epochs=model.epochs)
+            shutil.copyfile(trained / HEADS, unfinished / HEADS)
         shutil.rmtree(checkpoints)
     encoder = load_encoder(out)
     assert isinstance(encoder, TransformerEncoder)
-    with np.load(out / _HEADS, allow_pickle=False) as heads:
+    with np.load(out / HEADS, allow_pickle=False) as heads:
         return Tuned(encoder, heads["weights"], heads["bias"], int(heads["epochs"]))
 
 
@@ -142,8 +181,8 @@ def _refuse_too_few(data: TuningData) -> None:
 def _import_trainer() -> Any:
     """Return the training function; it needs torch, which finding a tuned encoder does not."""
     try:
-        from difficulty.encoders.trainer import train
+        from difficulty.encoders.trainer import write_trained
     except ImportError as error:
         package = error.name or "torch"
         raise MissingExtraError("fine-tuning", package=package, extra="encoders") from error
-    return train
+    return write_trained

@@ -19,6 +19,7 @@ from torch.nn import functional
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from difficulty.encoders.base import TuningData
+from difficulty.encoders.finetune import HEADS
 from difficulty.encoders.sentence import embedding_length, load_sentence_encoder
 from difficulty.encoders.transformer import Frame
 from difficulty.errors import EncoderError
@@ -27,6 +28,7 @@ from difficulty.tokens import pad
 
 FloatArray = NDArray[np.float64]
 Rows = NDArray[np.intp]
+Say = Callable[[str], None]
 _HEAD_RATE = 20.0
 """How many times faster heads learn than the encoder: they start from nothing."""
 _WARM_UP = 0.1
@@ -47,14 +49,16 @@ def train(
 ) -> OutcomeModel:
     """Return a sentence-transformers encoder with heads as they were after their best epoch.
 
+    Where ``torch.distributed`` is ready, each of its processes trains on a part of every batch.
     What an interrupted call left in ``checkpoints`` is gone on from; the weights come out the same.
 
     Raises
     ------
     EncoderError
-        If a checkpoint cannot be read.
+        If a checkpoint cannot be read, or processes see different ones.
     """
     torch.manual_seed(seed)
+    rank, world = _place()
     batches = Batches(data, frame)
     seen, unseen = data.rows
     model = OutcomeModel(
@@ -71,27 +75,36 @@ def train(
     optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=_WEIGHT_DECAY)
     # All epochs in one list: the seed alone decides the order, however often training is resumed.
     steps = [
-        (rows, data.weight[rows] / data.weight[rows].sum())
+        # Processes take the mean of their gradients.
+        (part, world * weight / data.weight[rows].sum())
         for epoch in range(settings.epochs)
         for rows in batches.shuffled(seen, settings.batch_size, [seed, epoch])
+        for part, weight in _parted(rows, data.weight[rows], world)
     ]
     held_out = batches.by_length(unseen, settings.batch_size)
     # the trainer takes the mean of batches
-    per_batch = data.weight[unseen].sum() / max(1, len(held_out))
+    per_batch = data.weight[unseen].sum() / max(1, len(held_out) * world)
     watch = _Watch(say)
-    epoch = len(steps) // settings.epochs
-    arguments = _arguments(checkpoints, seed=seed, epoch=epoch, judged=bool(held_out))
+    epoch = len(steps) // (settings.epochs * world)
+    # What is dropped of a vector is drawn by each process for itself.
+    arguments = _arguments(checkpoints, seed=seed + rank, epoch=epoch, judged=bool(held_out))
     trainer = Trainer(
         model=model,
         args=arguments,
         data_collator=batches,
         train_dataset=steps,
-        eval_dataset=[(rows, data.weight[rows] / per_batch) for rows in held_out] or None,
+        eval_dataset=[
+            (part, weight / per_batch)
+            for rows in held_out
+            for part, weight in _parted(rows, data.weight[rows], world)
+        ]
+        or None,
         callbacks=[watch],
         optimizers=(optimiser, None),
     )
     trainer.remove_callback(PrinterCallback)
     last = last_checkpoint(checkpoints)
+    _refuse_differing(last, world)
     try:
         trainer.train(resume_from_checkpoint=last and str(last))
     except Exception as error:  # torch, safetensors and json raise many kinds
@@ -104,6 +117,51 @@ def train(
     best = trainer.state.best_model_checkpoint
     model.epochs = int(best.rpartition("-")[2]) // epoch if best else settings.epochs
     return model
+
+
+def write_trained(
+    folder: Path, data: TuningData, checkpoints: Path, *, say: Say = lambda _: None, **how: Any
+) -> Path:
+    """Train as :func:`train` does and write the encoder and its heads; return the folder, which is
+    among the checkpoints.
+    """
+    model = train(folder, data, checkpoints, say=say, **how)
+    trained = checkpoints / "trained"
+    rank, world = _place()
+    if rank == 0:
+        weights, bias = model.heads()
+        model.encoder.save_pretrained(str(trained))
+        np.savez(trained / HEADS, weights=weights, bias=bias, epochs=model.epochs)
+    if world > 1:
+        torch.distributed.barrier()
+    return trained
+
+
+def _place() -> tuple[int, int]:
+    """Return the number of this process among those that train together, and how many they are."""
+    distributed = torch.distributed
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return 0, 1
+    return distributed.get_rank(), distributed.get_world_size()
+
+
+def _parted(rows: Rows, weight: FloatArray, world: int) -> list[tuple[Rows, FloatArray]]:
+    """Return a batch in a part for each process, those of like length spread over them."""
+    parts = [(rows[rank::world], weight[rank::world]) for rank in range(world)]
+    # None may be without rows: one that counts nothing stands in.
+    return [part if len(part[0]) else (rows[:1], np.zeros(1)) for part in parts]
+
+
+def _refuse_differing(last: Path | None, world: int) -> None:
+    if world == 1:
+        return
+    seen: list[str | None] = [None] * world
+    torch.distributed.all_gather_object(seen, last and last.name)
+    if len({*seen}) > 1:
+        raise EncoderError(
+            "workers that train together must see the same checkpoints: got"
+            f" {', '.join(map(str, seen))}. Pass a --cache on storage that all machines share."
+        )
 
 
 def last_checkpoint(folder: Path) -> Path | None:
@@ -254,6 +312,7 @@ def _arguments(checkpoints: Path, *, seed: int, epoch: int, judged: bool) -> Tra
         label_names=["failure"],
         prediction_loss_only=True,
         dataloader_pin_memory=False,
+        ddp_find_unused_parameters=True,  # a part without any task leaves that head out
         use_cpu=not torch.cuda.is_available(),
         seed=seed,
     )

@@ -7,12 +7,13 @@ the way. No other room knows Ray.
 
 from difficulty.engine.engine_choice import ENGINES, open_engine
 from difficulty.engine.local_engine import LocalEngine
-from difficulty.engine.work import Engine, HeldShards, Mail, Work, tree_sum
+from difficulty.engine.work import Engine, HeldShards, JointEngine, Mail, Work, tree_sum
 
 __all__ = [
     "ENGINES",
     "Engine",
     "HeldShards",
+    "JointEngine",
     "LocalEngine",
     "Mail",
     "Work",

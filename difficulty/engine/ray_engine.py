@@ -1,4 +1,4 @@
-"""The engine of a Ray cluster; the only module that knows Ray.
+"""The engine of a Ray cluster; with the one beside it for Ray Train the only module that knows Ray.
 
 Ray's actors are the workers: each opens the work once, Ray starts a lost one again and gives it the
 calls that it had. Ray Data is left out on purpose: it takes seconds to plan each job, and the sums
@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, Self
 
@@ -36,6 +37,7 @@ START_S = 120.0
 """Longest wait for a Ray that is started here. Ray itself gives up after 30 s, which a machine with
 other work takes.
 """
+_STARTS = 3
 _SILENT_S = 20.0  # of that wait; then it is said what is waited for
 _TRIES = 3  # further ones, of a call whose worker was lost
 _TOO_SLOW = "timed out during startup"
@@ -162,6 +164,13 @@ class RayEngine:
         finally:
             self._end(actors)
 
+    def run_together(self, work: Callable[[], Any]) -> Any:
+        """Run a function in each worker at once, as one process group of torch: Ray Train."""
+        from difficulty.engine.ray_training import run_together
+
+        gpus = int(self._ray.cluster_resources().get("GPU", 0))
+        return run_together(work, self._workers, gpus=gpus)
+
     def put(self, value: Any) -> Any:
         """Keep a value where every worker reads it."""
         return self._ray.put(value)
@@ -194,13 +203,8 @@ class RayEngine:
         }
         try:
             if self._address is None:
-                with waiting_for_node(self._start_s):
-                    self._ray.init(
-                        num_cpus=self._wanted,
-                        include_dashboard=False,
-                        object_store_memory=self._store_bytes,
-                        **options,
-                    )
+                options["object_store_memory"] = self._store_bytes
+                self._start(num_cpus=self._wanted, include_dashboard=False, **options)
                 return
             self._ray.init(address=self._address, **options)
         except (Exception, SystemExit) as error:  # Ray even exits where it is not let in
@@ -214,6 +218,15 @@ class RayEngine:
                     " local."
                 )
             raise EngineError(f"no Ray can be used {where}: {_reason(error)} {advice}") from error
+
+    def _start(self, **options: Any) -> None:
+        """Start a cluster on this machine; again, where its node ends while it starts."""
+        for _ in range(_STARTS - 1):
+            with suppress(_NodeEndedError), waiting_for_node(self._start_s):
+                self._ray.init(**options)
+                return
+        with waiting_for_node(self._start_s):
+            self._ray.init(**options)
 
     def _check_versions(self) -> None:
         """Refuse a cluster of which a node has another version of this package, or none."""
@@ -402,6 +415,21 @@ def _read(opening: list[Any]) -> tuple[Any, ...]:
     return content
 
 
+class _NodeEndedError(Exception):
+    """The node of a Ray that is started here has ended: it waits 15 s for a process of its own."""
+
+
+def _ended_nodes() -> int:
+    """Return how many nodes that this process started have ended."""
+    here, n = os.getpid(), 0
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            name, _, rest = path.read_text().partition(")")
+            state, parent = rest.split()[:2]
+            n += name.endswith("(raylet") and state == "Z" and int(parent) == here
+    return n
+
+
 @contextmanager
 def waiting_for_node(start_s: float) -> Iterator[None]:
     """Have Ray wait longer for the node that it starts: it asks for it during 30 s, which no option
@@ -414,7 +442,7 @@ def waiting_for_node(start_s: float) -> Iterator[None]:
     except (ImportError, AttributeError):  # another Ray: it waits as long as it does
         yield
         return
-    began = time.monotonic()
+    began, ended = time.monotonic(), _ended_nodes()
     is_silent = True
 
     def ask_on(*args: Any, **options: Any) -> Any:
@@ -423,6 +451,8 @@ def waiting_for_node(start_s: float) -> Iterator[None]:
             try:
                 return ask(*args, **options)
             except RuntimeError:
+                if _ended_nodes() > ended:
+                    raise _NodeEndedError("timed out during startup: the raylet ended") from None
                 waited = time.monotonic() - began
                 if waited > start_s:
                     raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 Block = TypeVar("Block", contravariant=True)
 Result = TypeVar("Result", covariant=True)
@@ -70,6 +70,25 @@ class Engine(Protocol):
 
     def hold(self, work: ShardWork, shards: Sequence[Any]) -> AbstractContextManager[HeldShards]:
         """Open each shard once, spread over the workers, for as long as the context lasts."""
+
+
+@runtime_checkable
+class JointEngine(Engine, Protocol):
+    """An engine whose workers can be one process group of torch."""
+
+    def run_together(self, work: Callable[[], Any]) -> Any:
+        """Run a function in each worker at once and return what the first returns.
+
+        The function finds the others by ``torch.distributed``, and is begun again in all of them
+        where one is lost: it goes on from what it wrote.
+
+        Raises
+        ------
+        EngineError
+            If workers are lost again and again.
+        DifficultyError
+            What the function raises.
+        """
 
 
 def tree_sum(parts: Sequence[Any]) -> Any:

@@ -11,10 +11,11 @@ import pytest
 
 from difficulty.encoders import finetune as module
 from difficulty.encoders.base import TuningData
-from difficulty.encoders.finetune import finetune
+from difficulty.encoders.finetune import finetune, tuning_on
 from difficulty.encoders.sentence import find_source, load_sentence_encoder
 from difficulty.encoders.transformer import Frame
-from difficulty.errors import EncoderError, MissingExtraError, TooFewSamplesError
+from difficulty.engine import LocalEngine, open_engine
+from difficulty.errors import EncoderError, InvalidValueError, MissingExtraError, TooFewSamplesError
 from difficulty.metrics import auroc
 from difficulty.recipe import FinetuneSettings
 from tests.fakes import write_transformer
@@ -393,3 +394,50 @@ def test_tuned_encoder_says_after_how_many_epochs_it_was_best(encoder, tmp_path)
 def test_too_few_samples_are_refused_where_none_are_held_out(tmp_path):
     with pytest.raises(TooFewSamplesError, match=r"got 19 and 0"):
         tune(untrained(tmp_path / "encoder"), tmp_path / "cache", made_up(19, unseen=0))
+
+
+def test_engine_whose_workers_cannot_train_together_is_refused():
+    with pytest.raises(InvalidValueError, match="must have workers that train together"):
+        with tuning_on(LocalEngine(processes=2)):
+            pass
+
+
+@pytest.mark.parametrize(("n", "world"), [(16, 2), (3, 4)])
+def test_parts_of_a_batch_hold_each_row_once(n, world):
+    """One that would be empty has a row that counts nothing."""
+    pytest.importorskip("torch", reason="needs the encoders extra: make test-slow")
+    from difficulty.encoders.trainer import _parted
+
+    rows, weight = np.arange(100, 100 + n), np.arange(1.0, n + 1)
+    parts = _parted(rows, weight, world)
+    assert len(parts) == world
+    assert all(len(part) for part, _ in parts)
+    total = np.zeros(n)
+    for part, own in parts:
+        total[part - 100] += own
+    assert total.tolist() == weight.tolist()
+
+
+@pytest.mark.slow
+@with_torch
+@pytest.mark.filterwarnings("ignore")  # Ray leaves sockets to the collector
+def test_workers_of_ray_train_together(encoder, tmp_path, monkeypatch):
+    """Without what is dropped by chance two workers come to the weights of one process but for the
+    order of sums, the same each time.
+    """
+    pytest.importorskip("ray", reason="needs the extra scale: make test-scale")
+    folder = write_sentence_encoder(
+        tmp_path / "bert", [f"w{number}" for number in range(N_WORDS)], dropout=0.0
+    )
+    alone = tune(folder, tmp_path / "alone")
+    with open_engine("ray", workers=2) as engine, tuning_on(engine):
+        told = []
+        first = tune(folder, tmp_path / "first", progress=told.append)
+        again = tune(folder, tmp_path / "again")
+    assert told == ["fine-tuning on 2 workers together"]
+    assert again.weights.tolist() == first.weights.tolist()
+    assert again.encoder.digest == first.encoder.digest
+    assert first.epochs == alone.epochs
+    assert first.weights == pytest.approx(alone.weights, abs=5e-3 * np.abs(alone.weights).max())
+    vectors = [each.encoder.encode(made_up().ids) for each in (alone, first)]
+    assert vectors[1] == pytest.approx(vectors[0], abs=2e-3)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from difficulty.engine import LocalEngine, open_engine, tree_sum
-from difficulty.engine.ray_engine import waiting_for_node
+from difficulty.engine.ray_engine import RayEngine, waiting_for_node
 from difficulty.errors import EngineError, InvalidValueError
 from tests.engine import works
 from tests.engine.test_local_engine import runs
@@ -160,6 +160,32 @@ def test_node_that_comes_late_is_waited_for_and_said(monkeypatch, caplog):
     assert [record.getMessage() for record in caplog.records] == [
         "Ray has been starting on this machine for 0 s; it is waited for up to 120 s."
     ]
+
+
+def test_node_that_ends_while_it_starts_is_started_again(monkeypatch):
+    """Under load Ray's node waits too short for a process of its own, and ends."""
+    from ray._private import services
+
+    def get_node(*_):
+        raise RuntimeError("not yet")
+
+    ended = iter([0, 1, 1, 2, 2])
+    monkeypatch.setattr(services, "get_node", get_node)
+    monkeypatch.setattr("difficulty.engine.ray_engine._ended_nodes", lambda: next(ended))
+
+    class Ray:
+        starts = 0
+
+        @classmethod
+        def init(cls, **_):
+            cls.starts += 1
+            if cls.starts < 3:
+                services.get_node("address", "id")
+
+    engine = RayEngine()
+    engine._ray = Ray
+    engine._connect()
+    assert Ray.starts == 3
 
 
 def test_ray_that_was_started_here_ends_with_a_driver_that_is_killed():
