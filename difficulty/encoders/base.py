@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from difficulty.tensors import RequestTensors, Tensor
 
 ENCODER_FORMAT = 1
+TUNED_HEADS = "heads.npz"
+"""Of a fine-tuned encoder, in its folder."""
 ENCODERS = {
     "static": "difficulty.encoders.base:StaticEncoder",
     "transformer": "difficulty.encoders.transformer:TransformerEncoder",

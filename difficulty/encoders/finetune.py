@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from difficulty.encoders.base import TuningData, load_encoder
+from difficulty.encoders.base import TUNED_HEADS, TuningData, load_encoder
 from difficulty.encoders.sentence import Precision, convert, find_source, weights_digest
 from difficulty.encoders.transformer import Frame, TransformerEncoder
 from difficulty.engine import Engine, JointEngine
@@ -40,7 +40,6 @@ from difficulty.recipe import FinetuneSettings
 from difficulty.storage import whole_folder
 
 FloatArray = NDArray[np.float64]
-HEADS = "heads.npz"
 _LEAST_HELD_OUT = 20
 _VERSION = 3
 """Raised when the same data and settings would give another encoder."""
@@ -137,7 +136,7 @@ def finetune(
         identity.append(engine.workers)  # sums of gradients, and what is dropped, depend on it
     name = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:24]
     out = cache / "tuned" / name
-    if not (out / HEADS).is_file():
+    if not (out / TUNED_HEADS).is_file():
         _refuse_too_few(data)
         checkpoints = out.with_suffix(".unfinished").absolute()
         say = progress or (lambda _: None)
@@ -160,11 +159,11 @@ def finetune(
             convert(
                 trained, unfinished, max_tokens=frame.max_tokens, precision=precision, origin=origin
             )
-            shutil.copyfile(trained / HEADS, unfinished / HEADS)
+            shutil.copyfile(trained / TUNED_HEADS, unfinished / TUNED_HEADS)
         shutil.rmtree(checkpoints)
     encoder = load_encoder(out)
     assert isinstance(encoder, TransformerEncoder)
-    with np.load(out / HEADS, allow_pickle=False) as heads:
+    with np.load(out / TUNED_HEADS, allow_pickle=False) as heads:
         return Tuned(encoder, heads["weights"], heads["bias"], int(heads["epochs"]))
 
 

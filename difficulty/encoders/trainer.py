@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from difficulty.encoders.base import TuningData
-from difficulty.encoders.finetune import HEADS
+from difficulty.encoders.base import TUNED_HEADS, TuningData
 from difficulty.encoders.sentence import embedding_length, load_sentence_encoder
 from difficulty.encoders.transformer import Frame
 from difficulty.errors import EncoderError
@@ -131,7 +130,7 @@ def write_trained(
     if rank == 0:
         weights, bias = model.heads()
         model.encoder.save_pretrained(str(trained))
-        np.savez(trained / HEADS, weights=weights, bias=bias, epochs=model.epochs)
+        np.savez(trained / TUNED_HEADS, weights=weights, bias=bias, epochs=model.epochs)
     if world > 1:
         torch.distributed.barrier()
     return trained
