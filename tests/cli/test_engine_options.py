@@ -25,3 +25,13 @@ def test_score_on_processes_writes_what_one_process_writes(run, journey):
 def test_options_that_do_not_go_together_are_refused(run, journey, options, said):
     ran = run("score", journey.bundle, "hello", *options, code=2)
     assert said in ran.err
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--spread-heads"], ["--spread-tuning"], ["--spread-tuning", "--engine", "local"]],
+)
+def test_training_is_spread_over_an_engine_that_can(run, options):
+    ran = run("train", "traffic.parquet", "-o", "run", *options, code=2)
+    assert options[0] in ran.err
+    assert "is for --engine" in ran.err
