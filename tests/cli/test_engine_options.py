@@ -28,8 +28,7 @@ def test_options_that_do_not_go_together_are_refused(run, journey, options, said
 
 
 @pytest.mark.parametrize(
-    "options",
-    [["--spread-heads"], ["--spread-tuning"], ["--spread-tuning", "--engine", "local"]],
+    "options", [["--spread-heads"], ["--spread-tuning"], ["--spread-tuning", "--engine", "local"]]
 )
 def test_training_is_spread_over_an_engine_that_can(run, options):
     ran = run("train", "traffic.parquet", "-o", "run", *options, code=2)
