@@ -18,7 +18,7 @@ from difficulty.errors import RequestError
 from difficulty.needs import Eligibility, ModelLimits, Needs
 from difficulty.needs.limits import UNSTATED_CONTEXT
 from difficulty.needs.request_needs import MESSAGE_TOKENS, code_of, tags_of
-from difficulty.request import Request
+from difficulty.request import Messages, Request
 from difficulty.routes import Route
 
 Takers = Literal["both", "cheap", "frontier", "neither"]
@@ -47,26 +47,34 @@ def is_plain(eligibility: Eligibility | None, request: Request) -> bool:
     """Return whether both models take a request by a look at its lengths: a few short messages of
     text, which most are. Says nothing of others.
     """
-    messages, given = request.messages, request.tokens
-    if request.tools or request.needs is not None:
+    if request.needs is not None:
         return False
-    chars = 0
-    if type(messages) is str:
-        chars = len(messages)
-    elif type(messages) is list and len(messages) <= _FEW:
-        for message in messages:
-            # As the usual class alone: what a caller's own does is not known.
-            if type(message) is not dict or len(message) != 2 or "role" not in message:
-                return False
-            content = message.get("content")
-            if type(content) is not str or message["role"] not in _SPEAKERS:
-                return False
-            chars += MESSAGE_TOKENS + len(content)
-    else:
-        return False
+    chars, given = plain_chars(request.messages, request.tools), request.tokens
     left = (eligibility or NOT_STATED).least_room
     # No character has more tokens than four, by either count.
-    return 4 * chars <= left and (given is None or (type(given) is int and 0 <= given <= left))
+    return 0 <= 4 * chars <= left and (given is None or (type(given) is int and 0 <= given <= left))
+
+
+def plain_chars(messages: Messages, tools: object) -> int:
+    """Return the characters of a few messages of text, with what stands around each; -1 for
+    anything else.
+    """
+    if tools:
+        return -1
+    if type(messages) is str:
+        return len(messages)
+    if type(messages) is not list or len(messages) > _FEW:
+        return -1
+    chars = 0
+    for message in messages:
+        # As the usual class alone: what a caller's own does is not known.
+        if type(message) is not dict or len(message) != 2 or "role" not in message:
+            return -1
+        content = message.get("content")
+        if type(content) is not str or message["role"] not in _SPEAKERS:
+            return -1
+        chars += MESSAGE_TOKENS + len(content)
+    return chars
 
 
 def needs_of(request: Request) -> Needs:

@@ -235,7 +235,7 @@ class Served:
         """Return the rows that not both models can take, and why."""
         if eligibility not in self._ineligible:
             self._ineligible[eligibility] = find_ineligible(
-                self.traffic, self.scores.totals, eligibility
+                self.traffic, self.scores.totals, eligibility, self.scores.chars
             )
         return self._ineligible[eligibility]
 

@@ -354,6 +354,7 @@ def _served_learned(run: Run, scores: TrafficScores, prices: Prices | None) -> S
         outputs=unseen.by_name(),
         totals=totals,
         readable=np.ones(n, dtype=np.bool_),
+        chars=None,  # of these samples texts are not kept
         # Only early exit asks, which runs like this cannot have.
         knows_task=np.zeros(n, dtype=np.bool_),
         without_task=None,

@@ -22,6 +22,7 @@ from difficulty.engine.local_engine import LocalEngine
 from difficulty.engine.threads import count_cores
 from difficulty.evaluation.slices import joined_labels, message_labels
 from difficulty.model.combination import Scores
+from difficulty.needs.takers import plain_chars
 from difficulty.runtime.answer_checker import AnswerChecker, AnswersRead, read_answers
 from difficulty.runtime.scorer import EarlyScorer, Scorer
 from difficulty.stages.bulk.block_graph import block_graph
@@ -68,6 +69,8 @@ class TrafficScores(NamedTuple):
     """``None`` where not asked for."""
     labels: dict[str, list[str | None]] | None = None
     """What slices the samples are in; ``None`` where not asked for."""
+    chars: NDArray[np.int64] | None = None
+    """What :func:`~difficulty.needs.takers.plain_chars` says of each; ``None``: not known."""
 
     def instead(self, scores: Scores | None) -> TrafficScores:
         """Return the same with other scores of the samples, if there are any; familiarity stays."""
@@ -88,6 +91,7 @@ class BlockRead(NamedTuple):
     tokens: Tokenized
     """Without that id, and with the counts."""
     knows_task: NDArray[np.bool_]
+    chars: NDArray[np.int64]
     answers: AnswersRead | None
     """``None`` where nothing checks them."""
     labels: dict[str, list[str | None]] | None
@@ -100,6 +104,7 @@ class _Part(NamedTuple):
     counts: ReadCounts
     readable: NDArray[np.bool_]
     knows_task: NDArray[np.bool_]
+    chars: NDArray[np.int64]
     without_task: NDArray[np.float64] | None
     early: EarlyScores | None
     answers: dict[str, NDArray[np.float32]] | None
@@ -251,7 +256,8 @@ class RequestReader:
         with_task = TokenRows.packed(asked, digest, numbers)
         answers = self._read_answers(block) if self.wanted.answers else None
         labels = message_labels([row[0] for row in block]) if self.wanted.slices else None
-        return BlockRead(with_task, tokens, knows, answers, labels)
+        chars = np.array([plain_chars(row[0], row[2]) for row in block], np.int64)
+        return BlockRead(with_task, tokens, knows, chars, answers, labels)
 
     def _read_answers(self, block: Sequence[Row]) -> AnswersRead:
         messages, tasks, tools, texts = zip(*block, strict=True)
@@ -323,6 +329,7 @@ def _score(
         counts=ReadCounts.of(tokens, scorer.tokenizer),
         readable=lengths_of(tokens.ids) > 0,
         knows_task=read.knows_task,
+        chars=read.chars,
         without_task=without,
         early=_score_early(early, read) if early else None,
         answers=answers,
@@ -338,9 +345,9 @@ def _score_early(early: EarlyScorer, read: BlockRead) -> EarlyScores:
 
 
 def _joined(scorer: Scorer, parts: Sequence[_Part]) -> TrafficScores:
-    totals, readable, knows_task = (
+    totals, readable, knows_task, chars = (
         np.concatenate([getattr(part, name) for part in parts])
-        for name in ("totals", "readable", "knows_task")
+        for name in ("totals", "readable", "knows_task", "chars")
     )
     without = [part.without_task for part in parts if part.without_task is not None]
     early = [part.early for part in parts if part.early]
@@ -355,6 +362,7 @@ def _joined(scorer: Scorer, parts: Sequence[_Part]) -> TrafficScores:
         knows_task=knows_task,
         without_task=np.concatenate(without) if without else None,
         early=EarlyScores(*map(np.concatenate, zip(*early, strict=True))) if early else None,
+        chars=chars,
     )
     if not answers:
         return scores
