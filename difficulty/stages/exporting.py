@@ -42,7 +42,7 @@ from difficulty.export.parity import (
 )
 from difficulty.recipe import ExportSettings
 from difficulty.records import OperatingPoint
-from difficulty.runtime.answer_checker import AnswerChecker
+from difficulty.runtime.answer_checker import AnswerChecker, read_answers
 from difficulty.runtime.answers import AnswerScorer
 from difficulty.runtime.golden_answers import golden_answer_rows
 from difficulty.runtime.scorer import EarlyScorer, Scorer
@@ -426,22 +426,28 @@ def export_check(
     answers = AnswerScorer(load_session(graph, name=ANSWER_GRAPH), facts)
     checker = AnswerChecker(answers, scorer, None, version="export")
     given = np.flatnonzero(run.calibration.known("cheap_answer"))
-    rows = every_so_many(given, _MOST_BY_ITSELF)
-    sample = run.calibration.select(rows)
-    shipped = checker.score_many(*answered_rows(sample), sample.tasks)
-    checked = np.flatnonzero(~np.isnan(shipped["answer_score"]))
-    answered = read_answered(
-        sample.select(checked),
-        request_columns(scores.outputs)[rows[checked]],
-        view=run.view,
-        tokenizer=run.tokenizer,
+    sampled = every_so_many(given, _MOST_BY_ITSELF)
+    sample = run.calibration.select(sampled)
+    asked, told = answered_rows(sample)
+    # Facts are one function's, and read once; ids are made as in serving and as in training.
+    read = read_answers(run.view, run.tokenizer, asked, told, sample.tasks)
+    requests = zip(asked, sample.tasks, strict=True)
+    ids = [_ids_of(scorer, each["messages"], task, each["tools"]) for each, task in requests]
+    shipped = checker.score_read(read, ids, scorer.score_many(ids))
+    rows = np.flatnonzero(~np.isnan(shipped["answer_score"]))
+    texts = [run.view.plain(answer.as_text()).text for row in rows if (answer := told[row])]
+    encoded = run.tokenizer.encode_batch(texts)
+    answered = Answered(
+        facts=read.facts[np.searchsorted(read.places, rows)],
+        ids=TokenRows([each.ids for each in encoded], run.tokenizer.digest),
+        request=request_columns(scores.outputs)[sampled[rows]].astype(np.float32),
     )
-    names = [sample.ids[row] for row in checked]
+    names = [sample.ids[row] for row in rows]
     python = check.predict(answered).by_name()
     report = compare_outputs(
         names,
         python,
-        {name: shipped[name][checked] for name in python},
+        {name: shipped[name][rows] for name in python},
         settings,
         what="check of answers",
     )
