@@ -91,6 +91,8 @@ class Exported(NamedTuple):
     """What it gives for the calibration requests."""
     point: OperatingPoint
     report: ParityReport
+    quick: Scorer
+    """Gives many requests the same numbers in less time."""
     notes: tuple[str, ...] = ()
     """What became of int8, where it was asked for."""
 
@@ -240,9 +242,9 @@ class _Gate:
 
     def exact(self, choose: Choose) -> Exported:
         """Return the graph as it was trained, which must give the Python model's scores."""
-        graph, scorer = self._built(None)
+        graph, scorer, quick = self._built(None)
         tolerance = self.settings.max_score_difference
-        compared = self._compare(scorer, graph, tolerance=tolerance)
+        compared = self._compare(scorer, quick, tolerance=tolerance)
         point, cut = self._chosen(choose, compared.served)
         report = check_flips(
             self.names,
@@ -252,7 +254,7 @@ class _Gate:
             report=compared.report,
             settings=self.settings,
         )
-        return Exported(graph, scorer, compared.served, point, report)
+        return Exported(graph, scorer, compared.served, point, report, quick)
 
     def lossy(
         self, rung: Rung, choose: Choose, *, min_familiarity: float, budget: float
@@ -260,8 +262,8 @@ class _Gate:
         """Return the graph with another encoder; ``None`` where it makes too few of the Python
         model's decisions.
         """
-        graph, scorer = self._built(rung.encoder)
-        compared = self._compare(scorer, graph, tolerance=_ANY_DIFFERENCE)
+        graph, scorer, quick = self._built(rung.encoder)
+        compared = self._compare(scorer, quick, tolerance=_ANY_DIFFERENCE)
         point, cut = self._chosen(choose, compared.served)
         shipped = (compared.score > cut) | (compared.familiarity < min_familiarity)
         python = self.python.difficulty_score > cut
@@ -278,13 +280,14 @@ class _Gate:
         if flips > budget * len(python):
             return None
         report = replace(compared.report, flips=flips, encoder=str(rung))
-        return Exported(graph, scorer, compared.served, point, report)
+        return Exported(graph, scorer, compared.served, point, report, quick)
 
-    def _built(self, encoder: TransformerEncoder | None) -> tuple[bytes, Scorer]:
-        graph = build_graph(self.run.model, encoder=encoder).SerializeToString()
-        return graph, Scorer(
-            load_session(graph), self.run.tokenizer, self.run.view, task_ids=self.task_ids
-        )
+    def _built(self, encoder: TransformerEncoder | None) -> tuple[bytes, Scorer, Scorer]:
+        """Return the file, its scorer, and one that scores the run's samples in less time."""
+        run = self.run
+        graph = build_graph(run.model, encoder=encoder).SerializeToString()
+        scorer = Scorer(load_session(graph), run.tokenizer, run.view, task_ids=self.task_ids)
+        return graph, scorer, quicker(scorer, graph, len(run.calibration) + len(run.test))
 
     def _chosen(
         self, choose: Choose, served: TrafficScores
@@ -329,11 +332,10 @@ class _Gate:
             self.calibration.select(rows), unknown, view=run.view, tokenizer=run.tokenizer
         )
 
-    def _compare(self, scorer: Scorer, graph: bytes, *, tolerance: float) -> _Compared:
+    def _compare(self, scorer: Scorer, quick: Scorer, *, tolerance: float) -> _Compared:
         """Compare a graph with the Python model on every request."""
         early = self.student.scorer if self.student else None
         calibration, rows = self.run.calibration, self.rows
-        quick = quicker(scorer, graph, len(calibration))
         served = score_traffic(quick, calibration, without_task=early is not None, early=early)
         suite = scorer.score_many(self.suite_rows)
         shipped = {name: np.r_[served.outputs[name][rows], suite[name]] for name in scorer.outputs}

@@ -52,7 +52,7 @@ from difficulty.stages.deploying.shippable import (
     rests_on_check,
     signal_notes,
 )
-from difficulty.stages.deploying.traffic_scores import TrafficScores, quicker
+from difficulty.stages.deploying.traffic_scores import TrafficScores
 from difficulty.stages.exporting import ExportedCheck, Student, export, export_check, student_of
 from difficulty.stages.judging import Served, lineage_of, serve
 from difficulty.stages.watching.expecting import reference_bytes, reference_of
@@ -212,8 +212,7 @@ def ship(
     leaving = terms.student if decided.early else None
     say("judging the test samples")
     # Judged by samples on which nothing was chosen: the side to believe (docs/thresholds.md).
-    quick = quicker(exported.scorer, exported.graph, len(run.test))
-    tested = _served_test(run, quick, decided, leaving, check, prices=prices)
+    tested = _served_test(run, exported.quick, decided, leaving, check, prices=prices)
     evaluation = _judged(terms, tested, decided)
     say("writing the bundle")
     files = _files(

@@ -91,7 +91,7 @@ def test_what_is_read_in_arrays_is_what_a_router_reads(journey, scorer):
 
 def test_quicker_form_gives_the_same_numbers(journey, traffic, monkeypatch):
     bundle = read_bundle(journey.bundle)
-    monkeypatch.setattr(scores_module, "BLOCK_ROWS", 50)
+    monkeypatch.setattr(scores_module, "_MANY_SCORED", 50)
     quick = quick_scorer(bundle, 50)
     assert type(quick.graph) is not type(quick_scorer(bundle, 49).graph)
     whole = score_traffic(Scorer.from_bundle(bundle), traffic).outputs

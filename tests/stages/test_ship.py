@@ -215,7 +215,7 @@ def test_of_many_requests_every_so_many_are_compared(journey, tmp_path, monkeypa
     n = len(Run.read(journey.run).calibration)
     monkeypatch.setattr(exporting, "MOST_COMPARED", 20)
     monkeypatch.setattr(exporting, "_MOST_BY_ITSELF", 7)
-    monkeypatch.setattr(traffic_scores, "BLOCK_ROWS", 50)
+    monkeypatch.setattr(traffic_scores, "_MANY_SCORED", 50)
     shipped = ship(journey.run, tmp_path / "b-1", draws=DRAWS)
     every = -(-n // 20)
     assert shipped.parity.n == len(range(0, n, every)) + 2 * len(golden_requests())

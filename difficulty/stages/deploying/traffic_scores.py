@@ -33,6 +33,8 @@ from difficulty.training.reading import ReadCounts, Reading, reading_of
 
 BLOCK_ROWS = 8_192
 """Requests that are read, sorted by length and scored together."""
+_MANY_SCORED = 2_048
+"""From so many on taking a graph apart takes less time than it saves."""
 _MANY_ROWS = 32_768
 """From so many on other processes pay for their start."""
 _MOST_WAITING = 3
@@ -173,7 +175,7 @@ def quicker(scorer: Scorer, content: bytes, n: int) -> Scorer:
         The file that its graph was read from.
     n : int
     """
-    if n < BLOCK_ROWS:
+    if n < _MANY_SCORED:
         return scorer
     quick = copy(scorer)
     quick.graph = block_graph(scorer.graph, content, vocabulary=scorer.tokenizer.vocabulary_size)
