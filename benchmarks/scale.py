@@ -1,13 +1,17 @@
 """Time and memory of every stage from ingested traffic to a verified bundle, by number of rows.
 
     python -m benchmarks.scale --rows 10000 80000 240000 -o benchmarks/results/2026-11-29-scale
+    python -m benchmarks.scale --shape asks --rows 80000 1000000 --stages ingest train ship verify \
+        -o benchmarks/results/2026-11-29-scale-asks
 
 Rows are those of the project's own generator (``tools.sample_traffic``): requests of a made-up
 company, 160 tokens in the mean with 60 in the median, with answers, outcomes of both models and
-tasks. Each stage is the command of its name in processes of its own. ``seconds`` is time on the
-clock, ``processor`` that of all its processes, and ``peak`` their memory: the command's own peak
-(``ru_maxrss``) and, for each process that it starts, the largest peak among those; Linux counts a
-process as no smaller than the one that started it was, so beside a large one this says too much.
+tasks. ``asks`` are the first 48 words of what the user says last in each, 59 tokens in the mean,
+with outcomes and tasks and without answers. Each stage is the command of its name in processes of
+its own. ``seconds`` is time on the clock, ``processor`` that of all its processes, and ``peak``
+their memory: the command's own peak (``ru_maxrss``) and, for each process that it starts, the
+largest peak among those; Linux counts a process as no smaller than the one that started it was, so
+beside a large one this says too much.
 An exponent is the slope of the logarithm of the processor's time, or of the peak, over that of the
 rows: 1 is twice the time for twice the rows.
 
@@ -29,7 +33,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -40,14 +44,27 @@ from benchmarks.lib.results import write_results
 from tools.sample_traffic.generator import generate
 
 STAGES = ("ingest", "train", "ship", "verify", "evaluate", "scikit-learn")
+SHAPES = ("whole", "asks")
+_TO_A_BUNDLE = STAGES[:4]
+_WORDS = 48
 _COLUMNS = 2**17
 
 
-def write_rows(path: Path, n: int) -> None:
-    """Write generated requests as JSON lines."""
+def write_rows(path: Path, n: int, shape: str = "whole") -> None:
+    """Write generated requests of a shape as JSON lines."""
     with path.open("w", encoding="utf-8") as lines:
-        rows = generate(n, rng=np.random.default_rng(2026))
+        rows: Iterable[dict[str, Any]] = generate(n, rng=np.random.default_rng(2026))
+        if shape == "asks":
+            rows = map(_as_ask, rows)
         lines.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+def _as_ask(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a request as the first words of what the user says last, without answers."""
+    said = [message["content"] for message in row["messages"] if message["role"] == "user"]
+    ask = {"role": "user", "content": " ".join(said[-1].split()[:_WORDS])}
+    left_out = ("cheap_answer", "frontier_answer", "tools")
+    return {name: row[name] for name in row if name not in left_out} | {"messages": [ask]}
 
 
 def _arguments(stage: str, folder: Path, recipe: str) -> list[str]:
@@ -126,14 +143,14 @@ def _report_stage(stage: str, folder: Path, recipe: str) -> None:
 
 
 def measure(
-    sizes: list[int], stages: list[str], work: Path, recipe: str
+    sizes: list[int], stages: list[str], work: Path, recipe: str, shape: str
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Return the figures of every stage, by number of rows."""
     figures: dict[str, dict[str, dict[str, float]]] = {}
     for size in sizes:
         with tempfile.TemporaryDirectory(dir=work) as scratch:
             folder = Path(scratch)
-            write_rows(folder / "rows.jsonl", size)
+            write_rows(folder / "rows.jsonl", size, shape)
             figures[str(size)] = {}
             for stage in stages:
                 figures[str(size)][stage] = run_stage(stage, folder, recipe)
@@ -155,7 +172,7 @@ def as_markdown(results: dict[str, Any]) -> str:
         f"# From traffic to a bundle by number of rows, recipe {results['recipe']},"
         f" {results['date']}",
         "",
-        results["machine"] + ".",
+        f"Requests: {results['shape']}. {results['machine']}.",
     ]
     for size, stages in figures.items():
         lines += ["", f"## {int(size):,} rows", ""]
@@ -169,6 +186,15 @@ def as_markdown(results: dict[str, Any]) -> str:
             f" {row['others_mb']:,.0f} |"
             for stage, row in stages.items()
         ]
+        if set(_TO_A_BUNDLE) <= stages.keys():
+            parts = [stages[stage] for stage in _TO_A_BUNDLE]
+            total = {name: sum(part[name] for part in parts) for name in ("seconds", "processor")}
+            lines += [
+                "",
+                f"From rows to a verified bundle: {total['seconds']:.0f} s on the clock,"
+                f" {total['processor']:.0f} of the processor, peak"
+                f" {max(part['peak_mb'] for part in parts):,.0f} MiB.",
+            ]
     if len(figures) > 1:
         lines += ["", "## Exponents", "", "| stage | processor | peak |", "| --- | --- | --- |"]
         lines += [
@@ -185,6 +211,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 40_000, 160_000])
     parser.add_argument("--stages", nargs="+", default=list(STAGES), choices=STAGES)
     parser.add_argument("--recipe", default="fast")
+    parser.add_argument("--shape", default="whole", choices=SHAPES)
     parser.add_argument("--work", type=Path, help="folder for scratch files; default: temporary")
     parser.add_argument("--stage", choices=STAGES, help=argparse.SUPPRESS)
     parser.add_argument("-o", "--out", type=Path, help="path of the results without suffix")
@@ -199,9 +226,12 @@ def main() -> None:
         "date": datetime.now(UTC).date().isoformat(),
         "command": shlex.join(["python", "-m", "benchmarks.scale", *sys.argv[1:]]),
         "recipe": arguments.recipe,
+        "shape": arguments.shape,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python"
         f" {platform.python_version()}, {load} at the start",
-        "figures": measure(arguments.rows, arguments.stages, arguments.work, arguments.recipe),
+        "figures": measure(
+            arguments.rows, arguments.stages, arguments.work, arguments.recipe, arguments.shape
+        ),
     }
     write_results(arguments.out, results, as_markdown(results))
 
