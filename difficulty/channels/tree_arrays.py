@@ -5,7 +5,7 @@ Thresholds lie half way between two values that a column has, both float32.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -109,26 +109,33 @@ def follow(values: NDArray[np.float32], arrays: TreeArrays) -> FloatArray:
     Lucchese et al. (2015), "QuickScorer: A Fast Algorithm to Rank Documents with Additive Ensembles
     of Regression Trees".
     """
-    starts = arrays["starts"]
-    found = np.full(len(values), float(arrays["base"]))
-    if not len(starts):
-        return found
-    trees = [_bits(arrays, int(start)) for start in starts]
+    return following(arrays)(values)
+
+
+def following(arrays: TreeArrays) -> Callable[[NDArray[np.float32]], FloatArray]:
+    """Return what :func:`follow` does with these trees, for many blocks of rows."""
+    base = float(arrays["base"])
+    trees = [_bits(arrays, int(start)) for start in arrays["starts"]]
     if any(tree is None for tree in trees):
-        return found + _walk(values, arrays)
-    for first in range(0, len(values), _BLOCK):
-        columns = np.ascontiguousarray(values[first : first + _BLOCK].T)
-        total = found[first : first + _BLOCK]
-        above = np.empty(len(total), dtype=np.bool_)
-        ruled, more = np.empty((2, len(total)), dtype=np.uint8)
-        for splits, leaves in filter(None, trees):
-            ruled[:] = 0
-            for column, threshold, left in splits:
-                np.greater(columns[column], threshold, out=above)
-                np.multiply(above.view(np.uint8), left, out=more)
-                np.bitwise_or(ruled, more, out=ruled)
-            total += leaves[ruled]
-    return found
+        return lambda values: base + _walk(values, arrays)
+
+    def sums(values: NDArray[np.float32]) -> FloatArray:
+        found = np.full(len(values), base)
+        for first in range(0, len(values), _BLOCK):
+            columns = np.ascontiguousarray(values[first : first + _BLOCK].T)
+            total = found[first : first + _BLOCK]
+            above = np.empty(len(total), dtype=np.bool_)
+            ruled, more = np.empty((2, len(total)), dtype=np.uint8)
+            for splits, leaves in filter(None, trees):
+                ruled[:] = 0
+                for column, threshold, left in splits:
+                    np.greater(columns[column], threshold, out=above)
+                    np.multiply(above.view(np.uint8), left, out=more)
+                    np.bitwise_or(ruled, more, out=ruled)
+                total += leaves[ruled]
+        return found
+
+    return sums
 
 
 def _bits(arrays: TreeArrays, root: int) -> _Tree | None:

@@ -19,7 +19,7 @@ import string
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
@@ -35,7 +35,7 @@ from difficulty.channels.tree_arrays import (
     TreeArrays,
     arrays_of,
     count_below,
-    follow,
+    following,
     split_places,
     tree_attributes,
 )
@@ -102,6 +102,16 @@ _SIGNS = (
 N_KINDS = 25
 _COUNTED = [2, 3, 5, 6, 7, 8, 9, 16, 17, 18, 20]
 """Kinds of which trees see the number of tokens, beside the share."""
+
+
+class _TreeRows(NamedTuple):
+    """What is read of n requests: the number of tokens, the sums and the class; the numbers, if
+    they are read; and what components are read from.
+    """
+
+    said: FloatArray
+    numbers: FloatArray
+    read: Matrix
 
 
 class TreeChannel(Channel):
@@ -184,9 +194,15 @@ class TreeChannel(Channel):
         )
         if isinstance(ids, TokenRows) and is_many(len(ids)):
             return IdRows(ids, classes)
-        return self._read(ids, classes)
+        said, numbers, read = self._read(ids, classes)
+        if not self.by_token:
+            return np.hstack([said, numbers, read])
+        read = read.copy()  # its places are those of the ids themselves
+        read.sum_duplicates()
+        dense = sp.csr_array(np.hstack([said, numbers]))
+        return sp.csr_array(sp.hstack([dense, read], format="csr"))
 
-    def _read(self, ids: Sequence[Sequence[int]], classes: NDArray[np.int64]) -> Matrix:
+    def _read(self, ids: Sequence[Sequence[int]], classes: NDArray[np.int64]) -> _TreeRows:
         kinds = self._kinds.astype(np.float64)
         said = np.zeros((len(ids), 2 + 3 * N_KINDS))
         flat, ends = flattened(ids)
@@ -201,22 +217,21 @@ class TreeChannel(Channel):
         ]
         said[:, 1:-1] = np.hstack(parts)
         said[:, -1] = classes
+        numbers = np.zeros((len(ids), 0))
         if self.reads_numbers:
             found = numbers_of(ids)
-            said = np.hstack([said, np.where(np.isnan(found), _UNKNOWN, found)])
+            numbers = np.where(np.isnan(found), _UNKNOWN, found)
         if not self.by_token:
-            return np.hstack([said, self.encoder.encode(ids)])
-        flat, ends = flattened(ids)
+            return _TreeRows(said, numbers, self.encoder.encode(ids))
         shape = (len(ids), self.encoder.vocabulary_size)
-        counts = sp.csr_array((np.ones(len(flat)), flat.astype(np.int64), ends.copy()), shape=shape)
-        counts.sum_duplicates()
-        return sp.csr_array(sp.hstack([sp.csr_array(said), counts], format="csr"))
+        # a token stands once for each time that it occurs
+        counts = sp.csr_array((np.ones(len(flat)), flat, ends.astype(flat.dtype)), shape=shape)
+        return _TreeRows(said, numbers, counts)
 
     def fit(self, prepared: Matrix) -> State:
         """Return how components are read: integers by token, or weights of the embedding."""
         if isinstance(prepared, IdRows):
-            thin = prepared.thinned(_MOST_ROWS)
-            prepared = self._read(thin.ids, thin.classes)
+            prepared = prepared.thinned(_MOST_ROWS)
         said, _, read = self._parts(prepared)
         if not self.by_token:
             return {"components": _principal(np.asarray(read), self.components)}
@@ -236,8 +251,8 @@ class TreeChannel(Channel):
         if isinstance(prepared, IdRows):  # no tree reads more
             rows = np.flatnonzero(~np.isnan(target.gain))
             rows = rows[:: 1 + len(rows) // _MOST_ROWS]
-            thin, target, left = prepared[rows], target.at(rows), left[rows]
-            prepared, classes = self._read(thin.ids, thin.classes), classes[rows]
+            prepared, target, left = prepared[rows], target.at(rows), left[rows]
+            classes = classes[rows]
         values = self._values(prepared, state)
         told = np.where(classes >= 0, left, np.nan)
         for name, gain in (("plain", target.gain), ("beside", told)):
@@ -251,12 +266,15 @@ class TreeChannel(Channel):
 
     def transform(self, prepared: Matrix, state: State) -> FloatArray:
         """Return both columns, of shape (n_requests, 2)."""
-        if isinstance(prepared, IdRows):
-            return read_blocks(
-                prepared, lambda block: self.transform(self._read(block.ids, block.classes), state)
-            )
-        values = self._values(prepared, state)
-        return np.column_stack([follow(values, ensemble) for ensemble in _ensembles(state)])
+        ensembles = [following(each) for each in _ensembles(state)]
+
+        def followed(rows: Matrix) -> FloatArray:
+            values = self._values(rows, state)
+            return np.column_stack([ensemble(values) for ensemble in ensembles])
+
+        return (
+            read_blocks(prepared, followed) if isinstance(prepared, IdRows) else followed(prepared)
+        )
 
     def export_vectors(self, requests: RequestTensors, state: State) -> Tensor:
         """Return both columns: sums over tokens by one product, then one ensemble of trees."""
@@ -310,15 +328,15 @@ class TreeChannel(Channel):
             return prepared.classes
         return np.asarray(self._parts(prepared)[0][:, -1], dtype=np.int64)
 
-    def _parts(self, prepared: Matrix) -> tuple[FloatArray, FloatArray, Matrix]:
-        """Return the number of tokens, the sums and the class; the numbers, if they are read; and
-        what components are read from.
-        """
+    def _parts(self, prepared: Matrix) -> _TreeRows:
+        """Return prepared rows in their parts."""
+        if isinstance(prepared, IdRows):
+            return self._read(prepared.ids, prepared.classes)
         start = 2 + 3 * N_KINDS
         end = start + len(NUMBERS) * self.reads_numbers
         said = prepared[:, :end]
         dense = np.asarray(said if isinstance(said, np.ndarray) else said.toarray(), np.float64)
-        return dense[:, :start], dense[:, start:], prepared[:, end:]
+        return _TreeRows(dense[:, :start], dense[:, start:], prepared[:, end:])
 
 
 class TreesBesideMean(BesideMeanChannel):
