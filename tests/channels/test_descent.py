@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 from scipy.optimize import minimize
+from sklearn.linear_model import LogisticRegression
 
-from difficulty.channels.descent import minimise
+from difficulty.channels.descent import fit_logistic, minimise
 
 RNG = np.random.default_rng(3)
 ROWS = RNG.normal(size=(400, 30))
@@ -85,3 +86,58 @@ def test_steps_are_bounded():
 )
 def test_search_ends_where_the_loss_is_no_number(loss):
     assert np.isfinite(minimise(loss, np.zeros(2), gradient=1e-8)).all()
+
+
+def test_a_search_ends_where_a_loss_is_told_from_its_rounding_no_more():
+    """As sums of numbers of 32 bits are: it would go on and on below what they can say."""
+    asked = []
+
+    def rounded(place):
+        asked.append(place)
+        value, slope = logistic(place)
+        chance = np.random.default_rng(len(asked))
+        return value * (1.0 + 1e-9 * chance.normal()), slope + 1e-4 * chance.normal(size=30)
+
+    found = minimise(rounded, np.zeros(30), gradient=1e-7, rounding=1e-8, most=300)
+    assert len(asked) < 60
+    assert logistic(found)[0] == pytest.approx(logistic(minimise_well())[0], rel=1e-7)
+
+
+def minimise_well():
+    return minimise(logistic, np.zeros(30), gradient=1e-9)
+
+
+class Counted:
+    """Columns that count how often they are multiplied."""
+
+    def __init__(self, columns):
+        self.columns, self.shape, self.products = columns, columns.shape, 0
+
+    def __matmul__(self, coefficients):
+        self.products += 1
+        return self.columns @ coefficients
+
+    def pulled(self, residual):
+        """Return the transposed product."""
+        return self.columns.T @ residual
+
+    def pulled_squares(self, weight):
+        """Return that of the squares."""
+        return (self.columns**2).T @ weight
+
+
+def test_columns_that_most_rows_have_cost_no_passes():
+    """Boilerplate: at a level of 0 the intercept would move with every one of them."""
+    rng = np.random.default_rng(5)
+    rare = (rng.random((2_000, 60)) < 0.05).astype(float)
+    common = (rng.random((2_000, 40)) < 0.97).astype(float)
+    columns = np.hstack([rare, common])
+    outcome = (rng.random(2_000) < 1 / (1 + np.exp(2.0 - 2.0 * rare @ rng.normal(size=60)))) * 1.0
+    one = np.ones(2_000)
+    alone, beside = Counted(rare), Counted(columns)
+    fit_logistic(alone, outcome, one, strength=3.0)
+    fitted = fit_logistic(beside, outcome, one, strength=3.0)
+    assert beside.products <= 1.5 * alone.products
+    model = LogisticRegression(C=3.0, tol=1e-10, max_iter=10_000).fit(columns, outcome)
+    assert fitted[:-1] == pytest.approx(model.coef_[0], abs=2e-3)
+    assert fitted[-1] == pytest.approx(model.intercept_[0], abs=2e-2)
