@@ -48,6 +48,11 @@ def shipped(run_folder):
     )
 
 
+def notes_of(shipped):
+    """Return what is said beside how clear the signal of so few samples is."""
+    return tuple(note for note in shipped.notes if not note.startswith("The score carries"))
+
+
 def operators_of(bundle):
     """Return the operators of the scorer: ``MatMulInteger`` where weights are int8."""
     return {node.op_type for node in onnx.load_from_string(bundle.files["scorer.onnx"]).graph.node}
@@ -55,7 +60,7 @@ def operators_of(bundle):
 
 def test_encoder_is_int8_and_the_bundle_says_so(shipped):
     assert shipped.parity.encoder.startswith("int8, ")
-    assert shipped.notes == ()
+    assert notes_of(shipped) == ()
     assert "MatMulInteger" in operators_of(shipped.bundle)
     assert shipped.bundle.manifest.recipe["export"]["int8"]
     assert "shipped with others: int8, " in shipped.bundle.files["card.md"].decode()
@@ -91,7 +96,7 @@ def test_without_int8_the_encoder_stays_as_it_was_trained(run_folder, tmp_path):
     )
     assert "MatMulInteger" not in operators_of(plain.bundle)
     assert not plain.bundle.manifest.recipe["export"]["int8"]
-    assert (plain.parity.encoder, plain.parity.flips, plain.notes) == (None, 0, ())
+    assert (plain.parity.encoder, plain.parity.flips, notes_of(plain)) == (None, 0, ())
     assert "shipped with others" not in plain.bundle.files["card.md"].decode()
 
 
@@ -123,7 +128,7 @@ def test_where_no_rung_will_do_the_encoder_ships_as_it_was_trained(
     )
     found = ship(run_folder, tmp_path / "tiny-4", draws=DRAWS, allow_no_signal=True, answer=ALONE)
     assert found.parity.encoder is None
-    assert found.notes == (
+    assert notes_of(found) == (
         (
             "the encoder stays float32: every int8 form of it that was tried changes more than"
             " 5.00% of the decisions"
