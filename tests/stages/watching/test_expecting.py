@@ -170,7 +170,7 @@ def test_requests_that_fell_back_have_the_frontier_models_quality(log, sure):
 
 
 def test_what_makes_it_unsure_is_named(log, sure, bundle):
-    few = part(log, np.arange(700, 740))
+    few = part(log, np.arange(200, 240))
     assert "requests are few. Wait for more." in expect_of_log(sure, few).quality.note
     off = replace(sure.reference.p_cheap_fails, mean=0.09)
     content = reference_bytes(replace(sure.reference, p_cheap_fails=off))
