@@ -15,6 +15,9 @@ five characters. Words are changed here and there, or some are written behind. *
 texts as they are, those that the search ties to one with which they share less than half of their
 shingles of five characters, numbers counting as equal; every tie is looked at. What nearly the same
 means was chosen on MMLU, GSM8K and the sample; the traffic of ``--beside`` had no part in it.
+*Among rows from templates*: such copies of requests that stand anywhere among many of the sample's
+generator, which fills a few hundred sentences: run after run is in more than 16 of them, and says
+nothing any more.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +41,12 @@ from difficulty.records import Message, Sample
 from difficulty.traffic.duplicates import Grouper, comparable_text, place_together
 from difficulty.traffic.near import NearSearch
 from difficulty.traffic.near.letters import RUN, Letters
+from tools.sample_traffic.generator import generate
 
 N_TEXTS, N_COPIES = 2_500, 600
+GENERATED = (5_000, 40_000, 240_000)
 SAMPLE = Path(__file__).parents[1] / "data" / "sample.jsonl.gz"
-PARTS = ("changes", "planted")
+PARTS = ("changes", "planted", "templates")
 _BLOCK = 512
 Rng = np.random.Generator
 _WORDS = (
@@ -238,6 +244,28 @@ def count_planted(
     return Share.of(sum(tied), len(tied))
 
 
+def count_planted_among(
+    size: int, shingles: str, engine: Engine | None = None, *, seed: int = 2
+) -> Share:
+    """Return how many planted copies are tied to their originals that stand among so many generated
+    requests, all before the copies.
+    """
+    texts = list(dict.fromkeys(map(comparable, islice(_generated(), size))))
+    rows = np.random.default_rng(seed).permutation(len(texts))[:N_TEXTS].tolist()
+    pairs = plant_pairs([texts[row] for row in rows], shingles, next(iter(PLANTED)))
+    near = search([*texts, *(copy for _, copy in pairs)], engine)[len(texts) :]
+    tied = [rows[row] in earlier for (row, _), earlier in zip(pairs, near, strict=True)]
+    return Share.of(sum(tied), len(tied))
+
+
+def _generated() -> Iterator[str]:
+    """Yield what users say in requests of the sample's generator, without end."""
+    for row in generate(10_000_000, rng=np.random.default_rng(2026)):
+        yield "\n\n".join(
+            message["content"] for message in row["messages"] if message["role"] == "user"
+        )
+
+
 def count_false_ties(texts: Sequence[str], engine: Engine | None = None) -> Share:
     """Return how many texts are tied to one that is not alike."""
     said = [comparable(text) for text in texts]
@@ -308,6 +336,13 @@ def main() -> None:
         "--only", nargs="+", choices=PARTS, default=PARTS, help="parts of the page; default: all"
     )
     parser.add_argument(
+        "--rows",
+        type=int,
+        nargs="+",
+        default=GENERATED,
+        help="of the sample's generator, for templates",
+    )
+    parser.add_argument(
         "-o", "--out", type=Path, required=True, help="path of the results without suffix"
     )
     arguments = parser.parse_args()
@@ -328,10 +363,18 @@ def main() -> None:
                 for path in (SAMPLE, *arguments.beside)
             }
             figures |= measure_planted(corpora | beside, engine)
+        if "templates" in arguments.only:
+            figures["planted at Jaccard 0.8 among rows from templates"] = {
+                f"{size:,} rows: {shingles}": count_planted_among(size, shingles, engine)
+                for size in arguments.rows
+                for shingles in list(SHINGLES)[:2]
+            }
     option = "" if len(arguments.only) == len(PARTS) else f" --only {' '.join(arguments.only)}"
     option += (
         f" --beside {' '.join(path.name for path in arguments.beside)}" if arguments.beside else ""
     )
+    if tuple(arguments.rows) != GENERATED:
+        option += f" --rows {' '.join(map(str, arguments.rows))}"
     option += f" --engine {arguments.engine}" if arguments.engine else ""
     results = {
         "date": datetime.now(UTC).date().isoformat(),

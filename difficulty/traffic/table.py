@@ -290,11 +290,9 @@ class Traffic:
         for batch in self._batches([name]):
             yield batch.column(0).to_pylist()
 
-    def sent(self, names: Sequence[str]) -> Iterator[bytes]:
-        """Yield some columns of a few thousand samples at a time, as other processes are sent
-        them.
-        """
-        return map(as_sent, self._batches(names))
+    def sent(self, names: Sequence[str], *, rows: int = _BATCH_ROWS) -> Iterator[bytes]:
+        """Yield some columns of so many samples at a time, as other processes are sent them."""
+        return map(as_sent, self._batches(names, rows=rows))
 
     def each_asked(self) -> Iterator[tuple[list[list[dict[str, str]]], list[list[Any] | None]]]:
         """Yield messages and offered tools of a few thousand samples at a time."""

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
 from functools import partial
-from itertools import chain, islice, repeat
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -28,6 +27,7 @@ from difficulty.runtime.scorer import EarlyScorer, Scorer
 from difficulty.stages.bulk.block_graph import block_graph
 from difficulty.text import TextView
 from difficulty.tokens import Numbers, RequestTokenizer, TokenRows, lengths_of, pick
+from difficulty.traffic.stored.text_columns import ASKED, asked_of, received
 from difficulty.traffic.table import Tokenized, Traffic
 from difficulty.training.reading import ReadCounts, Reading, reading_of
 
@@ -38,6 +38,7 @@ _MANY_SCORED = 2_048
 _MANY_ROWS = 32_768
 """From so many on other processes pay for their start."""
 _MOST_WAITING = 3
+_NAMES = (*ASKED, "task")
 
 Row: TypeAlias = "tuple[list[dict[str, str]], str | None, list[Any] | None, str | None]"
 """Messages, task, offered tools and the cheap model's answer of a sample."""
@@ -272,9 +273,11 @@ class RequestReader:
 
 def _read_blocks(scorer: Scorer, traffic: Traffic, wanted: Wanted) -> Iterator[BlockRead]:
     """Yield what is read of traffic: here, or in a process for each core where it is much."""
-    blocks, tokenizer = _blocks(traffic, with_answers=wanted.answers), scorer.tokenizer
+    names = [*_NAMES, *(["cheap_answer"] if wanted.answers else [])]
+    blocks, tokenizer = traffic.sent(names, rows=BLOCK_ROWS), scorer.tokenizer
     if len(traffic) < _MANY_ROWS:
-        return map(RequestReader(scorer.view, tokenizer, scorer.task_ids, wanted), blocks)
+        own = RequestReader(scorer.view, tokenizer, scorer.task_ids, wanted)
+        return map(partial(_read_sent, own), blocks)
     asked = tokenizer.tokenizer.to_str(), tokenizer.max_tokens
     work = partial(_open_reader, scorer.view, *asked, scorer.task_ids, wanted)
     return LocalEngine(processes=count_cores()).map_blocks(work, blocks)
@@ -282,9 +285,18 @@ def _read_blocks(scorer: Scorer, traffic: Traffic, wanted: Wanted) -> Iterator[B
 
 def _open_reader(
     view: TextView, tokenizer: str, max_tokens: int, task_ids: Mapping[str, int], wanted: Wanted
-) -> RequestReader:
+) -> Callable[[bytes], BlockRead]:
     own = RequestTokenizer.from_text(tokenizer, max_tokens=max_tokens)
-    return RequestReader(view, own, task_ids, wanted)
+    return partial(_read_sent, RequestReader(view, own, task_ids, wanted))
+
+
+def _read_sent(reader: RequestReader, sent: bytes) -> BlockRead:
+    batch = received(sent)
+    messages, tools = asked_of(batch)
+    tasks, answers = batch.column("task").to_pylist(), [None] * len(batch)
+    if "cheap_answer" in batch.column_names:
+        answers = batch.column("cheap_answer").to_pylist()
+    return reader([*zip(messages, tasks, tools, answers, strict=True)])
 
 
 def answered_rows(traffic: Traffic) -> tuple[list[dict[str, Any]], list[Answer | None]]:
@@ -298,15 +310,6 @@ def answered_rows(traffic: Traffic) -> tuple[list[dict[str, Any]], list[Answer |
 
 def _parsed(text: str | None) -> Answer | None:
     return None if text is None else Answer.parse(text)
-
-
-def _blocks(traffic: Traffic, *, with_answers: bool) -> Iterator[list[Row]]:
-    texts = chain.from_iterable(traffic.blocks("cheap_answer"))
-    answers = texts if with_answers else repeat(None, len(traffic))
-    columns = (traffic.each_messages(), traffic.tasks, traffic.each_tools(), answers)
-    each = zip(*columns, strict=True)
-    while block := list(islice(each, BLOCK_ROWS)):
-        yield block
 
 
 def _score(
