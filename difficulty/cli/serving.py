@@ -149,10 +149,12 @@ def serve(
     stated = _read_settings(settings) if settings else {}
     stated |= {key: value for key, value in flags.items() if value or key == "models"}
     if cheap is None and (unused := sorted({*stated} - {"models", "follow"})):
-        # What was given may be a whole section of settings: its name says enough.
-        raise typer.BadParameter(
-            "it goes with --cheap and --frontier: without models no answer is logged",
-            param_hint=f"--{unused[0].replace('_', '-')}",
+        given = stated[unused[0]]
+        raise InvalidValueError(
+            f"--{unused[0].replace('_', '-')}",
+            # A whole section of settings: its name says enough.
+            "a section of settings" if isinstance(given, dict) else given,
+            rule="stand beside --cheap and --frontier: without models no answer is logged",
         )
     # A service has no output to say it in: a bundle that was refused, a log that loses events.
     logging.getLogger("difficulty.runtime").setLevel(logging.WARNING)

@@ -103,7 +103,7 @@ class LoggedReport(SavedForm):
         if self.chosen:
             yield (
                 f"{quantity_text(self.chosen, 'request was', 'requests were')} chosen for"
-                " labelling, weighted by 1 /"
+                f" labelling and {'is' if self.chosen == 1 else 'are'} weighted by 1 /"
                 " inclusion, so that figures hold for all requests; the labelled ones are worth"
                 f" {self.chosen_worth:,.0f} equally weighted ones."
             )
@@ -132,8 +132,8 @@ class LoggedReport(SavedForm):
             )
         if self.fallbacks:
             yield (
-                f"left out: {quantity_text(self.fallbacks, 'frontier outcome')}, seen only because"
-                " the cheap answer had failed."
+                f"{quantity_text(self.fallbacks, 'frontier outcome is', 'frontier outcomes are')}"
+                " left out, seen only because the cheap answer had failed."
             )
         if self.disagreeing:
             yield (

@@ -21,7 +21,8 @@ def test_exponents_are_slopes_of_logarithms():
     assert slope(FIGURES, "train", "processor") == pytest.approx(1.0)
     assert slope(FIGURES, "train", "peak_mb") == pytest.approx(0.0)
     page = as_markdown(
-        {"recipe": "r", "date": "x", "machine": "y", "command": "z", "figures": FIGURES}
+        {"recipe": "r", "date": "x", "machine": "y", "command": "z", "shape": "asks"}
+        | {"figures": FIGURES}
     )
     assert "| ship | 100 | 200 | 200,000 | 100 | 0 |" in page
     assert "| verify | 1.00 | 0.00 |" in page
@@ -36,3 +37,15 @@ def test_stages_are_commands_on_one_folder(tmp_path):
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
     assert len(rows) == 3
     assert all(row["messages"] for row in rows)
+
+
+def test_asks_are_short_and_have_no_answers(tmp_path):
+    write_rows(tmp_path / "asks.jsonl", 40, "asks")
+    rows = [json.loads(line) for line in (tmp_path / "asks.jsonl").read_text().splitlines()]
+    assert len(rows) == 40
+    for row in rows:
+        (message,) = row["messages"]
+        assert message["role"] == "user"
+        assert len(message["content"].split()) <= 48
+        assert "cheap_answer" not in row
+        assert "cheap_quality" in row
