@@ -200,9 +200,10 @@ class IdRows:
     classes : ndarray of shape (n,), int64
         Number of the task of each request, -1 where it is not known.
     vectors : callable, optional
-        From places to what an encoder says of the requests there.
+        From places among the ids to what an encoder says of the requests there.
     places : ndarray of shape (n,), optional
-        Where ``vectors`` has these rows; by default they are all it has.
+        Which of the ids these rows are, by default all; no copy of them is made until they are
+        read.
     """
 
     def __init__(
@@ -212,28 +213,34 @@ class IdRows:
         vectors: KeptVectors | None = None,
         places: NDArray[np.intp] | None = None,
     ) -> None:
-        self.ids = ids
+        self._all = ids
         self.classes = classes
         self._vectors = vectors
-        self._places = np.arange(len(ids)) if places is None else places
+        self._places = places
+
+    @property
+    def ids(self) -> TokenRows:
+        """Their token ids."""
+        return self._all if self._places is None else self._all.at(self._places)
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows, and how wide the classes are that stand beside the ids."""
-        return len(self.ids), 1
+        return len(self.classes), 1
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.classes)
 
     def __getitem__(self, rows: Rows) -> IdRows:
         """Return some rows."""
-        at = np.arange(len(self))[rows]
-        return IdRows(self.ids.at(at), self.classes[at], self._vectors, self._places[at])
+        places = np.arange(len(self)) if self._places is None else self._places
+        return IdRows(self._all, self.classes[rows], self._vectors, places[rows])
 
     def embedded(self, rows: Rows = slice(None)) -> NDArray[np.float32]:
         """Return what the encoder says of some rows."""
         assert self._vectors is not None
-        return self._vectors(self._places[rows])
+        places = np.arange(len(self)) if self._places is None else self._places
+        return self._vectors(places[rows])
 
     def blocks(self) -> Iterator[IdRows]:
         """Yield the rows in blocks that fit the processor's cache."""

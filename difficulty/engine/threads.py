@@ -60,6 +60,14 @@ def in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Re
         return [*pool.map(work, waiting)]
 
 
+def in_blocks(
+    work: Callable[[slice], Result], n: int, *, size: int, threads: bool = True
+) -> list[tuple[slice, Result]]:
+    """Return blocks of n items and what work makes of each, in order."""
+    blocks = [slice(at, at + size) for at in range(0, n, size)]
+    return [*zip(blocks, in_threads(work, blocks) if threads else map(work, blocks), strict=True)]
+
+
 def _begin() -> None:
     from threadpoolctl import threadpool_limits
 

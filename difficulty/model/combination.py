@@ -119,6 +119,21 @@ class Scores:
             familiarity=None if familiarity is None else familiarity[rows],
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence[Scores]) -> Scores:
+        """Return the scores of some requests and of others after them."""
+
+        def column(name: str) -> FloatArray:
+            return np.concatenate([getattr(part, name) for part in parts])
+
+        first = parts[0]
+        return cls(
+            difficulty_score=column("difficulty_score"),
+            p_cheap_fails=column("p_cheap_fails"),
+            p_frontier_fails=None if first.p_frontier_fails is None else column("p_frontier_fails"),
+            familiarity=None if first.familiarity is None else column("familiarity"),
+        )
+
     def where(self, chosen: NDArray[np.bool_], other: Scores) -> Scores:
         """Return these scores for chosen requests and the other ones else, without familiarity."""
         frontier = other.p_frontier_fails
