@@ -395,10 +395,12 @@ def say_remedy(
 
 
 def holds_unlabelled(traffic: Path) -> bool:
-    """Return whether any row of traffic has no outcome, so that it can be labelled."""
+    """Return whether any row of traffic lacks an outcome of a model, so that it can be labelled."""
+    import numpy as np
+
     from difficulty.traffic.table import Traffic
 
-    return not Traffic.read(traffic).outcomes.known.all()
+    return bool(np.isnan(Traffic.read(traffic).outcomes.gain).any())
 
 
 def next_bundle(bundle: Path) -> str:

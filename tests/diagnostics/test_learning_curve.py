@@ -159,3 +159,19 @@ def test_parts_are_left_out_where_they_would_be_too_small(n, sizes):
     assert (
         len(parts_of([str(number) for number in range(n)], rng=np.random.default_rng(0))) == sizes
     )
+
+
+def test_divisions_of_one_size_are_no_curve():
+    """A few large groups cannot be parted: two divisions then hold the same parts."""
+    rng = np.random.default_rng(0)
+    held_out = HeldOut(
+        figure="auroc",
+        outcome=(rng.random(60) < 0.5).astype(float),
+        weight=np.ones(60),
+        groups=np.arange(60).astype(str),
+    )
+    sizes = [500, 500, 1_000, 2_000]
+    scores = [[rng.random(60), rng.random(60)] for _ in sizes]
+    curve = learning_curve(sizes, scores, held_out, labels=3_000, rng=rng, n_draws=50)
+    assert curve.points == ()
+    assert curve.verdict == "cannot tell"
