@@ -52,6 +52,8 @@ def _written_store(tmp_path_factory):
     before, variable = mlflow.get_tracking_uri(), os.environ.get("MLFLOW_TRACKING_URI")
     mlflow.set_tracking_uri(f"sqlite:///{path}")
     try:
+        # Else what it keeps beside the store lies where the tests are run.
+        mlflow.create_experiment("desk", artifact_location=path.with_name("kept").as_uri())
         mlflow.set_experiment("desk")
         for model, text in (("small-1", "four"), ("big-1", "4")):
             with mlflow.start_span("chat", span_type=SpanType.CHAT_MODEL) as span:
