@@ -49,6 +49,7 @@ from difficulty.training.wrapping import wrap_some
 
 # Samples with a known outcome that each split needs.
 _NEEDED = {"fit": 60, "calibration": 20}
+_ENOUGH_IN_ALL = 200
 _LEAST_OF_EACH = 5
 _LEAST_GRADED = 200
 """With fewer graded answers, checks of the form are learned from beside them."""
@@ -99,6 +100,12 @@ def check_outcomes(outcomes: Outcomes, splits: NDArray[np.str_], target: Target)
     for split, least in _NEEDED.items():
         rows = labelled & (splits == split)
         n, worth = int(rows.sum()), effective_samples(outcomes.weight[rows])
+        if not (splits == split).any() and labelled.sum() >= _ENOUGH_IN_ALL:
+            raise TooFewSamplesError(
+                f"training needs at least {least} {split} samples: no group of the"
+                f" {len(labelled):,} samples fell into that split. Part the traffic into more"
+                " groups, or change seed in the recipe."
+            )
         if n < least:
             raise TooFewSamplesError(
                 f"training needs at least {least} {split} samples with {needed} known, about 200 in"

@@ -18,8 +18,10 @@ from difficulty.stages.ship import ship
 from difficulty.traffic.duplicates import text_hash
 from difficulty.traffic.stored.text_columns import as_sent
 from difficulty.traffic.table import Traffic
+from difficulty.training.material import check_outcomes
 from difficulty.training.run import Run
 from difficulty.training.seen_traffic import Seen
+from tests.fakes import labelled_tokens
 from tests.journey import RECIPE, sample_rows, timeless_metrics, train_on, write_rows
 
 OUTCOMES = ("cheap_quality", "frontier_quality", "cheap_passed", "preference")
@@ -374,3 +376,11 @@ def test_run_that_is_none_is_refused(tmp_path, content, message):
         (tmp_path / "run.json").write_text(content)
     with pytest.raises(RunError, match=message):
         Run.read(tmp_path)
+
+
+def test_split_that_no_group_fell_into_is_not_for_lack_of_labels():
+    """Of a few large groups all may lie on other sides."""
+    outcomes = labelled_tokens(300).outcomes
+    splits = np.where(np.arange(300) < 200, "fit", "test")
+    with pytest.raises(TooFewSamplesError, match="no group of the 300 samples fell"):
+        check_outcomes(outcomes, splits, "benefit")
