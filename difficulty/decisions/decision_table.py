@@ -32,6 +32,7 @@ from difficulty.errors import InvalidValueError, LogError, MissingExtraError, Un
 from difficulty.kinds import PathKind, mistaken
 from difficulty.text import quantity_text
 
+_DAMAGED = ("line that holds no JSON object", "lines that hold no JSON object")
 _CLOCK_SLACK = "INTERVAL 1 MINUTE"
 """Requests are logged when they end, so a minute's disorder is no clock's."""
 ORDER = ("time", "writer", "seq", "id")
@@ -234,7 +235,7 @@ class DecisionTable:
 
     def share(self, name: str, sql: str) -> None:
         """Make a temporary table where the events are of what a query gives here."""
-        self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {sql}")
+        self.gather(name, sql)
 
     def map_rows(
         self,
@@ -292,7 +293,7 @@ class DecisionTable:
                 told
                 or "a decision log must hold decision events: got none in"
                 f" {quantity_text(len(files), 'file')},"
-                f" {quantity_text(problems[Problem.DAMAGED], 'line')} that hold no JSON object,"
+                f" {quantity_text(problems[Problem.DAMAGED], *_DAMAGED)},"
                 f" {quantity_text(problems[Problem.NEWER], 'event')} of a newer format and"
                 f" {others:,} other objects. Check the path."
             )
