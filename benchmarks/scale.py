@@ -33,7 +33,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -48,15 +50,35 @@ SHAPES = ("whole", "asks")
 _TO_A_BUNDLE = STAGES[:4]
 _WORDS = 48
 _COLUMNS = 2**17
+_PART = 1_000_000
 
 
 def write_rows(path: Path, n: int, shape: str = "whole") -> None:
-    """Write generated requests of a shape as JSON lines."""
-    with path.open("w", encoding="utf-8") as lines:
-        rows: Iterable[dict[str, Any]] = generate(n, rng=np.random.default_rng(2026))
+    """Write generated requests of a shape as JSON lines, parts of a million by processes of their
+    own.
+
+    A part that is there is kept: a run that ended early goes on where it was.
+    """
+    parts = [
+        (path.with_name(f"{path.stem}-{part:02d}{path.suffix}"), part, min(_PART, n - first), shape)
+        for part, first in enumerate(range(0, n, _PART))
+    ]
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        deque(pool.map(_write_part, *zip(*parts, strict=True)), maxlen=0)
+
+
+def _write_part(path: Path, part: int, n: int, shape: str) -> None:
+    if path.exists():
+        return
+    hidden = path.with_name(f".{path.name}")
+    with hidden.open("w", encoding="utf-8") as lines:
+        rows: Iterable[dict[str, Any]] = generate(n, rng=np.random.default_rng(2026 + part))
         if shape == "asks":
             rows = map(_as_ask, rows)
+        if part:
+            rows = (row | {"id": f"{part}-{row['id']}"} for row in rows)
         lines.writelines(json.dumps(row) + "\n" for row in rows)
+    hidden.rename(path)
 
 
 def _as_ask(row: dict[str, Any]) -> dict[str, Any]:
@@ -71,8 +93,9 @@ def _arguments(stage: str, folder: Path, recipe: str) -> list[str]:
     traffic, run, bundle = (
         str(folder / name) for name in ("traffic.parquet", "run", f"{recipe}-1")
     )
+    rows = [str(path) for path in sorted(folder.glob("rows-*.jsonl"))]
     return {
-        "ingest": ["ingest", str(folder / "rows.jsonl"), "-o", traffic],
+        "ingest": ["ingest", *rows, "-o", traffic],
         "train": ["train", traffic, "-o", run, "--recipe", recipe, "--no-tracking"],
         "ship": ["ship", run, "-o", bundle],
         "verify": ["verify", bundle],
@@ -145,16 +168,23 @@ def _report_stage(stage: str, folder: Path, recipe: str) -> None:
 def measure(
     sizes: list[int], stages: list[str], work: Path, recipe: str, shape: str
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """Return the figures of every stage, by number of rows."""
+    """Return the figures of every stage, by number of rows.
+
+    Rows, what stages wrote, and their figures stay in ``work``: a stage that has figures there is
+    not run again.
+    """
     figures: dict[str, dict[str, dict[str, float]]] = {}
     for size in sizes:
-        with tempfile.TemporaryDirectory(dir=work) as scratch:
-            folder = Path(scratch)
-            write_rows(folder / "rows.jsonl", size, shape)
-            figures[str(size)] = {}
-            for stage in stages:
-                figures[str(size)][stage] = run_stage(stage, folder, recipe)
-                sys.stderr.write(f"{size} {stage} {figures[str(size)][stage]}\n")
+        folder = work / f"{shape}-{size}"
+        folder.mkdir(parents=True, exist_ok=True)
+        write_rows(folder / "rows.jsonl", size, shape)
+        figures[str(size)] = {}
+        for stage in stages:
+            kept = folder / f"{stage}.figures.json"
+            if not kept.exists():
+                kept.write_text(json.dumps(run_stage(stage, folder, recipe)))
+            figures[str(size)][stage] = json.loads(kept.read_text())
+            sys.stderr.write(f"{size} {stage} {figures[str(size)][stage]}\n")
     return figures
 
 
@@ -212,7 +242,7 @@ def main() -> None:
     parser.add_argument("--stages", nargs="+", default=list(STAGES), choices=STAGES)
     parser.add_argument("--recipe", default="fast")
     parser.add_argument("--shape", default="whole", choices=SHAPES)
-    parser.add_argument("--work", type=Path, help="folder for scratch files; default: temporary")
+    parser.add_argument("--work", type=Path, help="folder of rows and figures, to go on in")
     parser.add_argument("--stage", choices=STAGES, help=argparse.SUPPRESS)
     parser.add_argument("-o", "--out", type=Path, help="path of the results without suffix")
     arguments = parser.parse_args()
@@ -229,10 +259,15 @@ def main() -> None:
         "shape": arguments.shape,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python"
         f" {platform.python_version()}, {load} at the start",
-        "figures": measure(
-            arguments.rows, arguments.stages, arguments.work, arguments.recipe, arguments.shape
-        ),
     }
+    with tempfile.TemporaryDirectory() as scratch:
+        results["figures"] = measure(
+            arguments.rows,
+            arguments.stages,
+            arguments.work or Path(scratch),
+            arguments.recipe,
+            arguments.shape,
+        )
     write_results(arguments.out, results, as_markdown(results))
 
 
