@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from benchmarks import scale
 from benchmarks.scale import STAGES, _arguments, as_markdown, slope, write_rows
 from difficulty.cli.app import COMMANDS
 
@@ -34,14 +35,26 @@ def test_stages_are_commands_on_one_folder(tmp_path):
         assert command in COMMANDS
         assert any(str(tmp_path) in each for each in arguments)
     write_rows(tmp_path / "rows.jsonl", 3)
-    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (tmp_path / "rows-00.jsonl").read_text().splitlines()]
     assert len(rows) == 3
     assert all(row["messages"] for row in rows)
 
 
+def test_rows_come_in_parts_and_a_part_that_is_there_is_kept(tmp_path, monkeypatch):
+    """What is made by a part does not hang on the others, and no id is there twice."""
+    monkeypatch.setattr(scale, "_PART", 2)
+    (tmp_path / "rows-01.jsonl").write_text("kept\n")
+    write_rows(tmp_path / "rows.jsonl", 5)
+    first, second, third = (tmp_path / f"rows-0{part}.jsonl" for part in range(3))
+    assert second.read_text() == "kept\n"
+    lines = first.read_text().splitlines() + third.read_text().splitlines()
+    assert len({json.loads(line)["id"] for line in lines}) == 3
+    assert scale._arguments("ingest", tmp_path, "fast")[1:4] == [*map(str, (first, second, third))]
+
+
 def test_asks_are_short_and_have_no_answers(tmp_path):
     write_rows(tmp_path / "asks.jsonl", 40, "asks")
-    rows = [json.loads(line) for line in (tmp_path / "asks.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (tmp_path / "asks-00.jsonl").read_text().splitlines()]
     assert len(rows) == 40
     for row in rows:
         (message,) = row["messages"]
