@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b, sha256
 from itertools import repeat
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
 from typing import NamedTuple, Self
 
 from difficulty.engine import Engine, LocalEngine
@@ -28,6 +29,7 @@ from difficulty.views.wrapped import wrapped_ask
 
 KEY_BYTES = 16
 """Length of :func:`bare_key`, and of a key of the split."""
+_IN_MEMORY = 1 << 22  # bytes of samples that wait for the search, before they lie in a file
 _BLOCK_ROWS = 512  # that are looked at together
 INSTRUCTIONS = ("system", "developer")
 """Roles whose text many requests share."""
@@ -151,7 +153,7 @@ def text_keys(samples: Iterable[Sample]) -> TextKeys:
 
 
 class _Begun(NamedTuple):
-    """Samples of a block, each in 50 bytes: all of an ingest wait for the search."""
+    """Samples of a block."""
 
     digests: bytes
     numbers: array[int]
@@ -170,12 +172,46 @@ class _Begun(NamedTuple):
             yield self.digests[part], number, ask, flag >= 2, group
 
 
+class _BegunFile:
+    """All samples of an ingest, 49 bytes each, which wait for the search."""
+
+    def __init__(self, folder: Path | None) -> None:
+        # Closed with the last reference: who places all without a search need not close it.
+        self._file = SpooledTemporaryFile(_IN_MEMORY, dir=None if folder is None else str(folder))
+        self._sizes: deque[int] = deque()
+
+    def add(self, begun: _Begun) -> None:
+        """Lay a block by."""
+        parts = (begun.digests, begun.numbers.tobytes(), begun.asks.tobytes())
+        for part in (*parts, begun.flags, begun.groups):
+            self._file.write(part)
+        self._sizes.append(len(begun.flags))
+
+    def take(self) -> Iterator[_Begun]:
+        """Yield the blocks, in order; none stays."""
+        self._file.seek(0)
+        while self._sizes:
+            size = self._sizes.popleft()
+            digests = self._file.read(KEY_BYTES * size)
+            numbers, asks = array("Q"), array("Q")
+            for values in (numbers, asks):
+                values.frombytes(self._file.read(8 * size))
+            flags, groups = self._file.read(size), self._file.read(KEY_BYTES * size)
+            yield _Begun(digests, numbers, asks, flags, groups)
+        self._file.seek(0)
+        self._file.truncate()
+
+    def close(self) -> None:
+        """Remove what is left."""
+        self._file.close()
+
+
 class Grouper:
     """Give each sample its key, in the order they come: :meth:`begin` for all of them, then
     :meth:`place_all`. A context manager, as texts lie in a file until they were searched.
 
-    Kept in memory of a sample are 64 bits of its text's hash and of its group's, and the number of
-    its key.
+    Kept in memory of a sample are 64 bits of its text's hash and of its ask's, the number of its
+    key, and 64 bits of each different group; the rest lies in a file until all are placed.
 
     Parameters
     ----------
@@ -202,7 +238,7 @@ class Grouper:
         self.near_duplicates = 0
         self.wrapped_copies = 0
         self._search = NearSearch(engine or LocalEngine(), folder) if near else None
-        self._begun: deque[_Begun] = deque()
+        self._begun = _BegunFile(folder)
         self._n_texts = 0
         # Keys are numbered as they come, so the older one has the lower number.
         self._keys = bytearray()
@@ -215,6 +251,7 @@ class Grouper:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._begun.close()
         if self._search:
             self._search.close()
 
@@ -241,15 +278,15 @@ class Grouper:
             numbers.append(number)
             flags.append(2 * is_new + (group is not None))
         groups = b"".join(group or bytes(KEY_BYTES) for group in keys.groups)
-        self._begun.append(_Begun(keys.digests, numbers, keys.asks, bytes(flags), groups))
+        self._begun.add(_Begun(keys.digests, numbers, keys.asks, bytes(flags), groups))
         if self._search and new:
             self._search.begin(new)
 
     def place_all(self) -> Iterator[Placement]:
         """Yield the placements of the samples that :meth:`begin` was given, in order."""
         near = self._search.find() if self._search else repeat([])
-        while self._begun:
-            for begun in self._begun.popleft().samples():
+        for block in self._begun.take():
+            for begun in block.samples():
                 yield self._placed(*begun, near)
 
     def _placed(

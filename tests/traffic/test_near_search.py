@@ -1,12 +1,15 @@
 """The search ties copies, leaves templates apart, and depends on nothing but order."""
 
+from contextlib import closing
+
 import numpy as np
 import pytest
 
 from difficulty.engine import LocalEngine
-from difficulty.traffic.near import NearSearch, common_runs, near_search
+from difficulty.traffic.near import NearSearch, common_runs, near_search, sketch_file
 from difficulty.traffic.near.common_runs import CommonRuns
 from difficulty.traffic.near.likeness import NO_HASH
+from difficulty.traffic.near.sketch_file import PairFile
 
 WORDS = [
     f"{first}{second}"
@@ -84,7 +87,14 @@ def test_answers_depend_on_neither_workers_nor_what_is_done_at_once(monkeypatch)
     assert sum(map(bool, whole)) >= 10
     assert search(texts, processes=3) == whole
     monkeypatch.setattr(common_runs, "WINDOW_RUNS", 100)
-    for name, least in [("_PART_TEXTS", 20), ("_PAIRS", 3), ("_COMPARED", 2)]:
+    monkeypatch.setattr(sketch_file, "_PART_TEXTS", 20)
+    for name, least in [
+        ("_PART_TEXTS", 20),
+        ("_SORTED_KEYS", 50),
+        ("_SORTED_TEXTS", 20),
+        ("_PAIRS", 3),
+        ("_COMPARED", 2),
+    ]:
         monkeypatch.setattr(near_search, name, least)
     assert search(texts, block=50) == whole
 
@@ -107,3 +117,12 @@ def test_run_is_common_after_its_sixteenth_text_alone():
     runs = np.array([5, 5, 6, 2**31, 2**32 - 2, NO_HASH], np.uint32)
     texts = np.array([9, 10, 99, 4, 1, 99], np.uint32)
     assert common.among(runs, texts).tolist() == [False, True, False, True, True, False]
+
+
+def test_pairs_are_read_by_their_later_text_however_they_were_added():
+    """Parts of ten texts; a part that nothing fell into is left out."""
+    with closing(PairFile(10)) as file:
+        for later in ([3, 12], [], [3, 9, 31], [30]):
+            file.add(np.array([text << 32 | 1 for text in later], np.uint64))
+        read = [(part >> np.uint64(32)).tolist() for part in file.parts()]
+    assert read == [[3, 3, 9], [12], [31, 30]]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import weakref
+from array import array
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -108,6 +109,15 @@ def windows_of(size: int) -> list[Window]:
     return [Window(first, end) for first, end in pairwise(cuts)]
 
 
+class TextPart(NamedTuple):
+    """Some texts of a worker."""
+
+    blocks: slice
+    first: int
+    """Among those of the worker."""
+    end: int
+
+
 class RunFile:
     """The runs of texts in a file, and a hash of the letters of each.
 
@@ -155,10 +165,10 @@ class RunFile:
         own.replace(notes)
 
     def _hash(self, lines: TextLines) -> None:
-        starts, firsts, bags = [np.zeros((0, N_BUCKETS + 1), np.int32)], [0], []
+        starts, firsts, bags = [np.zeros((0, N_BUCKETS + 1), np.int32)], [0], array("Q")
         for texts in lines.blocks():
             bare = list(map(Letters.of, texts))
-            bags += [int.from_bytes(bag_key(each)[:8]) if each.text else 0 for each in bare]
+            bags.extend(int.from_bytes(bag_key(each)[:8]) if each.text else 0 for each in bare)
             for start, end in blocks(bare):
                 hashes, places = runs_by_hash(bare[start:end])
                 edges = np.arange(N_BUCKETS, dtype=np.uint32) << np.uint32(_LOW_BITS)
@@ -170,17 +180,32 @@ class RunFile:
         self._firsts = np.array(firsts[:-1], dtype=np.uint64) + np.uint64(self.first)
         self.bags = np.array(bags, dtype=np.uint64)
 
-    def runs_in(self, window: Window) -> Runs:
-        """Return the runs of a window, ascending."""
-        starts = self._starts[:, window.first : window.end + 1].astype(np.int64)
+    def parts(self, most: int) -> Iterator[TextPart]:
+        """Yield blocks on end, of so many texts together or few more, with their texts."""
+        ends = np.append(self._firsts[1:] - self._firsts[:1], np.uint64(len(self.bags)))
+        first = begin = 0
+        while begin < len(self._starts):
+            end = int(np.searchsorted(ends, first + most)) + 1
+            after = int(ends[min(end, len(ends)) - 1])
+            yield TextPart(slice(begin, end), first, after)
+            first, begin = after, end
+
+    def size_of(self, part: TextPart) -> int:
+        """Return the number of runs of a part."""
+        return int(self._starts[part.blocks, -1].sum())
+
+    def runs_in(self, window: Window, part: TextPart | None = None) -> Runs:
+        """Return the runs of a window, ascending; those of all texts or of a part."""
+        some = part.blocks if part else slice(None)
+        starts = self._starts[some, window.first : window.end + 1].astype(np.int64)
         sizes = np.diff(starts, axis=1)
-        begins, counts = self._offsets[:-1] + starts[:, 0], sizes.sum(axis=1)
+        begins, counts = self._offsets[:-1][some] + starts[:, 0], sizes.sum(axis=1)
         buckets = np.arange(window.first, window.end, dtype=np.uint64) << np.uint64(_LOW_BITS)
         runs = np.empty(int(counts.sum()), dtype=np.uint64)
         done = 0
         # A block at a time: what is worked on stays in the processor's cache.
         for begin, count, own, first in zip(
-            begins.tolist(), counts.tolist(), sizes, self._firsts, strict=True
+            begins.tolist(), counts.tolist(), sizes, self._firsts[some], strict=True
         ):
             self._file.seek(4 * begin)
             packed = np.frombuffer(self._file.read(4 * count), dtype=np.uint32)

@@ -15,7 +15,8 @@ Runs have hashes of 32 bits: from some fifty million different texts on, chance 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,19 +34,15 @@ from difficulty.traffic.near.common_runs import (
     RunShard,
     each_once,
     find_common,
-    windows_of,
 )
 from difficulty.traffic.near.likeness import (
     COMMON_TEXTS,
-    KEYS,
     MOST_OF_A_BAG,
-    NO_HASH,
     SKETCH,
     are_alike,
-    empty_sketches,
-    filled,
     may_be_alike,
 )
+from difficulty.traffic.near.sketch_file import KEY_BUCKETS, PairFile, Share, SketchFile, shares_of
 from difficulty.traffic.near.text_lines import TextLines, written_line
 
 LEAST_MET = 3
@@ -53,7 +50,9 @@ LEAST_MET = 3
 _PAIRS = 1 << 17  # candidates whose sketches are sent together: 64 MiB
 _COMPARED = 1 << 11
 _PART_TEXTS = 1 << 18
-"""Texts of a worker whose candidates are looked for together: some hundred MiB of pairs."""
+"""Texts whose candidates are looked for together: some hundred MiB of pairs."""
+_SORTED_TEXTS, _SORTED_KEYS = 1 << 20, 1 << 22
+"""Of a worker, that are sorted at once: some dozen MiB."""
 _HALF = np.uint64(32)
 Pairs = NDArray[np.uint64]
 """Numbers of two texts in one value, the later one first."""
@@ -93,7 +92,7 @@ class NearSearch:
         if not self._sizes:
             return
         self._file.flush()
-        pairs = search_pairs(self._engine, self._lines())
+        pairs = search_pairs(self._engine, self._lines(), Path(self._folder.name))
         later, earlier = _parted(pairs)
         first = 0
         for size in self._sizes:
@@ -126,19 +125,26 @@ class NearSearch:
         return lines
 
 
-def search_pairs(engine: Engine, lines: Sequence[TextLines]) -> Pairs:
+def search_pairs(engine: Engine, lines: Sequence[TextLines], folder: Path | None = None) -> Pairs:
     """Return the pairs of nearly equal texts, ascending, each text's number in 32 bits and the
-    later one in the higher ones.
+    later one in the higher ones; ``folder`` is where pairs lie that may be.
     """
     firsts = np.array([each.first for each in lines], dtype=np.uint32)
     with engine.hold(RunShard, lines) as held:
         common = find_common(held, firsts)
-    with engine.hold(partial(_SketchShard, common, firsts), lines) as held:
-        near = [*held(_Step("bags met"), held.send(_Step("bags")))]
-        n_parts = max(held(_Step("parts")))
-        for part in range(n_parts):
-            met = held.send(_Step("meet", (part, n_parts)), held.send(_Step("keys")))
-            candidates = np.concatenate(held(_Step("candidates"), met))
+    with (
+        engine.hold(partial(_SketchShard, common, firsts), lines) as held,
+        closing(PairFile(_PART_TEXTS, folder)) as met,
+    ):
+        near = []
+        n_texts, n_keys = (max(sizes) for sizes in zip(*held(_Step("sizes")), strict=True))
+        for share in shares_of(n_texts, _SORTED_TEXTS):
+            near += held(_Step("bags met"), held.send(_Step("bags", share)))
+        for share in shares_of(n_keys, _SORTED_KEYS):
+            for pairs in held(_Step("meet"), held.send(_Step("keys", share))):
+                met.add(pairs)
+        for pairs in met.parts():
+            candidates = _met_often(pairs)
             for start in range(0, len(candidates), _PAIRS):
                 some = candidates[start : start + _PAIRS]
                 near += held(_Step("compare", some), held.send(_Step("sketches", some)))
@@ -159,52 +165,38 @@ class _SketchShard:
         self._common, self._firsts, self._first = common, firsts, lines.first
         file = RunFile(lines)
         self._bags = file.bags
-        self._sketches = empty_sketches(len(file.bags))
-        sizes = np.zeros(len(file.bags), dtype=np.intp)
-        for window in windows_of(file.size):
-            rare = common.rare_of(file.runs_in(window))
-            numbers = (rare & np.uint64(0xFFFFFFFF)) - np.uint64(self._first)
-            # By text, and of those alone that have room yet.
-            rare = ((numbers << _HALF) | (rare >> _HALF))[sizes[numbers.astype(np.intp)] < SKETCH]
-            rare.sort()
-            texts, hashes = (rare >> _HALF).astype(np.intp), rare.astype(np.uint32)
-            sizes = filled(self._sketches, sizes, texts, hashes)
+        folder = None if lines.path is None else Path(lines.path).parent
+        self._sketches = SketchFile(file, common, folder)
 
     def __call__(self, step: _Step, pieces: Sequence[Any] | None = None) -> Any:
         if pieces is None:
-            alone = {"bags": self._bags_by_hash, "keys": self._keys_by_hash, "parts": self._parts}
-            return alone[step.name]() if step.values is None else self._sketches_for(step.values)
+            if step.name == "sizes":
+                return len(self._bags), self._sketches.n_keys
+            alone: dict[str, Callable[[Any], list[Any]]]
+            alone = {"bags": self._bags_in, "keys": self._keys_in, "sketches": self._sketches_for}
+            return alone[step.name](step.values)
         if step.name == "bags met":
             return _bags_met(pieces)
-        if step.name == "meet":
-            return self._met_by_text(pieces, *step.values)
-        return _met_often(pieces) if step.name == "candidates" else self._near(step.values, pieces)
+        return (
+            _met(np.concatenate(pieces)) if step.name == "meet" else self._near(step.values, pieces)
+        )
 
-    def _parts(self) -> int:
-        return -(-len(self._sketches) // _PART_TEXTS) or 1
-
-    def _bags_by_hash(self) -> list[Any]:
-        texts = np.flatnonzero(self._bags)  # a text without a letter or digit is near to none
-        bags = self._bags[texts]
-        shards = (bags % np.uint64(len(self._firsts))).astype(np.intp)
+    def _bags_in(self, share: Share) -> list[Any]:
+        bags, n = self._bags, np.uint64(share.n)
+        # A text without a letter or digit is near to none.
+        texts = np.flatnonzero((bags % n == np.uint64(share.number)) & (bags > 0))
+        bags = bags[texts]
+        shards = (bags // n % np.uint64(len(self._firsts))).astype(np.intp)
         numbers = (texts + self._first).astype(np.uint32)
         return [
             (bags[shards == shard], numbers[shards == shard]) for shard in range(len(self._firsts))
         ]
 
-    def _keys_by_hash(self) -> list[Pairs]:
-        keys = self._sketches[:, :KEYS]
-        texts, _ = np.nonzero(keys != NO_HASH)
-        values = keys[keys != NO_HASH].astype(np.uint64) << _HALF
-        values |= (texts + self._first).astype(np.uint64)
+    def _keys_in(self, share: Share) -> list[Pairs]:
+        values = self._sketches.keys_in(share)
         # Keys are the smallest hashes: by their remainder, or one worker would have them all.
-        shards = (values >> _HALF) % np.uint64(len(self._firsts))
+        shards = (values >> _HALF) // np.uint64(KEY_BUCKETS) % np.uint64(len(self._firsts))
         return [values[shards == shard] for shard in range(len(self._firsts))]
-
-    def _met_by_text(self, pieces: Sequence[Pairs], part: int, n_parts: int) -> list[Pairs]:
-        """Return the pairs of texts that met at keys, those of one part of the later texts."""
-        pairs = _met(np.concatenate(pieces), part, n_parts)
-        return [pairs[home] for home in self._by_text(pairs)]
 
     def _by_text(self, pairs: Pairs) -> list[NDArray[np.bool_]]:
         """Part pairs by where their later text is."""
@@ -213,12 +205,11 @@ class _SketchShard:
 
     def _own(self, texts: Rows) -> NDArray[np.bool_]:
         at = texts.astype(np.int64) - self._first
-        own: NDArray[np.bool_] = (at >= 0) & (at < len(self._sketches))
+        own: NDArray[np.bool_] = (at >= 0) & (at < len(self._bags))
         return own
 
     def _sketches_of(self, texts: Rows) -> Hashes:
-        sketches: Hashes = self._sketches[texts - np.uint32(self._first)]
-        return sketches
+        return self._sketches.of(texts - np.uint32(self._first))
 
     def _sketches_for(self, candidates: Pairs) -> list[tuple[Pairs, Hashes]]:
         """Return the sketches of own texts where the later text of a candidate is, if elsewhere."""
@@ -266,27 +257,27 @@ def _bags_met(pieces: Sequence[tuple[NDArray[np.uint64], Rows]]) -> Pairs:
     return pairs
 
 
-def _met(values: Pairs, part: int, n_parts: int) -> Pairs:
-    """Return the pairs of texts that have the same key, which is in the higher bits, of the later
-    texts whose number leaves ``part``.
+def _met(values: Pairs) -> Pairs:
+    """Return the pairs of texts that have the same key, which is in the higher bits; ascending,
+    those that have several as often.
     """
     values.sort()
     keys, texts = _parted(values)
-    mine = texts % np.uint32(n_parts) == part
     wide = texts.astype(np.uint64) << _HALF
     # A rare run is one of 16 texts at most.
-    return np.concatenate(
+    pairs: Pairs = np.concatenate(
         [values[:0]]
         + [
-            (wide[lag:] | texts[:-lag])[(keys[lag:] == keys[:-lag]) & mine[lag:]]
+            (wide[lag:] | texts[:-lag])[keys[lag:] == keys[:-lag]]
             for lag in range(1, min(COMMON_TEXTS, len(keys)))
         ]
     )
+    pairs.sort()
+    return pairs
 
 
-def _met_often(pieces: Sequence[Pairs]) -> Pairs:
+def _met_often(pairs: Pairs) -> Pairs:
     """Return the pairs that met at three keys or more, once each, ascending."""
-    pairs = np.concatenate(pieces)
     pairs.sort()
     n_before = max(0, len(pairs) - (LEAST_MET - 1))
     return each_once(pairs[:n_before][pairs[len(pairs) - n_before :] == pairs[:n_before]])
