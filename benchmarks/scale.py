@@ -7,11 +7,12 @@
 Rows are those of the project's own generator (``tools.sample_traffic``): requests of a made-up
 company, 160 tokens in the mean with 60 in the median, with answers, outcomes of both models and
 tasks. ``asks`` are the first 48 words of what the user says last in each, 59 tokens in the mean,
-with outcomes and tasks and without answers. Each stage is the command of its name in processes of
-its own. ``seconds`` is time on the clock, ``processor`` that of all its processes, and ``peak``
-their memory: the command's own peak (``ru_maxrss``) and, for each process that it starts, the
-largest peak among those; Linux counts a process as no smaller than the one that started it was, so
-beside a large one this says too much.
+with outcomes and tasks and without answers. Past a million, each further million is the first with
+its words exchanged for others that are about as frequent. Each stage is the command of its name in
+processes of its own. ``seconds`` is time on the clock, ``processor`` that of all its processes, and
+``peak`` their memory: the command's own peak (``ru_maxrss``) and, for each process that it starts,
+the largest peak among those; Linux counts a process as no smaller than the one that started it was,
+so beside a large one this says too much.
 An exponent is the slope of the logarithm of the processor's time, or of the peak, over that of the
 rows: 1 is twice the time for twice the rows.
 
@@ -27,16 +28,18 @@ import argparse
 import json
 import os
 import platform
+import re
 import resource
 import shlex
 import subprocess
 import sys
 import tempfile
 import time
-from collections import deque
+from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -51,32 +54,63 @@ _TO_A_BUNDLE = STAGES[:4]
 _WORDS = 48
 _COLUMNS = 2**17
 _PART = 1_000_000
+_WORD = re.compile(r"\b[a-z]{2,}\b")
+_WORDS_OF, _ALIKE = 50_000, 16
 
 
 def write_rows(path: Path, n: int, shape: str = "whole") -> None:
-    """Write generated requests of a shape as JSON lines, parts of a million by processes of their
-    own.
+    """Write generated requests of a shape as JSON lines: a file of up to a million, and others made
+    of its rows.
 
-    A part that is there is kept: a run that ended early goes on where it was.
+    A file that is there is kept: a run that ended early goes on where it was.
     """
-    parts = [
-        (path.with_name(f"{path.stem}-{part:02d}{path.suffix}"), part, min(_PART, n - first), shape)
-        for part, first in enumerate(range(0, n, _PART))
-    ]
+    sizes = [min(_PART, n - first) for first in range(0, n, _PART)]
+    paths = [path.with_name(f"{path.stem}-{part:02d}{path.suffix}") for part in range(len(sizes))]
+    if not paths[0].exists():
+        rows: Iterable[dict[str, Any]] = generate(sizes[0], rng=np.random.default_rng(2026))
+        _write(paths[0], map(_as_ask, rows) if shape == "asks" else rows)
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        deque(pool.map(_write_part, *zip(*parts, strict=True)), maxlen=0)
+        others = zip(range(1, len(sizes)), paths[1:], sizes[1:], strict=True)
+        for written in [pool.submit(_write_again, paths[0], *other) for other in others]:
+            written.result()
 
 
-def _write_part(path: Path, part: int, n: int, shape: str) -> None:
+def _write_again(source: Path, part: int, path: Path, n: int) -> None:
+    """Write the first rows of a file in other words: each of two lower-case letters or more becomes
+    one that is about as frequent, in each part another.
+    """
     if path.exists():
         return
+    with source.open(encoding="utf-8") as lines:
+        told = Counter(
+            word
+            for line in islice(lines, _WORDS_OF)
+            for message in json.loads(line)["messages"]
+            for word in _WORD.findall(message["content"])
+        )
+    ranked, rng = sorted(told, key=lambda word: (-told[word], word)), np.random.default_rng(part)
+    other = {
+        word: other
+        for first in range(0, len(ranked), _ALIKE)
+        for near in [ranked[first : first + _ALIKE]]
+        for word, other in zip(near, rng.permutation(near).tolist(), strict=True)
+    }
+
+    def again(line: str) -> dict[str, Any]:
+        row: dict[str, Any] = json.loads(line)
+        for message in row["messages"]:
+            message["content"] = _WORD.sub(
+                lambda found: other.get(found[0], found[0]), message["content"]
+            )
+        return row | {"id": f"{part}-{row['id']}"}
+
+    with source.open(encoding="utf-8") as lines:
+        _write(path, map(again, islice(lines, n)))
+
+
+def _write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     hidden = path.with_name(f".{path.name}")
     with hidden.open("w", encoding="utf-8") as lines:
-        rows: Iterable[dict[str, Any]] = generate(n, rng=np.random.default_rng(2026 + part))
-        if shape == "asks":
-            rows = map(_as_ask, rows)
-        if part:
-            rows = (row | {"id": f"{part}-{row['id']}"} for row in rows)
         lines.writelines(json.dumps(row) + "\n" for row in rows)
     hidden.rename(path)
 

@@ -44,11 +44,14 @@ def test_rows_come_in_parts_and_a_part_that_is_there_is_kept(tmp_path, monkeypat
     """What is made by a part does not hang on the others, and no id is there twice."""
     monkeypatch.setattr(scale, "_PART", 2)
     (tmp_path / "rows-01.jsonl").write_text("kept\n")
-    write_rows(tmp_path / "rows.jsonl", 5)
+    write_rows(tmp_path / "rows.jsonl", 5, "asks")
     first, second, third = (tmp_path / f"rows-0{part}.jsonl" for part in range(3))
     assert second.read_text() == "kept\n"
     lines = first.read_text().splitlines() + third.read_text().splitlines()
     assert len({json.loads(line)["id"] for line in lines}) == 3
+    (theirs,), (ours,) = json.loads(lines[0])["messages"], json.loads(lines[2])["messages"]
+    assert len(theirs["content"].split()) == len(ours["content"].split())
+    assert theirs["content"] != ours["content"]
     assert scale._arguments("ingest", tmp_path, "fast")[1:4] == [*map(str, (first, second, third))]
 
 
