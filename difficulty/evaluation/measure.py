@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -82,6 +83,19 @@ class _Set:
     note: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What is known of a set, without its requests."""
+
+    wanted: _Set
+    """Without its parts."""
+    n: Mapping[str, int]
+    """Requests behind each figure."""
+    points: Draws
+    draws: Draws
+    supports: Supports
+
+
 def evaluate(
     scored: ScoredTraffic,
     resampling: Resampling,
@@ -124,31 +138,33 @@ def evaluate(
     bins, curve = calibration_parts(scored), CurvePart.of(scored, columns)
     answers = over_answers(scored)
     answer_curve = CurvePart.of(*answers) if answers else None
-    sets: dict[_Key, _Set] = {
-        ("overall",): _score_set(scored, columns, np.arange(len(scored)), draws)
-    }
+    whole = _score_set(scored, columns, np.arange(len(scored)), draws)
+    # Made where they are judged, and gone afterwards: each holds columns of its own.
+    sets: dict[_Key, Callable[[], _Set]] = {("overall",): lambda: whole}
     sets |= {
-        ("slice", kind, name): _slice_set(scored, columns, rows, draws)
+        ("slice", kind, name): partial(_slice_set, scored, columns, rows, draws)
         for kind, parts in slices.items()
         for name, rows in parts.items()
     }
     sets |= {
-        ("baseline", name): _baseline_set(scored, plain, baseline)
+        ("baseline", name): partial(_baseline_set, scored, plain, baseline)
         for name, baseline in baselines.items()
     }
     # The products are small: threads would wait for each other.
     with one_core_each():
-        supports = _all_supports(sets, draws, weight)
-        points, resampled = _resampled(scored, sets, draws)
+        each = in_threads(
+            lambda key: _judged(
+                sets[key](), draws, weight, beside=whole if key[0] == "baseline" else None
+            ),
+            sets,
+        )
+        judged = dict(zip(sets, each, strict=True))
         curves = in_threads(
             lambda part: _drawn_curve(part, draws, weight),
             [curve] if answer_curve is None else [curve, answer_curve],
         )
         along, along_answers = [*curves, None][:2]
-    figures = {
-        key: _estimates(wanted, points[key], resampled[key], supports[key])
-        for key, wanted in sets.items()
-    }
+    figures = {key: _estimates(_beside(one, key, judged)) for key, one in judged.items()}
     overall, counts = figures["overall",], _counts(scored)
     recovered = overall["gap_recovered"].value if "gap_recovered" in overall else None
     answer = CheckFigures.of(scored, resampling, level=recovered)
@@ -206,8 +222,7 @@ def figures_of(scored: ScoredTraffic, draws: GroupDraws) -> dict[str, Estimate]:
     """Return the figures of a score on all its requests, without slices, baselines and curves."""
     rows, weight = np.arange(len(scored)), scored.outcomes.weight
     wanted = _score_set(scored, columns_of(scored), rows, draws)
-    points, resampled = values_of(wanted.parts, draws, weight)
-    return _estimates(wanted, points, resampled, supports_of(wanted.parts, draws, weight))
+    return _estimates(_judged(wanted, draws, weight))
 
 
 def _score_set(
@@ -259,54 +274,48 @@ def _baseline_set(
     )
 
 
-def _resampled(
-    scored: ScoredTraffic, sets: dict[_Key, _Set], draws: GroupDraws
-) -> tuple[dict[_Key, Draws], dict[_Key, Draws]]:
-    """Return all figures on the data and in each draw, and the score's lead on baselines."""
-    weight = scored.outcomes.weight
-    each = in_threads(lambda wanted: values_of(wanted.parts, draws, weight), sets.values())
-    figures = dict(zip(sets, each, strict=True))
-    for key, theirs in figures.items():
-        if key[0] == "baseline":
-            for ours, other in zip(figures["overall",], theirs, strict=True):
-                # On the same draws: what is luck for one is mostly luck for the other.
-                both = [name for name in _COMPARED if name in ours and name in other]
-                other |= {f"{name}_difference": ours[name] - other[name] for name in both}
-    points, resampled = ({key: both[side] for key, both in figures.items()} for side in (0, 1))
-    return points, resampled
-
-
-def _all_supports(
-    sets: Mapping[_Key, _Set], draws: GroupDraws, weight: FloatArray
-) -> dict[_Key, Supports]:
-    """Return what stands behind the figures of each set, and behind the lead on each baseline."""
-    each = in_threads(lambda wanted: supports_of(wanted.parts, draws, weight), sets.values())
-    supports = dict(zip(sets, each, strict=True))
-    overall = sets["overall",].parts
-    for key, wanted in sets.items():
-        if key[0] == "baseline":
-            lead = difference_supports(overall, wanted.parts, draws, weight)
-            supports[key] |= {
-                f"{name}_difference": lead[name] for name in _COMPARED if name in lead
-            }
-    return supports
-
-
-def _estimates(
-    wanted: _Set, points: Draws, draws: Draws, supports: Supports
-) -> dict[str, Estimate]:
-    """Return the estimates of one set, one for every name that was wanted."""
+def _judged(
+    wanted: _Set, draws: GroupDraws, weight: FloatArray, *, beside: _Set | None = None
+) -> _Judged:
+    """Return the figures of a set on the data and in each draw, and what stands behind them; of a
+    baseline also what stands behind the lead of the score ``beside`` it.
+    """
+    supports = supports_of(wanted.parts, draws, weight)
+    if beside is not None:
+        lead = difference_supports(beside.parts, wanted.parts, draws, weight)
+        supports |= {f"{name}_difference": lead[name] for name in _COMPARED if name in lead}
     n = {name: count for part in wanted.parts for name, count in part.n.items()}
     n |= {f"{name}_difference": n[name] for name in _COMPARED if name in n}
+    points, resampled = values_of(wanted.parts, draws, weight)
+    return _Judged(replace(wanted, parts=()), n, points, resampled, supports)
+
+
+def _beside(one: _Judged, key: _Key, judged: Mapping[_Key, _Judged]) -> _Judged:
+    """Return what was judged, of a baseline with the score's lead on it."""
+    if key[0] != "baseline":
+        return one
+    ours, with_lead = judged["overall",], []
+    for mine, theirs in ((ours.points, one.points), (ours.draws, one.draws)):
+        # On the same draws: what is luck for one is mostly luck for the other.
+        both = [name for name in _COMPARED if name in mine and name in theirs]
+        with_lead.append(
+            theirs | {f"{name}_difference": mine[name] - theirs[name] for name in both}
+        )
+    return replace(one, points=with_lead[0], draws=with_lead[1])
+
+
+def _estimates(judged: _Judged) -> dict[str, Estimate]:
+    """Return the estimates of one set, one for every name that was wanted."""
+    wanted, n = judged.wanted, judged.n
     drawn_figures = {
         name: estimate(
-            points[name],
-            draws[name],
+            judged.points[name],
+            judged.draws[name],
             n=n[name],
             unknown=why_undefined(name, n=n[name], routed=wanted.routed),
-            support=supports.get(name),
+            support=judged.supports.get(name),
         )
-        for name in points
+        for name in judged.points
     }
     return {
         name: _marked(
