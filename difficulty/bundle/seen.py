@@ -33,8 +33,9 @@ Part = Literal["training", "threshold"]
 PARTS: tuple[Part, ...] = get_args(Part)
 
 MAGIC = b"dfseen\x00\x01"
-SALT_BYTES = 16
+SALT_BYTES, KEY_BYTES = 16, 16
 _PROBES = 7
+_BLOCK = 1 << 16  # keys whose bits are looked for at a time
 # 9.6 bits a key at 7 probes: (1 - exp(-7 / 9.6))^7 = 0.00997 of other keys look seen.
 _BITS, _KEYS = 48, 5
 _LEAST_BITS = 512
@@ -57,12 +58,16 @@ class SeenFilter:
     @classmethod
     def of(cls, keys: Iterable[bytes], *, part: Part, salt: bytes) -> SeenFilter:
         """Return the filter of some keys, whatever their order."""
-        distinct = sorted({*keys})
+        # All are of one length, so that zeros at their ends, which numpy drops, are in all of them.
+        distinct = np.unique(np.frombuffer(b"".join(keys), f"S{KEY_BYTES}"))
         # A small filter wants some bits more: of few, many are hit twice.
         bits = max(_LEAST_BITS, -(-len(distinct) * _BITS // (8 * _KEYS)) * 8)
         content = np.zeros(bits // 8, dtype=np.uint8)
-        places = _places(distinct, salt, bits).ravel()
-        np.bitwise_or.at(content, places >> 3, _BIT_OF[places & 7])
+        for start in range(0, len(distinct), _BLOCK):
+            some = distinct[start : start + _BLOCK].tobytes()
+            block = [some[at : at + KEY_BYTES] for at in range(0, len(some), KEY_BYTES)]
+            places = _places(block, salt, bits).ravel()
+            np.bitwise_or.at(content, places >> 3, _BIT_OF[places & 7])
         return cls(part, salt, len(distinct), content)
 
     @property
@@ -73,8 +78,11 @@ class SeenFilter:
 
     def holds(self, keys: Sequence[bytes]) -> NDArray[np.bool_]:
         """Return which of n keys were put in, or look so; shape (n,)."""
-        places = _places(keys, self.salt, 8 * len(self.content))
-        held: NDArray[np.bool_] = np.all(self.content[places >> 3] & _BIT_OF[places & 7], axis=1)
+        bits, held = 8 * len(self.content), np.zeros(len(keys), dtype=np.bool_)
+        for start in range(0, len(keys), _BLOCK):
+            places = _places(keys[start : start + _BLOCK], self.salt, bits)
+            found = self.content[places >> 3] & _BIT_OF[places & 7]
+            held[start : start + _BLOCK] = found.all(axis=1)
         return held
 
     @property

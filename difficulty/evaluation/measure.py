@@ -59,6 +59,10 @@ REPORTED = (
         for name in CALIBRATION_FIGURES
     ),
 )  # fmt: skip
+MOST_JUDGED = 1 << 19
+"""Requests that figures are worked out on, every so many of more: what so many leave open is far
+less than a threshold is chosen to, and each takes some kilobytes meanwhile.
+"""
 _RANKED = ("apgr", "cpt_50", "cpt_80")
 _ROUTED = ("frontier_share", "gap_recovered", "quality", "cost")
 _COMPARED = ("apgr", "quality")
@@ -84,7 +88,7 @@ class _Set:
 
 
 @dataclass(frozen=True, slots=True)
-class _Judged:
+class _SetFigures:
     """What is known of a set, without its requests."""
 
     wanted: _Set
@@ -107,7 +111,8 @@ def evaluate(
     """Return every figure of a score with its 95 % interval.
 
     Each figure uses the requests for which what it needs is known; its ``n`` says how many. A
-    figure that is undefined has the value None and a note that says why. Intervals come from
+    figure that is undefined has the value None and a note that says why. Of more than 524,288
+    requests every so many are looked at, and a note says it. Intervals come from
     resampling whole groups; the score, the calibration and the threshold are held fixed, so they
     tell how sure the figures are on this traffic, not how they would change with another training
     run.
@@ -126,6 +131,11 @@ def evaluate(
     provenance : Provenance, optional
         Where the requests come from; checks that need it are left out without it.
     """
+    n_all = len(scored)
+    if step := n_all // (MOST_JUDGED + 1):
+        every = np.arange(0, n_all, step + 1)
+        scored = scored.at(every)
+        others = {name: values[every] for name, values in (others or {}).items()}
     # Fewer draws above 50,000 requests, never below 200: see REQUEST_DRAWS.
     resampling = resampling.affordable(len(scored))
     slices = slice_rows(scored)
@@ -181,7 +191,7 @@ def evaluate(
         },
         baselines={name: figures["baseline", name] for name in baselines},
         counts=counts,
-        notes=_notes(scored, len(draws)),
+        notes=_notes(scored, len(draws), n_all=n_all),
         n_draws=len(draws),
         curve=_through(along, scored.threshold, overall),
         answer_curve=_through(along_answers, scored.answer_threshold, overall),
@@ -276,7 +286,7 @@ def _baseline_set(
 
 def _judged(
     wanted: _Set, draws: GroupDraws, weight: FloatArray, *, beside: _Set | None = None
-) -> _Judged:
+) -> _SetFigures:
     """Return the figures of a set on the data and in each draw, and what stands behind them; of a
     baseline also what stands behind the lead of the score ``beside`` it.
     """
@@ -287,10 +297,10 @@ def _judged(
     n = {name: count for part in wanted.parts for name, count in part.n.items()}
     n |= {f"{name}_difference": n[name] for name in _COMPARED if name in n}
     points, resampled = values_of(wanted.parts, draws, weight)
-    return _Judged(replace(wanted, parts=()), n, points, resampled, supports)
+    return _SetFigures(replace(wanted, parts=()), n, points, resampled, supports)
 
 
-def _beside(one: _Judged, key: _Key, judged: Mapping[_Key, _Judged]) -> _Judged:
+def _beside(one: _SetFigures, key: _Key, judged: Mapping[_Key, _SetFigures]) -> _SetFigures:
     """Return what was judged, of a baseline with the score's lead on it."""
     if key[0] != "baseline":
         return one
@@ -304,7 +314,7 @@ def _beside(one: _Judged, key: _Key, judged: Mapping[_Key, _Judged]) -> _Judged:
     return replace(one, points=with_lead[0], draws=with_lead[1])
 
 
-def _estimates(judged: _Judged) -> dict[str, Estimate]:
+def _estimates(judged: _SetFigures) -> dict[str, Estimate]:
     """Return the estimates of one set, one for every name that was wanted."""
     wanted, n = judged.wanted, judged.n
     drawn_figures = {
@@ -356,13 +366,18 @@ def _counts(scored: ScoredTraffic) -> dict[str, int]:
     }
 
 
-def _notes(scored: ScoredTraffic, n_draws: int) -> tuple[str, ...]:
+def _notes(scored: ScoredTraffic, n_draws: int, *, n_all: int) -> tuple[str, ...]:
     """Return what a reader has to know of all the figures."""
     notes = [
         f"Intervals are of 95 %, from {n_draws:,} bootstrap draws of whole groups, wider where"
         " groups are few or uneven; those of shares are exact for as many requests as the groups"
         " are worth."
     ]
+    if n_all > len(scored):
+        notes.append(
+            f"Figures are of {len(scored):,} of the {n_all:,} requests, which stand evenly among"
+            " them."
+        )
     outcomes = scored.outcomes
     if outcomes.known.any() and np.isnan([outcomes.cheap_quality, outcomes.frontier_quality]).all():
         notes.append(VOTES_ALONE)

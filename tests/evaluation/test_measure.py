@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from difficulty.evaluation import REPORTED, TaskMeans, evaluate
+from difficulty.evaluation import REPORTED, TaskMeans, evaluate, measure
 from difficulty.evaluation.figures import FIGURES
 from difficulty.evaluation.measure import VOTES_ALONE
 from difficulty.metrics import Resampling, auroc, brier, expected_calibration_error
@@ -365,3 +365,16 @@ def test_votes_alone_are_said_to_know_no_failure():
     said = {name: VOTES_ALONE in evaluation.notes for name, evaluation in judged.items()}
     assert said == {"votes": True, "graded": False, "nothing": False}
     assert judged["votes"].overall["risk"].value is None
+
+
+def test_of_very_many_requests_every_so_many_are_looked_at(many, monkeypatch):
+    """And all else is as if the others had not been there."""
+    every = many.at(np.arange(0, len(many), 3))
+    few = run(every)
+    monkeypatch.setattr(measure, "MOST_JUDGED", len(many) // 3 + 1)
+    thin = run(many)
+    assert (values(thin.overall), thin.slices) == (values(few.overall), few.slices)
+    assert thin.notes[1] == (
+        f"Figures are of {len(every):,} of the {len(many):,} requests, which stand evenly among"
+        " them."
+    )
