@@ -57,7 +57,9 @@ class SeenFilter:
 
     @classmethod
     def of(cls, keys: Iterable[bytes], *, part: Part, salt: bytes) -> SeenFilter:
-        """Return the filter of some keys, whatever their order."""
+        """Return the filter of some keys, whatever their order; each one alone, or several on
+        end.
+        """
         # All are of one length, so that zeros at their ends, which numpy drops, are in all of them.
         distinct = np.unique(np.frombuffer(b"".join(keys), f"S{KEY_BYTES}"))
         # A small filter wants some bits more: of few, many are hit twice.

@@ -345,9 +345,8 @@ def _chooses_by_learned(run: Run, rules: PolicySettings) -> bool:
 
 def _served_learned(run: Run, scores: TrafficScores, prices: Prices | None) -> Served:
     """Return fit and calibration samples beside scores by heads that did not see them."""
-    learned, (_, unseen, totals, _) = run.learned, run.out_of_fold
+    learned, (unseen, totals) = run.learned, run.unseen_learned
     assert learned is not None
-    assert totals is not None
     answers, n = run.answer_scores(learned), len(learned)
     served = scores._replace(
         outputs=unseen.by_name(),
@@ -364,14 +363,14 @@ def _served_learned(run: Run, scores: TrafficScores, prices: Prices | None) -> S
 
 def _seen_file(run: Run) -> tuple[dict[str, bytes], tuple[str, ...]]:
     """Return ``seen.bin``, or what is to be said of a run that cannot make one."""
-    keys = run.seen.keys
+    keys = run.seen_keys
     if keys is None:
         return {}, (
             "the bundle will not know its own training requests again: the run is of an earlier"
             " version and kept no keys of them. Train again for a seen.bin.",
         )
     salt = salt_of(run.record.training_data)
-    return {SEEN: seen_bytes([SeenFilter.of(keys, part="training", salt=salt)])}, ()
+    return {SEEN: seen_bytes([SeenFilter.of([keys.tobytes()], part="training", salt=salt)])}, ()
 
 
 def _kinds_file(run: Run) -> dict[str, bytes]:
@@ -448,7 +447,7 @@ def _policy(
     terms: _Terms, point: OperatingPoint, *, models: tuple[str | None, str | None], today: date
 ) -> Policy:
     run, rules = terms.run, terms.rules
-    chosen_on = run.out_of_fold.text_hashes if terms.by_learned else None
+    chosen_on = run.learned_hashes if terms.by_learned else None
     text_hashes = chosen_on or run.calibration.text_hashes()
     return Policy(
         cheap_model=models[0] or run.record.cheap_model or "cheap",

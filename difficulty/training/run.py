@@ -28,6 +28,7 @@ that is shipped does not.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -35,6 +36,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from difficulty import __version__
@@ -371,13 +373,10 @@ class Run:
         RunError
             If the run has none: it was written by an earlier version.
         """
-        path = self.folder / OUT_OF_FOLD_FILE
-        if not path.is_file():
-            raise RunError(f"run {str(self.folder)!r} holds no out-of-fold scores. Train it again.")
-        with np.load(path, allow_pickle=False) as arrays:
+        with self._open_out_of_fold() as arrays:
             return NamedScores(
                 arrays["ids"].tolist(),
-                Scores(**{name: arrays.get(name) for name in _SCORES}),
+                _scores_in(arrays),
                 arrays.get("totals"),
                 arrays["text_hashes"].tolist() if "text_hashes" in arrays else None,
             )
@@ -397,9 +396,26 @@ class Run:
         """
         if self.record.calibration == "split":
             return None
-        ids, scores = self.out_of_fold[:2]
-        row_of = {name: row for row, name in enumerate(ids)}
-        return scores.at(np.array([row_of[name] for name in self.calibration.ids], dtype=np.intp))
+        # The names of millions are looked up as arrays: as strings they would take a gigabyte.
+        with self._open_out_of_fold() as arrays:
+            rows = _rows_named(arrays["ids"], np.array(self.calibration.ids))
+            return _scores_in(arrays).at(rows)
+
+    @cached_property
+    def unseen_learned(self) -> tuple[Scores, NDArray[np.int64]]:
+        """Scores of the :attr:`learned` samples by heads that did not see them, and their token
+        counts.
+        """
+        with self._open_out_of_fold() as arrays:
+            return _scores_in(arrays), arrays["totals"]
+
+    @property
+    def learned_hashes(self) -> list[str] | None:
+        """Hashes of the normalised texts of the :attr:`learned` samples; runs of earlier versions
+        have none.
+        """
+        with self._open_out_of_fold() as arrays:
+            return arrays["text_hashes"].tolist() if "text_hashes" in arrays else None
 
     @cached_property
     def check(self) -> AnswerCheck | None:
@@ -428,5 +444,33 @@ class Run:
         """What fitting and calibration saw."""
         return Seen.read(self.folder / "seen.npz")
 
+    @property
+    def seen_keys(self) -> NDArray[np.uint8] | None:
+        """Keys by which a bundle knows the texts of fitting and calibration again, 16 bytes each;
+        ``None`` in runs of earlier versions.
+        """
+        with np.load(self.folder / "seen.npz", allow_pickle=False) as arrays:
+            return arrays["keys"] if "keys" in arrays else None
+
+    def _open_out_of_fold(self) -> NpzFile:
+        """Open the file, whose arrays are read one by one."""
+        path = self.folder / OUT_OF_FOLD_FILE
+        if not path.is_file():
+            raise RunError(f"run {str(self.folder)!r} holds no out-of-fold scores. Train it again.")
+        opened: NpzFile = np.load(path, allow_pickle=False)
+        return opened
+
     def _weighed(self, name: str) -> Traffic:
         return weigh_logged(Traffic.read(self.folder / name), self.recipe.labels)[0]
+
+
+def _scores_in(arrays: Mapping[str, NDArray[Any]]) -> Scores:
+    found: dict[str, Any] = {name: arrays.get(name) for name in _SCORES}
+    return Scores(**found)
+
+
+def _rows_named(names: NDArray[np.str_], wanted: NDArray[np.str_]) -> NDArray[np.intp]:
+    """Return where wanted names stand among all, each of which is there once."""
+    order = np.argsort(names)
+    rows: NDArray[np.intp] = order[np.searchsorted(names, wanted, sorter=order)]
+    return rows
