@@ -363,7 +363,7 @@ def print_point(point: OperatingPoint, test: Mapping[str, Estimate], *, n: int) 
 
 
 def print_rule(rule: Iterable[RuleTask]) -> None:
-    """Print what each task of the rule gains or costs on the calibration samples."""
+    """Print what each task of the rule gains or costs on samples that the heads scored unseen."""
     for task in rule:
         say(task.sentence)
 

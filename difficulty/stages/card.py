@@ -91,8 +91,8 @@ def _rule(policy: Policy, rule: Sequence[RuleTask], chosen_on: str) -> Section:
         return Section.of("rule", "Rule", Points(points))
     measured = Points(tuple(task.sentence for task in rule))
     text = (
-        "Each task of the rule on the calibration requests, with 95 % intervals; differences are"
-        " rule minus score."
+        "Each task of the rule on requests that the heads scored without having seen them, the"
+        " test samples apart, with 95 % intervals; differences are rule minus score."
     )
     return Section.of("rule", "Rule", Points(points), text, measured)
 

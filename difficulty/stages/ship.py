@@ -51,6 +51,7 @@ from difficulty.stages.deploying.shippable import (
     no_signal,
     rests_on_check,
     signal_notes,
+    whose_samples,
 )
 from difficulty.stages.deploying.traffic_scores import TrafficScores
 from difficulty.stages.exporting import ExportedCheck, Student, export, export_check, student_of
@@ -78,7 +79,7 @@ class Shipped(NamedTuple):
     rule that no sample has.
     """
     rule: tuple[RuleTask, ...] = ()
-    """What each task of the rule gains or costs on the calibration samples."""
+    """What each task of the rule gains or costs, on all samples that heads scored unseen."""
 
 
 @on_urls
@@ -204,10 +205,10 @@ def ship(
     decided = _with_stale_shift(decided, check)
     report = exported.report.joined(check.report) if check else exported.report
     say("judging the rule")
-    served = _served_unseen(run, exported.served, prices)
-    rule = judge_rule(served.under_policy(decided), terms.resampling)
+    judged_rule = terms.rule_under(decided, exported.served)
+    rule = judge_rule(judged_rule, terms.resampling)
     if not keep_rule:
-        check_rule(rule)
+        check_rule(rule, on=whose_samples(len(judged_rule), run.record))
     decided, no_exit = _with_exits(terms, exported.served, decided)
     leaving = terms.student if decided.early else None
     say("judging the test samples")
@@ -298,6 +299,17 @@ class _Terms:
         )
         return point, calibration
 
+    def rule_under(self, policy: Policy, scores: TrafficScores) -> ScoredTraffic:
+        """Return the samples that judge the rule, as a policy routes them: the fit samples too
+        where their scores are of heads that did not see them, several times as many as the
+        calibration samples; never the test samples, which judge what is shipped.
+        """
+        if not _keeps_learned(self.run):
+            return _served_unseen(self.run, scores, self.prices).under_policy(policy)
+        # A fit sample is familiar to what has seen it, so that bound is left out.
+        freed = replace(policy, min_familiarity=0.0)
+        return _served_learned(self.run, scores, self.prices).under_policy(freed)
+
     def _under_rules(self, served: Served) -> ScoredTraffic:
         return served.under(
             self.rules,
@@ -339,8 +351,13 @@ def _chooses_by_learned(run: Run, rules: PolicySettings) -> bool:
     of them came in other clothes; not where familiarity decides, as that of a fit sample knows the
     sample; and runs of before cannot.
     """
+    return _keeps_learned(run) and not rules.min_familiarity
+
+
+def _keeps_learned(run: Run) -> bool:
+    """Return whether the fit samples can judge by scores of heads that did not see them."""
     as_they_come = not run.record.search and not run.recipe.augment
-    return run.learned is not None and as_they_come and not rules.min_familiarity
+    return run.learned is not None and as_they_come
 
 
 def _served_learned(run: Run, scores: TrafficScores, prices: Prices | None) -> Served:

@@ -7,10 +7,12 @@ import shutil
 from dataclasses import replace
 
 import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from difficulty.bundle import read_bundle
-from difficulty.errors import RecipeError, RunError, SeenTrafficError
+from difficulty.errors import LosingRuleError, RecipeError, RunError, SeenTrafficError
 from difficulty.metrics import auroc
 from difficulty.runtime.scorer import Scorer
 from difficulty.stages.deploying.traffic_scores import score_traffic
@@ -119,6 +121,33 @@ def test_calibration_samples_alone_choose_where_others_would_mislead(crossed, tm
     shipped = ship(run, tmp_path / "small-1", policy=policy, draws=DRAWS)
     assert shipped.bundle.policy.chosen.n == len(crossed.calibration)
     assert shipped.bundle.policy.chosen.calibration_data == hash_of_texts(crossed.calibration)
+
+
+def test_rule_that_loses_is_refused_by_all_samples_that_were_scored_unseen(crossed, tmp_path):
+    """The cheap model gets none of the easy task right, and the score knows it: the calibration
+    samples alone have too few of it to say so; with the fit samples, by scores out of fold, it is
+    refused. The test samples are not asked.
+    """
+    run = shutil.copytree(crossed.folder, tmp_path / "run")
+    for name in ("calibration", "learned"):
+        table = pq.read_table(run / f"{name}.parquet")
+        easy = pc.equal(table["task"], "classify")
+        quality = pc.if_else(pc.fill_null(easy, False), 0.0, table["cheap_quality"])
+        place = table.schema.get_field_index("cheap_quality")
+        pq.write_table(table.set_column(place, "cheap_quality", quality), run / f"{name}.parquet")
+    with np.load(run / "out_of_fold.npz") as arrays:
+        kept = dict(arrays)
+    kept["difficulty_score"] = kept["difficulty_score"].copy()
+    kept["difficulty_score"][np.isin(crossed.learned.tasks, ["classify"])] += 0.3
+    np.savez_compressed(run / "out_of_fold.npz", **kept)
+    rules = replace(crossed.recipe.policy, easy_tasks=("classify",), hard_tasks=())
+    asked = {"policy": rules, "objective": "share=0.3", "draws": 100}
+    with pytest.raises(LosingRuleError, match="'classify' clearly loses on the fit and calibratio"):
+        ship(run, tmp_path / "small-1", **asked)
+    assert not (tmp_path / "small-1").exists()
+    (run / "learned.parquet").unlink()
+    (task,) = ship(run, tmp_path / "small-1", **asked).rule
+    assert task.verdict == "too few"
 
 
 def test_expected_gap_is_no_better_than_that_of_the_test_samples(crossed, shipped):

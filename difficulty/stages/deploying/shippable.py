@@ -16,16 +16,21 @@ from difficulty.thresholds.policy_curve import Objective
 from difficulty.thresholds.promises import refuse_blind
 from difficulty.thresholds.ways import WayWanted
 from difficulty.traffic.table import Traffic
-from difficulty.training.run import Run
+from difficulty.training.run import Run, RunRecord
 
 
-def check_rule(rule: Sequence[RuleTask]) -> None:
-    """Refuse a rule that the score would clearly beat."""
+def whose_samples(n: int, record: RunRecord) -> str:
+    """Name the splits that ``n`` judged samples of a run are of."""
+    return "calibration" if n <= record.samples.calibration else "fit and calibration"
+
+
+def check_rule(rule: Sequence[RuleTask], *, on: str) -> None:
+    """Refuse a rule that the score would clearly beat ``on`` the samples of some splits."""
     if lost := losing(rule):
         names = ", ".join(repr(task.task) for task in lost)
         raise LosingRuleError(
             f"a rule has to do no worse than the score in its place: that of {names} clearly loses"
-            f" on the calibration samples. {' '.join(task.sentence for task in lost)} Take {names}"
+            f" on the {on} samples. {' '.join(task.sentence for task in lost)} Take {names}"
             " out of the rule (--no-rule: all of it), or insist with --keep-rule."
         )
 
