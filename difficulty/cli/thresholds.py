@@ -23,6 +23,7 @@ from difficulty.cli.console import (
     print_json,
     read_answer,
     say,
+    say_sentence,
     show_table,
     steps,
     warn,
@@ -69,6 +70,7 @@ def thresholds(
     bundles/support-2
     """
     from difficulty.economics import load_prices
+    from difficulty.report.figures_table import decision_text
     from difficulty.stages.thresholds import rechoose
 
     price_list = load_prices(prices) if prices else None
@@ -97,16 +99,21 @@ def thresholds(
                 "change": {name: change.as_dict() for name, change in result.changes.items()},
                 "notes": list(result.notes),
                 "warnings": list(result.warnings),
+                "verdict": result.verdict.as_dict() if result.verdict else None,
             }
         )
         return
+    if result.verdict:
+        say_sentence(decision_text(result.verdict))
     _print_changes(result)
     print_promise(result.new)
+    told = result.verdict.told if result.verdict else ""
     for sentence in (*result.notes, f"wrote {out_path}"):
-        say(sentence)
+        if sentence not in told:  # a losing rule is the reason of the decision
+            say(sentence)
     for sentence in result.warnings:
         warn(sentence)
-    say_published(out_path)
+    say_published(out_path, verdict=result.verdict)
 
 
 def _print_changes(result: Rechosen) -> None:

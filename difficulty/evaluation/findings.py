@@ -494,7 +494,8 @@ def no_signal(evidence: Evidence) -> Finding | None:
     figure = evidence.overall[name]
     if figure.value is None or figure.low is None or figure.low > CHANCE:
         return None
-    numbers = {name: figure.value, "low": figure.low, "high": figure.high or 0.0}
+    ends = {"low": figure.low, "high": figure.high}
+    numbers = {name: figure.value, **{end: at for end, at in ends.items() if at is not None}}
     return Finding.of(
         "no_signal",
         "error",

@@ -39,9 +39,12 @@ _LITTLE = 0.05
 _ABSENT = Estimate(value=None, note="it was not evaluated")
 # They tell what was put right, so figures hold; ``--strict`` stops at them all the same.
 _CAVEATS = ("training_overlap",)
+_CHOSEN_HERE = "threshold_on_judged_data"
 _THIN = ("few_samples", "no_signal")
 _LABEL_FIRST = "Label more requests first: so few tell no threshold or rule from another."
 _WITHOUT_RULE = "Ship without the rule (--no-rule)"
+_UNKNOWNS = ("unpriced", "uncounted")
+"""Remedies of what is not known, and stops nobody."""
 _OWN_GROUNDS = ("quality", "promise", "money", "objective")
 """Names of grounds that are no findings."""
 
@@ -62,6 +65,15 @@ class Ground(Record):
     """The same as ``text`` in a few words."""
     command: str = ""
     """What to type; empty where no command mends it. Names in capitals are the user's."""
+
+    @property
+    def says(self) -> str:
+        """What it says, as people read it: what is not known says neither yes nor no."""
+        if self.answer != "switch_on":
+            return ANSWERS[self.answer].lower()
+        if self.brief in {remedy_of(name).brief for name in _UNKNOWNS}:
+            return "not known"
+        return "nothing against it, with a remark" if self.lever else ANSWERS[self.answer].lower()
 
     @classmethod
     def about(
@@ -237,8 +249,17 @@ def weigh(
 def _grave(case: _Weighing) -> Iterator[Ground]:
     """What makes the figures mislead, or the score useless."""
     for finding in case.evaluation.findings:
-        if finding.severity == "error":
+        if finding.severity == "error" and finding.name != _CHOSEN_HERE:
             yield _ground_of(finding, "do_not_switch_on" if _is_final(finding) else "keep_testing")
+
+
+def _chosen_here(case: _Weighing) -> Iterator[Ground]:
+    """That the judged requests chose the threshold; last, as what the figures say against it all
+    the same is the graver news.
+    """
+    for finding in case.evaluation.findings:
+        if finding.name == _CHOSEN_HERE:
+            yield _ground_of(finding, "keep_testing")
 
 
 def _is_final(finding: Finding) -> bool:
@@ -548,4 +569,5 @@ _GROUNDS: Final[tuple[Callable[[_Weighing], Iterator[Ground]], ...]] = (
     _money,
     _doubts,
     _objective,
+    _chosen_here,
 )

@@ -162,7 +162,7 @@ def _next(result: ReplayResult, places: Places) -> str:
         out = "DIR" if places.out is None else shlex.quote(str(places.out))
         return f"difficulty promote NAME --replay {out} --registry REGISTRY"
     share = result.overall["frontier_share"].value
-    objective = f"share={share or 0.0:.3g}"
+    objective = "OBJECTIVE" if share is None else f"share={share:.3g}"
     return f"difficulty thresholds {bundle} TRAFFIC --objective {objective} -o NEXT{of}"
 
 

@@ -333,7 +333,7 @@ def weighed(evaluation: Evaluation, extras: Extras) -> Table:
     mending = any(ground.command for ground in grounds)
 
     def cells(ground: Ground) -> tuple[str, ...]:
-        told = (ANSWERS[ground.answer].lower(), _whole(ground))
+        told = (ground.says, _whole(ground))
         return (*told, _filled(ground.command, extras)) if mending else told
 
     rows = [Row(ground.name.replace("_", " "), cells(ground)) for ground in grounds]

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from difficulty.bundle import Manifest, Policy, read_bundle
+from difficulty.bundle import Policy, read_bundle
 from difficulty.diagnostics.suspicion import LabelSummary
 from difficulty.diagnostics.unfamiliar import EDGE
 from difficulty.early_exit import exit_sentences
@@ -22,11 +22,9 @@ from difficulty.economics.analysis import POLICY
 from difficulty.economics.usage import Volume
 from difficulty.errors import RunError
 from difficulty.evaluation import Evaluation, Provenance, TaskMeans, evaluate, write_metrics
-from difficulty.evaluation.decision.model_mix import ModelMix
 from difficulty.evaluation.decision.money_case import MoneyCase
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.evaluation.slices import Mistake, Mistakes, traffic_labels, worst_mistakes
-from difficulty.evaluation.verdict import weigh
 from difficulty.metrics.bootstrap import STANDARD, Resampling
 from difficulty.perturb import PERTURBATIONS, Stability, measure_stability, perturb
 from difficulty.records import Estimate, Prices
@@ -35,6 +33,12 @@ from difficulty.report.page import report_html, report_markdown
 from difficulty.runtime.answer_checker import AnswerChecker
 from difficulty.runtime.scorer import EarlyScorer, Scorer, exits
 from difficulty.stages.choosing import both_scores, expected_of, judge_exits, way_of
+from difficulty.stages.deploying.bundle_verdict import (
+    other_models,
+    provenance_of,
+    selection,
+    with_verdict,
+)
 from difficulty.stages.deploying.session_steps import judge_sessions
 from difficulty.stages.deploying.traffic_scores import quick_scorer, score_traffic
 from difficulty.stages.economics import Question, economics_of, read_economics, write_economics
@@ -49,13 +53,12 @@ from difficulty.stages.judging import (
 from difficulty.stages.overlap import BundleOverlap, threshold_rows
 from difficulty.storage import on_urls, whole_file
 from difficulty.text import quantity_text
-from difficulty.traffic.logged import LoggedReport
 from difficulty.traffic.outcomes import measures_form, ungraded_notes
 from difficulty.traffic.table import Traffic, tokenize
 from difficulty.training.answering import check_by_run
 from difficulty.training.diagnosis import with_suspicion
 from difficulty.training.reading import ReadCounts, reading_of
-from difficulty.training.run import Run, RunRecord, notes_of
+from difficulty.training.run import Run, notes_of
 
 _NEEDS = "evaluation needs samples"
 _OWN_TRAFFIC = "The traffic the bundle was trained on; only its test split is judged."
@@ -152,18 +155,9 @@ def evaluate_scorer(
             material, traffic, prices, out, Question(volume=volume, resampling=resampling)
         )
     )
-    chosen = material.policy.chosen if material.policy else None
-    evaluation = replace(
-        evaluation,
-        verdict=weigh(
-            evaluation,
-            objective=chosen.objective if chosen else "",
-            guarantee=chosen.guarantee if chosen else None,
-            expected=expected_of(material.policy) if material.policy else None,
-            # A file may be about a share that the user asked for: no word on this policy.
-            money=MoneyCase.of(money) if money and money["plan"] == POLICY else None,
-        ),
-    )
+    # A file may be about a share that the user asked for: no word on this policy.
+    case = MoneyCase.of(money) if money and money["plan"] == POLICY else None
+    evaluation = with_verdict(evaluation, material.policy, money=case)
     write_metrics(evaluation, out / "metrics.json")
     extras = replace(
         material.extras,
@@ -345,9 +339,9 @@ def _of_run(path: Path, traffic: Traffic, prices: Prices | None, cache: Path | N
             own_traffic=own,
             seen=overlap.counts,
             same_ids=_same_ids(run, picked),
-            other_models=_other_models(record, picked),
+            other_models=other_models(record, picked),
             suspicious=sum(name in run.suspicious for name in picked.ids) if own else None,
-            **_selection(logged),
+            **selection(logged),
         ),
         lineage=lineage_of(
             record,
@@ -392,13 +386,6 @@ def _counted_notes(judged: Traffic, prices: Prices | None) -> tuple[str, ...]:
         f"Prompts of {n:,} of {len(judged):,} requests have no prompt_tokens: their costs count"
         " them by the scorer's tokenizer.",
     )
-
-
-def _other_models(made_for: RunRecord | Manifest, judged: Traffic) -> tuple[ModelMix, ...]:
-    """Return what other models than those of the training have outcomes among the judged."""
-    own, named = (made_for.cheap_model, made_for.frontier_model), judged.model_names
-    mixes = map(ModelMix.of, ("cheap", "frontier"), own, named)
-    return tuple(mix for mix in mixes if mix)
 
 
 def _same_ids(run: Run, picked: Traffic) -> int | None:
@@ -449,16 +436,14 @@ def _of_bundle(
         early=early,
         sessions=sessions.figures,
         note=_overlap_note(overlap),
-        provenance=Provenance(
-            requests=len(traffic),
-            own_traffic=overlap.splits is not None,
-            seen=overlap.counts,
-            by_chance=overlap.by_chance,
+        provenance=provenance_of(
+            bundle,
+            picked.traffic,
+            overlap,
+            policy=policy,
             threshold_rows=threshold_rows(bundle, traffic, picked.traffic),
-            checks_answers=policy.answer is not None,
+            logged=picked.logged,
             moved=moved,
-            other_models=_other_models(bundle.manifest, picked.traffic),
-            **_selection(picked.logged),
         ),
         lineage=lineage_of(
             bundle.manifest,
@@ -483,10 +468,6 @@ def _overlap_note(overlap: BundleOverlap) -> str:
     if overlap.counts is None:
         return _OTHER_TRAFFIC
     return _LEFT_OUT.format(overlap.left_out) if overlap.left_out else _NONE_SEEN
-
-
-def _selection(report: LoggedReport | None) -> dict[str, Any]:
-    return {"selected": report.unknown_policy, "certain": report.certain} if report else {}
 
 
 def write_report(evaluation: Evaluation, extras: Extras, out: Path) -> None:

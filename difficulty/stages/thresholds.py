@@ -22,10 +22,11 @@ from difficulty.bundle.store import SEEN
 from difficulty.diagnostics.signal import WEAK, Signal, SignalPart, measure_signal
 from difficulty.early_exit import exit_sentences, unfit
 from difficulty.errors import NoSignalError, SeenTrafficError
-from difficulty.evaluation import metrics_text
+from difficulty.evaluation import Provenance, evaluate, metrics_text
 from difficulty.evaluation.result import without_threshold
 from difficulty.evaluation.rule_tasks import judge_rule, losing
 from difficulty.evaluation.scored import ScoredTraffic
+from difficulty.evaluation.verdict import SwitchVerdict
 from difficulty.metrics.arrays import FloatArray
 from difficulty.metrics.bootstrap import STANDARD, Resampling
 from difficulty.recipe import ExportSettings, parse_recipe
@@ -45,16 +46,18 @@ from difficulty.stages.choosing import (
     judge_exits,
     policy_files,
 )
+from difficulty.stages.deploying.bundle_verdict import provenance_of, with_verdict
 from difficulty.stages.deploying.traffic_scores import quick_scorer
 from difficulty.stages.judging import (
     Served,
     label_settings,
+    moved_facts,
     serve,
     shipped_figures,
     weighed,
     without_forms,
 )
-from difficulty.stages.overlap import hash_of_texts, known_keys, overlap_of
+from difficulty.stages.overlap import BundleOverlap, hash_of_texts, known_keys, overlap_of
 from difficulty.stages.ship import bundle_name
 from difficulty.storage import on_urls
 from difficulty.text import quantity_text
@@ -86,6 +89,10 @@ class Rechosen(NamedTuple):
     """
     warnings: tuple[str, ...] = ()
     """What is wrong with the traffic."""
+    verdict: SwitchVerdict | None = None
+    """What 'evaluate' says of the new bundle on the same samples: at the best to judge it on
+    others; ``None`` where no outcome is known.
+    """
 
 
 @on_urls
@@ -133,11 +140,12 @@ def rechoose(
     name, version = bundle_name(out)
     sign = partial(sign_folder, key=opened(sign_with)) if sign_with else None
     old = read_bundle(bundle_path)
-    unseen, warnings = usable_samples(Traffic.read(traffic_path), old)
+    unseen, overlap, warnings = usable_samples(Traffic.read(traffic_path), old)
     graded, ungraded = without_forms(unseen, old)
     traffic, logged = weighed(graded, label_settings(old))
     scorer, small = quick_scorer(old, len(traffic)), EarlyScorer.from_bundle(old)
-    served = _served_by(old, scorer, small, traffic, prices)
+    checker = AnswerChecker.from_bundle(old, scorer)
+    served = _served_by(old, scorer, small, checker, traffic, prices)
     # What outcomes are made of comes before what the score says of them.
     if (wanted := parse_objective(objective)).promises:
         refuse_blind(served.scored.outcomes, wanted)
@@ -174,6 +182,19 @@ def rechoose(
     # The rule stays the bundle's, so that a losing one is told and not refused.
     lost = losing(judge_rule(served.under_policy(policy), resampling))
     seen = (UNLABELLED,) if unlabelled else signal.notes
+    verdict = None
+    if not unlabelled:
+        moved_by = moved_facts(checker, served, policy) if checker else None
+        provenance = provenance_of(
+            old,
+            traffic,
+            overlap,
+            policy=policy,
+            threshold_rows=len(traffic),
+            logged=logged,
+            moved=moved_by,
+        )
+        verdict = _verdict_on(served, policy, provenance, resampling)
     said = (*ungraded, *seen, *(task.sentence for task in lost), *early_notes)
     notes = (*warnings, *notes_of(logged), *said)
     policy = replace(policy, early=early)
@@ -189,11 +210,30 @@ def rechoose(
     }
     manifest = old.next_manifest(name=name, version=version)
     written = write_bundle(out, files, manifest, sign=sign)
-    return Rechosen(written, before, point, moved, said, warnings)
+    return Rechosen(written, before, point, moved, said, warnings, verdict)
+
+
+def _verdict_on(
+    served: Served, policy: Policy, provenance: Provenance, resampling: Resampling
+) -> SwitchVerdict | None:
+    """Return what an evaluation says of the new policy on the samples that chose it."""
+    is_stale = policy.answer is not None and provenance.moved and provenance.moved.is_stale
+    evaluation = evaluate(
+        served.under_policy(policy, is_stale=bool(is_stale)),
+        resampling,
+        others=served.others,
+        provenance=provenance,
+    )
+    return with_verdict(evaluation, policy).verdict
 
 
 def _served_by(
-    old: Bundle, scorer: Scorer, small: EarlyScorer | None, traffic: Traffic, prices: Prices | None
+    old: Bundle,
+    scorer: Scorer,
+    small: EarlyScorer | None,
+    checker: AnswerChecker | None,
+    traffic: Traffic,
+    prices: Prices | None,
 ) -> Served:
     """Return the traffic with all that the bundle's graphs say of it."""
     return serve(
@@ -204,7 +244,7 @@ def _served_by(
         # Cut-offs without a task are chosen on all requests, their tasks hidden (docs/recipes.md).
         without_task=small is not None,
         early=small,
-        checker=AnswerChecker.from_bundle(old, scorer),
+        checker=checker,
     )
 
 
@@ -225,9 +265,12 @@ def exits_again(
     return early, (*notes, *sentences)
 
 
-def usable_samples(traffic: Traffic, bundle: Bundle) -> tuple[Traffic, tuple[str, ...]]:
-    """Return the samples to choose on, and what to warn of: of the training traffic the calibration
-    split alone, of other traffic what training did not see.
+def usable_samples(
+    traffic: Traffic, bundle: Bundle
+) -> tuple[Traffic, BundleOverlap, tuple[str, ...]]:
+    """Return the samples to choose on, what the bundle has seen of the traffic, and what to warn
+    of: of the training traffic the calibration split alone, of other traffic what training did not
+    see.
     """
     overlap = overlap_of(bundle, traffic)
     rows = ~overlap.seen
@@ -245,7 +288,7 @@ def usable_samples(traffic: Traffic, bundle: Bundle) -> tuple[Traffic, tuple[str
             f" all {len(traffic):,}. Pass other labelled traffic, or ship the run again with"
             " another --objective."
         )
-    return traffic.select(rows), (overlap.warning,) if overlap.warning else ()
+    return traffic.select(rows), overlap, (overlap.warning,) if overlap.warning else ()
 
 
 def score_signal(scored: ScoredTraffic, score: FloatArray | None = None) -> Signal:

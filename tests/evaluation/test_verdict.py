@@ -401,3 +401,12 @@ def test_a_bill_that_rises_is_said_without_a_sign(evaluation):
     overall = {"saving": Estimate(value=-0.53, low=-0.6, high=-0.5, n=100)}
     said = weigh(changed(evaluation, overall=overall))
     assert "rises by 53.0 % (50.0 to 60.0)" in said.sentence
+
+
+def test_money_that_is_not_known_says_neither_yes_nor_no(evaluation):
+    """It stops nobody, but the table of what was weighed does not read it as a yes."""
+    unknown = Estimate(value=None, note="no prices were given")
+    unpriced = dataclasses.replace(evaluation, overall={**evaluation.overall, "saving": unknown})
+    told = {ground.name: ground.says for ground in weigh(unpriced).grounds}
+    assert told["money"] == "not known"
+    assert told["quality"] == "switch on"

@@ -254,3 +254,31 @@ def test_checks_of_the_form_say_nothing_beside_grades(journey, tmp_path):
     assert points[0].threshold == points[1].threshold
     assert points[0].chosen.expected["risk"] == points[1].chosen.expected["risk"]
     assert judged[0].overall["quality"] == judged[1].overall["quality"]
+
+
+def test_verdict_is_that_of_an_evaluation_of_the_same_samples(journey, tmp_path):
+    """On traffic where no lead is shown neither says to switch it on, for the same reasons; that
+    these samples chose the threshold comes after them, and alone it is enough not to publish yet.
+    """
+    rows = sample_rows(1_400)[800:]
+    for place, row in enumerate(rows):  # what the frontier model gains has to do with nothing
+        row["cheap_quality"], row["frontier_quality"] = float(place % 3 > 0), 1.0
+        row["cheap_passed"] = None
+    traffic = tmp_path / "new.parquet"
+    ingest([write_rows(tmp_path / "new.jsonl", rows)], traffic)
+    few = Resampling(DRAWS)
+    chosen = rechoose(
+        journey.bundle,
+        traffic,
+        tmp_path / "small-2",
+        objective="share=0.3",
+        allow_no_signal=True,
+        resampling=few,
+    )
+    judged = evaluate_scorer(tmp_path / "small-2", traffic, tmp_path / "report", resampling=few)
+    verdict = judged.evaluation.verdict
+    assert chosen.verdict.as_dict() == verdict.as_dict()
+    assert verdict.answer != "switch_on"
+    reasons = [ground.name for ground in verdict.against]
+    assert reasons[0] in ("no_signal", "quality")
+    assert reasons[-1] == "threshold_on_judged_data"

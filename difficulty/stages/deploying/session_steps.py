@@ -45,7 +45,7 @@ def margins_from(
         If there are too few sessions, too little is known of them, or no margin saves.
     """
     bundle = read_bundle(bundle_path)
-    unseen, _ = usable_samples(Traffic.read(traffic_path), bundle)
+    unseen, _, _ = usable_samples(Traffic.read(traffic_path), bundle)
     return choose_margins(steps_of(bundle, unseen), prices, like=like)
 
 
@@ -154,7 +154,9 @@ def judge_sessions(served: Served, policy: Policy, prices: Prices | None) -> Ses
 
 
 def _percent(figure: Estimate) -> str:
-    return f"{figure.value:.1%} ({100 * (figure.low or 0):.1f} to {100 * (figure.high or 0):.1f})"
+    if figure.low is None or figure.high is None:
+        return f"{figure.value:.1%}"
+    return f"{figure.value:.1%} ({100 * figure.low:.1f} to {100 * figure.high:.1f})"
 
 
 def steps_of(bundle: Bundle, traffic: Traffic) -> SessionSteps:
