@@ -248,7 +248,7 @@ class MissingExtraError(DifficultyError, ImportError):
     def __init__(self, job: str, *, package: str, extra: str | None) -> None:
         command = f"pip install {package}" if extra is None else install_command(extra)
         super().__init__(
-            f"{job} needs the package {package!r}, which is not installed. Run: {command}."
+            f"{job} needs the package {package!r}, which is not installed. Run: {command}"
         )
 
 

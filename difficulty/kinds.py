@@ -73,7 +73,7 @@ _NAMES = {
     PathKind.LOG: "Name the file or folder that the gateway writes its decisions to.",
 }
 _FETCH = "Run: difficulty fetch NAME -o {bundle} --registry {path}"
-_INGEST_FIRST = "Run: difficulty ingest {path} -o {traffic}, then difficulty train."
+_INGEST_FIRST = "Ingest it, then train on that. Run: difficulty ingest {path} -o {traffic}"
 _STEPS = {
     (PathKind.TRAFFIC, PathKind.ROWS): "Run: difficulty ingest {path} -o {traffic}",
     (PathKind.TRAFFIC, PathKind.LOG): "Run: difficulty ingest {path} -o {traffic}",

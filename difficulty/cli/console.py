@@ -337,12 +337,14 @@ def command_text(*words: object) -> str:
     return one_line(shlex.join(map(str, ("difficulty", *words))))
 
 
-def say_next(command: str, then: str = "") -> None:
-    """Print the command that comes next, what is to be said of it, and before it what the names in
-    it stand for.
+def say_next(command: str, remark: str = "") -> None:
+    """Print the command that comes next, alone at the end of its line so that it can be copied;
+    before it what the names in it stand for, and what is to be said of it, on a line of its own.
     """
-    say_names(command, then)
-    say(f"next: {command}{then}")
+    say_names(command, remark)
+    if remark:
+        say(remark)
+    say(f"next: {command}")
 
 
 def say_names(*commands: str) -> None:
@@ -355,14 +357,14 @@ def say_names(*commands: str) -> None:
             say_sentence(f"to fill in: {names}")
 
 
-def say_ship(run: Path, then: str = "") -> None:
+def say_ship(run: Path, remark: str = "") -> None:
     """Print how a run becomes a bundle."""
     bundle = free_version(Path("bundles") / f"{run.resolve().name}-1")
-    say_next(command_text("ship", run, "-o", bundle, "--objective", "share=0.3"), then)
+    say_next(command_text("ship", run, "-o", bundle, "--objective", "share=0.3"), remark)
 
 
 def say_remedy(
-    command: str, places: Mapping[str, str | None], *, traffic: Path | None = None, then: str = ""
+    command: str, places: Mapping[str, str | None], *, traffic: Path | None = None, remark: str = ""
 ) -> None:
     """Print a command that mends what stands against a score as the one that comes next, with what
     is known of its names.
@@ -375,7 +377,7 @@ def say_remedy(
         ``BUNDLE``, ``RUN``, ``CHEAP`` and the like, as far as they are known.
     traffic : Path, optional
         What was trained on or judged.
-    then : str
+    remark : str
         What is to be said of it.
     """
     from difficulty.evaluation.decision.remedies import LABEL, fill
@@ -389,9 +391,10 @@ def say_remedy(
         if command == LABEL and holds_unlabelled(traffic):
             names["UNLABELLED"] = str(traffic)
         elif command == LABEL:
-            then = f", as every row of {one_line(str(traffic))} has its outcome{then}"
+            whole = f"every row of {one_line(str(traffic))} has its outcome: label others"
+            remark = f"{remark}; {whole}" if remark else whole
     command = command.replace("labelled.parquet", free_name("labelled.parquet"))
-    say_next(fill(command, names), then)
+    say_next(fill(command, names), remark)
 
 
 def holds_unlabelled(traffic: Path) -> bool:

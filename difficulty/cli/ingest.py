@@ -214,7 +214,7 @@ def _say_what_follows(summary: Summary, out_path: Path) -> None:
     say_remedy(
         LABEL,
         {"UNLABELLED": str(out_path), "CHEAP": cheap, "FRONTIER": frontier},
-        then=", which says what that costs before it spends",
+        remark="labels are missing; buying them says what that costs before it spends:",
     )
 
 

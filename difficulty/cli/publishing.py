@@ -74,9 +74,11 @@ def publish(
             "bundle_sha256": version.digest,
             "next": next_step,
         },
-        f"published {bundle} as {version} of {name}, its challenger now\nnext: {next_step}",
+        f"published {bundle} as {version} of {name}, its challenger now",
         json=json,
     )
+    if not json:
+        say_next(next_step)
 
 
 def promote(
@@ -173,12 +175,13 @@ def _print_promotion(name: str, promotion: Promotion) -> None:
 def _say_what_follows(name: str, promotion: Promotion, registry: str) -> None:
     if not promotion.promoted:
         same = command_text("promote", name, "TRAFFIC", "--registry", registry)
-        say_next(same, " with newer or more traffic; the champion stays until the gate holds")
+        say_next(same, "with newer or more traffic; the champion stays until the gate holds")
         return
     watch = command_text("monitor", "LOG", "--bundle", "BUNDLE", "-o", "seen")
     back = command_text("rollback", name, "--registry", registry)
-    undo = f"; {back} goes back" if promotion.champion else ""
-    say_next(watch, f" once it has decided{undo}")
+    if promotion.champion:
+        say(f"to go back: {back}")
+    say_next(watch, "once it has decided requests, watch it:")
 
 
 def _print_comparison(comparison: Comparison) -> None:

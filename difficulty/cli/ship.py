@@ -279,19 +279,19 @@ def say_published(
     from difficulty.evaluation.decision.remedies import LABEL
 
     if verdict is not None and verdict.answer != "switch_on":
-        as_it_is = f"; as it is: {verdict.word.lower()}"
+        as_it_is = f"as it is: {verdict.word.lower()}"
         command = verdict.against[0].command if verdict.against else ""
         # The bundle is judged on more before labels are bought; here nobody knows the traffic.
         unknown = "TRAFFIC" in command or ("RUN" in command and run is None)
         if not command or command == LABEL or unknown:
             command = f"difficulty evaluate BUNDLE NEWER -o {free_name(f'{bundle}-judged')}"
         places = {"BUNDLE": str(bundle), "RUN": str(run) if run else None}
-        say_remedy(command, places, then=as_it_is)
+        say_remedy(command, places, remark=as_it_is)
         return
     lineage = ("--training-run", training_run) if training_run else ()
     words = ("--name", bundle_name(bundle), "--registry", "REGISTRY", *lineage)
     publish = command_text("publish", bundle, *words)
-    say_next(publish, f"; to try it at once: {command_text('serve', bundle)}")
+    say_next(publish, f"to try it at once: {command_text('serve', bundle)}")
 
 
 def _entries(shipped: Shipped, out_path: Path) -> dict[str, Any]:

@@ -280,7 +280,7 @@ def _say_step(run: Run, traffic: Path) -> None:
     if record.signal is None or record.signal.verdict != "none":
         say_ship(run.folder)
     elif check_carries_signal(run):
-        say_ship(run.folder, ", which rests on the check of answers alone")
+        say_ship(run.folder, "what is shipped rests on the check of answers alone")
     else:
         models = {"CHEAP": record.cheap_model, "FRONTIER": record.frontier_model}
         say_remedy(remedy_of("no_signal").command, models, traffic=traffic)

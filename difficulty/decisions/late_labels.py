@@ -227,8 +227,8 @@ def _thin_chosen(connection: Any) -> int:
             "late outcomes beside a log must be of requests that were chosen alike, as each counts"
             f" the same: got {chosen:,} chosen for labelling with a known chance (inclusion, from"
             f" {low:.3g} on) beside {rows - chosen:,} that came by themselves. Pass either alone;"
-            " or judge the bundle by the labelled file, which is weighed by it: difficulty evaluate"
-            " BUNDLE FILE, difficulty recalibrate FILE --bundle BUNDLE -o NEW."
+            " or judge the bundle by the labelled file, which is weighed by it, with 'difficulty"
+            " evaluate BUNDLE FILE' or 'difficulty recalibrate FILE --bundle BUNDLE -o NEW'."
         )
     chance = f"{low!r} / max(inclusion) OVER (PARTITION BY event)"
     luck = "(md5_number_lower('thin' || id) % 1000003) / 1000003.0"

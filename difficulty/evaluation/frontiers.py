@@ -460,7 +460,7 @@ class CheckFigures(Record):
             f"The check of answers loses money here: for {100.0 * self.level:.0f} % of the quality"
             f" gap it costs {_size(saved)} more than the request's score alone"
             f"{'' if sure else ', which chance may explain'}. Choose again on traffic like this"
-            " (difficulty thresholds --answer auto), or leave it out (--answer off).",
+            " ('difficulty thresholds --answer auto'), or leave it out (--answer off).",
             saved,
         )
 
@@ -473,7 +473,7 @@ class CheckFigures(Record):
             "info",
             f"Checking the cheap model's answers would save {_size(saved)} of the cost here, for"
             f" {100.0 * self.level:.0f} % of the quality gap; the policy does not check them."
-            " Choose again on traffic like this (difficulty thresholds --answer auto).",
+            " Choose again on traffic like this ('difficulty thresholds --answer auto').",
             saved,
         )
 

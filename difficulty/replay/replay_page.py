@@ -64,7 +64,8 @@ def _lines(result: ReplayResult) -> Iterator[str]:
     yield ""
     yield result.sentence
     yield ""
-    yield f"Next: `{result.next_step}`"
+    said, word, command = result.next_step.partition("difficulty ")
+    yield f"Next: {said}" + (f"`{word}{command}`" if word else "")
     yield ""
     yield "| figure | candidate | logged rule | difference | carried by outcomes |"
     yield "| --- | --- | --- | --- | --- |"
@@ -153,17 +154,17 @@ def _next(result: ReplayResult, places: Places) -> str:
     if places.logged_bundle is not None:
         bundle = shlex.quote(str(places.logged_bundle))
     elif versions:  # the log knows its name, not its folder
-        of = f", with the folder of {one_line(versions[-1])} for BUNDLE"
+        of = f"with the folder of {one_line(versions[-1])} for BUNDLE: "
     if not result.is_supported or _rests_on_few(result):
         if result.plan is None:
-            return "difficulty replay, as before, with --plan 0.02: what exploration would tell"
-        return f"difficulty policy {bundle} --set epsilon=0.05 -o NEXT{of}"
+            return "replay again as before, with --plan 0.02: what exploration would tell"
+        return f"{of}difficulty policy {bundle} --set epsilon=0.05 -o NEXT"
     if candidate.kind == "bundle":
         out = "DIR" if places.out is None else shlex.quote(str(places.out))
         return f"difficulty promote NAME --replay {out} --registry REGISTRY"
     share = result.overall["frontier_share"].value
     objective = "OBJECTIVE" if share is None else f"share={share:.3g}"
-    return f"difficulty thresholds {bundle} TRAFFIC --objective {objective} -o NEXT{of}"
+    return f"{of}difficulty thresholds {bundle} TRAFFIC --objective {objective} -o NEXT"
 
 
 def _rests_on_few(result: ReplayResult) -> bool:

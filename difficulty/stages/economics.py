@@ -343,7 +343,7 @@ def read_economics(path: Path) -> dict[str, Any]:
         written = content["format"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(
-            f"economics file {str(path)!r} cannot be used: {error}. Run difficulty economics -o"
+            f"economics file {str(path)!r} cannot be used: {error}. Run 'difficulty economics'"
             " again."
         ) from error
     if written == 1:
@@ -356,7 +356,7 @@ def read_economics(path: Path) -> dict[str, Any]:
         }
     if written != FORMAT:
         raise RunError(
-            f"economics format must be 1 or {FORMAT}: got {written!r}. Run difficulty economics -o"
+            f"economics format must be 1 or {FORMAT}: got {written!r}. Run 'difficulty economics'"
             " again."
         )
     return content

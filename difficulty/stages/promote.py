@@ -285,7 +285,7 @@ def compare_by_replay(
         what = "a threshold" if replay.bundle_sha256 is None else "another bundle"
         raise RegistryError(
             f"the replay is of {what}, and the challenger is {challenger.label}. Replay that very"
-            " bundle: difficulty replay LOG --bundle BUNDLE."
+            " bundle. Run: difficulty replay LOG --bundle BUNDLE"
         )
     if foreign := sorted({*replay.bundle_versions} - {champion.label}):
         raise RegistryError(

@@ -11,7 +11,6 @@ folder that has the mark.
 
 from __future__ import annotations
 
-import errno
 import fnmatch
 import os
 import secrets
@@ -22,13 +21,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from difficulty.errors import (
-    DifficultyError,
-    MissingExtraError,
-    OutputExistsError,
-    StorageError,
-    StorageNotFoundError,
-)
+from difficulty.errors import DifficultyError, OutputExistsError, StorageError, StorageNotFoundError
+from difficulty.storage.failures import is_bucket_absent, is_passing, missing_package, told_by
 
 Result = TypeVar("Result")
 
@@ -40,37 +34,8 @@ _TRIES = 4
 _FIRST_WAIT_S = 0.1
 _STALE_S = 3_600.0
 """Age of a mark, in seconds, after which its upload counts as cut."""
-_PASSING = {
-    errno.EIO,
-    errno.EBUSY,
-    errno.EAGAIN,
-    errno.ETIMEDOUT,
-    errno.ECONNRESET,
-    errno.ECONNABORTED,
-    errno.EPIPE,
-    errno.EREMOTEIO,
-}
-"""Errors of a store that is busy, or of the way to it: asked again, most of them pass."""
 _OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "hf")
 """Stores that show an object when its upload is complete."""
-_PACKAGES = {
-    "s3": "s3fs",
-    "s3a": "s3fs",
-    "gs": "gcsfs",
-    "gcs": "gcsfs",
-    "abfs": "adlfs",
-    "abfss": "adlfs",
-    "az": "adlfs",
-    "adl": "adlfs",
-    "hf": "huggingface_hub",
-    "http": "aiohttp",
-    "https": "aiohttp",
-    "sftp": "paramiko",
-    "ssh": "paramiko",
-    "smb": "smbprotocol",
-    "hdfs": "pyarrow",
-}
-_IN_EXTRA = ("fsspec", "s3fs", "aiohttp")
 # Files by which a reader knows a folder: last, so that what they speak of is there.
 _LAST = ("manifest.json", "run.json", "metrics.json", "state.json", "dataset_dict.json")
 
@@ -114,9 +79,10 @@ class Place:
             If not even its bucket does: nothing can be written there.
         """
         try:
+            # fsspec's own exists() says no of whatever it could not ask.
             self.is_folder()
         except StorageNotFoundError as error:
-            if _is_bucket_absent(error.__cause__):
+            if is_bucket_absent(error.__cause__):
                 raise
             return False
         return True
@@ -311,51 +277,10 @@ class Place:
             except DifficultyError:
                 raise
             except Exception as error:  # each library has its own
-                if not left or not _is_passing(error):
-                    raise self._told(error) from error
+                if not left or not is_passing(error):
+                    raise told_by(error, url=self.url, scheme=self._scheme, tries=_TRIES) from error
                 time.sleep(_FIRST_WAIT_S * 2 ** (_TRIES - 1 - left))
         raise AssertionError("the last try returns or raises")
-
-    def _told(self, error: Exception) -> DifficultyError:
-        """Return an error of a storage's library as one of ours."""
-        if isinstance(error, OSError) and error.filename is not None and error.errno:
-            local = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            if local:
-                return StorageError(f"{error.filename}: {error.strerror}. Free some space.")
-        what = f"{type(error).__name__}: {error}".strip(": ")
-        if isinstance(error, ImportError):
-            return _missing(self._scheme, error)
-        if isinstance(error, FileNotFoundError):
-            bucket = " Its bucket does not exist." if _is_bucket_absent(error) else ""
-            return StorageNotFoundError(
-                f"nothing lies at {self.url!r}.{bucket} Check the address"
-                f"{_endpoint_hint(self._scheme)}."
-            )
-        if "credential" in what.lower() or "authenticat" in what.lower():
-            return StorageError(
-                f"{self.url!r} needs credentials: none were found ({what:.200}). Set"
-                f" {_CREDENTIALS.get(self._scheme, 'those of its storage')}."
-            )
-        if isinstance(error, PermissionError):
-            return StorageError(
-                f"{self.url!r} may not be used with these credentials ({what:.200}). Check whose"
-                " they are and what they allow."
-            )
-        again = f" after {_TRIES} tries" if _is_passing(error) else ""
-        return StorageError(
-            f"{self.url!r} could not be read or written{again}: {what:.300}. Run the command again."
-        )
-
-
-_CREDENTIALS = {
-    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
-    "s3a": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
-    "gs": "GOOGLE_APPLICATION_CREDENTIALS",
-    "gcs": "GOOGLE_APPLICATION_CREDENTIALS",
-    "abfs": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
-    "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
-    "hf": "HF_TOKEN",
-}
 
 
 class _Patient:
@@ -411,55 +336,19 @@ def _open_storage(url: str, scheme: str) -> tuple[Any, str]:
     try:
         import fsspec
     except ImportError as error:
-        raise _missing(scheme, error) from error
+        raise missing_package(scheme, error) from error
     try:
         files, path = fsspec.core.url_to_fs(url)
     except ImportError as error:
-        raise _missing(scheme, error) from error
+        raise missing_package(scheme, error) from error
+    except OSError as error:  # some connect at once
+        raise told_by(error, url=url, scheme=scheme) from error
     except Exception as error:
-        what = f"{type(error).__name__}: {error}"
         raise StorageError(
-            f"the storage of {url!r} cannot be set up: {what:.300}. Check its settings."
+            f"the storage of {url!r} cannot be set up: {str(error).strip(' .'):.300}. Check its"
+            " settings."
         ) from error
     return files, path
-
-
-def _missing(scheme: str, error: ImportError) -> MissingExtraError:
-    package = "fsspec" if error.name == "fsspec" else _PACKAGES.get(scheme, "fsspec")
-    extra = "remote" if package in _IN_EXTRA else None
-    return MissingExtraError(f"reading and writing {scheme}://", package=package, extra=extra)
-
-
-def _endpoint_hint(scheme: str) -> str:
-    return ", and AWS_ENDPOINT_URL where it is not Amazon's" if scheme in ("s3", "s3a") else ""
-
-
-def _is_bucket_absent(error: BaseException | None) -> bool:
-    said = str(error).lower()  # a name may have the word bucket in it
-    return any(f"{word} does not exist" in said for word in ("bucket", "container"))
-
-
-def _is_passing(error: BaseException) -> bool:
-    """Return whether an error may be gone a moment later."""
-    if isinstance(error, FileNotFoundError | PermissionError | FileExistsError | IsADirectoryError):
-        return False
-    if isinstance(error, TimeoutError | ConnectionError):
-        return True
-    if isinstance(error, OSError) and error.errno in _PASSING:
-        return True
-    # Web servers' answers, and broken connections, as aiohttp and botocore tell them.
-    status = getattr(error, "status", None)
-    if isinstance(status, int) and (status == 429 or status >= 500):
-        return True
-    return type(error).__name__ in (
-        "ClientPayloadError",
-        "ServerDisconnectedError",
-        "ClientConnectorError",
-        "EndpointConnectionError",
-        "ConnectionClosedError",
-        "ResponseStreamingError",
-        "IncompleteReadError",
-    )
 
 
 @contextmanager

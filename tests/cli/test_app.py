@@ -1,4 +1,6 @@
+import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -125,7 +127,7 @@ def test_missing_package_is_named_with_its_extra(run, journey, monkeypatch):
     assert (
         result.complaint
         == "error: this command needs the package 'onnx', which is not installed. Run: pip install"
-        f" -e '{REPOSITORY}[train]'."
+        f" -e '{REPOSITORY}[train]'"
     )
 
 
@@ -209,10 +211,44 @@ def test_output_survives_a_terminal_without_unicode(journey, tmp_path):
 def test_next_command_after_ship_follows_the_verdict(capsys, answer, command):
     verdict = SimpleNamespace(answer=answer, word=ANSWERS[answer], against=())
     say_published(Path("bundles/support-1"), verdict=verdict)
-    named, said = capsys.readouterr().out.splitlines()
+    named, remark, said = capsys.readouterr().out.splitlines()
     assert named.startswith("to fill in: ")
     assert said.startswith(f"next: difficulty {command} bundles/support-1")
-    assert (ANSWERS[answer].lower() in said) == (command == "evaluate")
+    assert (ANSWERS[answer].lower() in remark) == (command == "evaluate")
+
+
+_SPELT_OUT = re.compile(
+    rf"(?<!['`\w])difficulty (?:{'|'.join(COMMANDS)}) [^'`]*?"
+    r"(?:--?[a-z-]+ \S+|[A-Z]{2,}|\{\})[.,;](?=\s|$)"
+    r"|Run: (?:difficulty [a-z-]+|\{\})[.,;](?=\s|$)"
+)
+"""A command that is not in quotes, and a mark behind its last word: it would be pasted with it."""
+
+
+def _texts(path):
+    """Yield the line and the text of each string of a module, what is put in written as {}."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.JoinedStr):
+            parts = (one.value if isinstance(one, ast.Constant) else "{}" for one in node.values)
+            yield node.lineno, "".join(parts)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.lineno, node.value
+
+
+def test_no_mark_sticks_to_a_command_that_is_to_be_copied():
+    """Wherever a message spells a command out it stands in quotes, or at the end of its line; and
+    what comes next is printed in one place, that prints the command alone.
+    """
+    stuck, places = [], []
+    for path in sorted((REPOSITORY / "difficulty").rglob("*.py")):
+        for line, text in _texts(path):
+            where = f"{path.relative_to(REPOSITORY)}:{line}"
+            if "\n\n" not in text and _SPELT_OUT.search(text):
+                stuck.append(where)
+            if re.search(r"^next: |\nnext: ", text):
+                places.append(path.name)
+    assert stuck == []
+    assert places == ["console.py"]
 
 
 @pytest.mark.parametrize("left", [True, False])
@@ -224,11 +260,12 @@ def test_labels_are_bought_for_requests_that_have_none(monkeypatch, tmp_path, ca
     monkeypatch.setattr(console, "holds_unlabelled", lambda traffic: left)
     (tmp_path / "labelled.parquet").touch()
     console.say_remedy(LABEL, {"CHEAP": "small", "FRONTIER": None}, traffic=Path("t.parquet"))
-    named, said = capsys.readouterr().out.splitlines()
+    named, *remark, said = capsys.readouterr().out.splitlines()
     what = "t.parquet" if left else "UNLABELLED"
     assert said.startswith(f"next: difficulty label {what} --cheap small --frontier FRONTIER ")
     assert "-o labelled-2.parquet" in said
-    assert said.endswith("as every row of t.parquet has its outcome") is not left
+    assert (remark == ["every row of t.parquet has its outcome: label others"]) is not left
+    assert said.endswith(" -o labelled-2.parquet")
     assert ("UNLABELLED is new requests" in named) is not left
     assert "FRONTIER is the frontier model" in named
 

@@ -1,7 +1,11 @@
 """Files and folders behind a URL, on a store that speaks S3 and in memory."""
 
 import os
+import re
+import socket
 import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import fsspec
 import pytest
@@ -183,6 +187,79 @@ def test_refused_credentials_are_told(bucket, store, tmp_path):
     store.faults.append(lambda environ: 403)
     with pytest.raises(StorageError, match="may not be used with these credentials"):
         Place(f"s3://{bucket}/a").copy_in(tmp_path / "a")
+
+
+class _Answering(BaseHTTPRequestHandler):
+    """A server that answers with the number that the address ends with."""
+
+    def do_GET(self):
+        self.send_response(int(self.path.rpartition("/")[2]))
+        self.end_headers()
+
+    do_HEAD = do_GET
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def answering():
+    """Return the address of a web server that answers as asked."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Answering) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def closed():
+    """Return a host and port at which nothing listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{taken.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("step", ["copy_in", "exists"])
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("{answering}/403", "may not be used with these credentials: access was denied"),
+        ("{answering}/401", "may not be used with these credentials: access was denied"),
+        ("{answering}/503", "could not be read or written after 4 tries: its server answered 503"),
+        ("http://{closed}/a", "cannot be reached: the connection was refused. Check the address"),
+        ("ftp://{closed}/a", "cannot be reached: the connection was refused. Check the address"),
+        ("s3://bucket/a", "cannot be reached: the connection was refused. Check the address, and"),
+        ("http://no.invalid/a", "cannot be reached: no host 'no.invalid' was found"),
+        ("ftp://no.invalid/a", "cannot be reached: no host 'no.invalid' was found"),
+    ],
+)
+def test_what_went_wrong_is_one_sentence(answering, closed, url, said, step, tmp_path, monkeypatch):
+    """Not "nothing lies there" of what could not be asked, and no name of Python's."""
+    monkeypatch.setattr("difficulty.storage.remote._FIRST_WAIT_S", 0.001)
+    settings = {
+        "AWS_ENDPOINT_URL": f"http://{closed}",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_MAX_ATTEMPTS": "1",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("s3fs.core.S3FileSystem.retries", 1)
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+    at = url.format(answering=answering, closed=closed)
+    words = (tmp_path / "a",) if step == "copy_in" else ()
+    with pytest.raises(StorageError, match=re.escape(said)) as raised:
+        getattr(Place(at), step)(*words)
+    assert not isinstance(raised.value, StorageNotFoundError)
+    assert not re.search(r"Error|Exception|Errno|\[", str(raised.value))
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+
+
+def test_page_that_is_not_there_is_told(answering, tmp_path):
+    with pytest.raises(StorageNotFoundError, match="nothing lies at"):
+        Place(f"{answering}/404").copy_in(tmp_path / "a")
+    assert not Place(f"{answering}/404").exists()
 
 
 @pytest.mark.parametrize(

@@ -355,4 +355,4 @@ def _print_retrained(result: Retrained, bundle: Path) -> None:
     say(f"wrote {folder} and {result.material}")
     newest = one_line(str(result.material / "newest.parquet"))
     ship = command_text("ship", folder, "-o", next_bundle(bundle))
-    say_next(ship, f", then publish it and promote it with {newest}")
+    say_next(ship, f"when it is shipped, publish it and promote it with {newest}")

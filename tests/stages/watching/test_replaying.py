@@ -113,8 +113,9 @@ def test_figures_of_another_threshold_are_those_that_it_would_have_had(service):
     assert any("requests that the log does not have" in finding for finding in result.findings)
     assert result.counts["with_quality"] == pytest.approx(2800, abs=150)
     assert {way.way for way in result.plan.ways} == {"explore", "shadow"}
-    assert result.next_step.startswith("difficulty thresholds BUNDLE TRAFFIC --objective share=0.")
-    assert result.next_step.endswith("-o NEXT, with the folder of simulated-1 for BUNDLE")
+    begin = "with the folder of simulated-1 for BUNDLE: difficulty thresholds BUNDLE TRAFFIC"
+    assert result.next_step.startswith(f"{begin} --objective share=0.")
+    assert result.next_step.endswith(" -o NEXT")
     assert "; sent by the rule " in result.sentence
 
 
