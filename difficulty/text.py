@@ -70,6 +70,11 @@ def quantity_text(n: float, one: str, many: str = "") -> str:
     return f"{n:,.0f} {one if n == 1 else many or f'{one}s'}"
 
 
+def part_text(n: float, of: float, one: str, does: str, do: str) -> str:
+    """Return ``1 of 5 rows was``, ``3 of 5 rows were``; ``does`` and ``do`` say what those do."""
+    return f"{n:,.0f} of {quantity_text(of, one)} {does if n == 1 else do}"
+
+
 class View(NamedTuple):
     """A rendered request."""
 

@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -75,8 +77,14 @@ EPILOG = (
     "Begin with 'difficulty demo', or with 'difficulty start LOG'. 'difficulty COMMAND --help' has"
     " every option and an example."
 )
-# 128 + SIGINT, as shells count.
-_INTERRUPTED = 130
+# 128 + SIGINT and 128 + SIGTERM, as shells count.
+_INTERRUPTED, _ENDED = 130, 143
+_KEPT = {
+    "train": "stopped; no run was written. Finished parts of a large training are kept: --resume",
+    "score": "stopped; no scores were written. Finished parts of a job are kept: --resume",
+    "label": "stopped; what was bought is kept, and the same command goes on",
+}
+"""What is to be said of commands that go on where they were stopped."""
 _WHOLE = 500
 """Longer than any first sentence: none is cut off."""
 OBJECTIVES = """\b
@@ -166,6 +174,48 @@ def main() -> None:
     # Rows that cannot be scored are in the output, with their errors.
     logging.getLogger("difficulty.runtime").setLevel(logging.ERROR)
     try:
+        with _ending_cleanly():
+            _run()
+    except SystemExit as stopped:
+        # Ctrl-C, or whoever started it: scratch folders are gone by now.
+        if stopped.code in (_INTERRUPTED, _ENDED):
+            name = sys.argv[1] if len(sys.argv) > 1 else ""
+            err.print(_KEPT.get(name, "stopped; nothing was written"))
+        raise
+
+
+class _Terminated(SystemExit):
+    """Somebody ended the process with SIGTERM."""
+
+
+@contextmanager
+def _ending_cleanly() -> Iterator[None]:
+    """Have SIGTERM unwind what runs, as Ctrl-C does, so that no scratch folder stays; a second one
+    ends at once. Commands that serve or watch take it in their own way.
+    """
+    begun_by = os.getpid()
+
+    def end(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if os.getpid() != begun_by:  # a child that inherited this has nothing to put away
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+        raise _Terminated(_ENDED)
+
+    try:
+        before = signal.signal(signal.SIGTERM, end)
+    except ValueError:  # not in the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _run() -> None:
+    """Run the command that was asked for; errors end it with a sentence and their exit code."""
+    try:
         # Named, so that completion is written for `difficulty`, also by `python -m difficulty`.
         build_app()(prog_name="difficulty")  # usage errors and typer.Exit become exit codes here
     except DifficultyError as error:
@@ -178,10 +228,6 @@ def main() -> None:
         _stop(str(_missing(package)), code=2)
     except OSError as error:
         _stop(_tell_of_system(error), code=2)
-    except SystemExit as stopped:
-        if stopped.code == _INTERRUPTED:  # Ctrl-C: scratch folders are gone by now
-            err.print("stopped; nothing was written")
-        raise
 
 
 @contextmanager
@@ -193,7 +239,7 @@ def holding() -> Iterator[Callable[[], None]]:
     try:
         with redirect_stdout(cast(TextIO, held)):
             yield held.drop
-    except KeyboardInterrupt:  # while it is copied out, most likely
+    except (KeyboardInterrupt, _Terminated):  # while it is copied out, most likely
         held.drop()
         raise
     finally:

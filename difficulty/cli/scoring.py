@@ -31,7 +31,7 @@ from difficulty.cli.console import (
 )
 from difficulty.cli.explained import print_explanation
 from difficulty.storage import local_copy, url_of
-from difficulty.text import one_line, quantity_text
+from difficulty.text import one_line, part_text, quantity_text
 
 if TYPE_CHECKING:
     from difficulty.bundle import Policy
@@ -174,7 +174,7 @@ def _score_files(
         print_json({"out": str(out_path), **told, "parts": done.n_parts, "kept": done.n_kept})
         return
     if done.n_kept:
-        say(f"{done.n_kept:,} of {done.n_parts:,} parts were scored before")
+        say(f"{part_text(done.n_kept, done.n_parts, 'part', 'was', 'were')} scored before")
     cut = f", {counts['truncated']:,} cut to head and tail" if counts["truncated"] else ""
     say(
         f"{quantity_text(counts['rows'], 'request')}: {counts['cheap']:,} cheap,"

@@ -231,8 +231,8 @@ def print_run(
         again = record.start is not None and record.start.asks_again
         seen = f", or seen by {start_from}{' and to be tested on' * again}" if start_from else ""
         say_sentence(
-            f"{quantity_text(samples.aside, 'sample')} set aside: near-duplicates of samples in"
-            f" two splits{seen}"
+            f"{quantity_text(samples.aside, 'sample')} set aside: equal texts, or nearly equal"
+            f" ones, stand in two splits{seen}"
         )
     if record.start and record.start.asks_again:
         say_sentence(

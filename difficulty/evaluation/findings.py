@@ -23,7 +23,7 @@ from difficulty.evaluation.slices import LEAST_OUTCOMES, LEAST_REQUESTS
 from difficulty.metrics.bootstrap import Resampling, group_codes
 from difficulty.metrics.intervals import effective_groups
 from difficulty.records import Estimate
-from difficulty.text import quantity_text
+from difficulty.text import part_text, quantity_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,9 +265,9 @@ def training_overlap(evidence: Evidence) -> Finding | None:
             name="training_overlap",
             severity="info",
             message=(
-                f"{left_out:,} of {source.requests:,} requests look like some that the bundle was"
-                f" made from and are left out. Chance alone names about {source.by_chance:,}, so"
-                " that few or none of them were seen."
+                f"{part_text(left_out, source.requests, 'request', 'looks', 'look')} like some that"
+                f" the bundle was made from: left out. Chance alone names about"
+                f" {source.by_chance:,}, so that few or none of them were seen."
             ),
             numbers=numbers | {"by_chance": source.by_chance},
         )
@@ -282,8 +282,8 @@ def training_overlap(evidence: Evidence) -> Finding | None:
         # The traffic of the training always overlaps: its test split alone is judged.
         "info" if source.own_traffic else "warning",
         (
-            f"{left_out:,} of {source.requests:,} requests were seen in training ({reasons}) and"
-            " are left out of every figure."
+            f"{part_text(left_out, source.requests, 'request', 'was', 'were')} seen in training"
+            f" ({reasons}): left out of every figure."
         ),
         advice,
         numbers,
@@ -318,7 +318,7 @@ def other_models(evidence: Evidence) -> Finding | None:
         return None
     n = len(evidence.scored)
     parts = [
-        f"{sum(mix.others.values()):,} of {n:,} judged requests have outcomes of"
+        f"{part_text(sum(mix.others.values()), n, 'judged request', 'has', 'have')} outcomes of"
         f" {', '.join(repr(name) for name in list(mix.others)[:3])} as the {mix.side} model, and"
         f" the scorer was made for {mix.own!r}"
         for mix in mixes
@@ -430,8 +430,8 @@ def answers_unchecked(evidence: Evidence) -> Finding | None:
         "answers_unchecked",
         "warning",
         (
-            f"{n:,} of {len(scored):,} judged requests have no answer to check and are {how}:"
-            " with their answers the figures would be others."
+            f"{part_text(n, len(scored), 'judged request', 'has', 'have')} no answer to check:"
+            f" {how}; with their answers the figures would be others."
         ),
         "Add cheap_answer to the traffic.",
         {"unchecked": n, "requests": len(scored)},

@@ -18,12 +18,13 @@ import numpy as np
 
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.metrics.arrays import FloatArray, IntArray, Ratio, divide
-from difficulty.metrics.bootstrap import GroupDraws
+from difficulty.metrics.bootstrap import GroupDraws, percentile_interval
 from difficulty.metrics.intervals import (
     LEAST_EVENTS,
     Support,
     effective_groups,
     interval_of,
+    no_spread,
     support_of,
 )
 from difficulty.metrics.probability import equal_mass_bins
@@ -387,13 +388,16 @@ def estimate(
     if np.isnan(value):
         return Estimate(value=None, n=n, note=unknown)
     low, high = interval_of(value, draws, support)
-    if np.isnan(low):
+    if np.isnan(low) or no_spread(low, high, n):
         rare = support is not None and not support.known
-        return Estimate(value=value, n=n, note=note or (RARE if rare else UNDEFINED))
+        alike = no_spread(*percentile_interval(draws), n if support is None else support.groups)
+        why = RARE if rare else ALIKE if alike else UNDEFINED
+        return Estimate(value=value, n=n, note=note or why)
     return Estimate(value=value, low=low, high=high, n=n, note=note)
 
 
 RARE = f"no interval: it rests on fewer than {LEAST_EVENTS} requests that failed, or gained"
+ALIKE = f"no interval: all requests say the same, and they or their groups are below {LEAST_EVENTS}"
 UNDEFINED = "no interval: undefined in more than 1 of 20 bootstrap draws"
 
 

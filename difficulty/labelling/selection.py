@@ -362,8 +362,8 @@ def _sentences(
     copies = f", {n_free - n_units:,} of them copies" if n_free > n_units else ""
     earlier = f"; {before:,} were chosen before" if before else ""
     yield (
-        f"{n_drawn:,} of {quantity_text(n_free, 'request')} without a label are"
-        f" chosen{copies}{earlier}."
+        f"{n_drawn:,} of {quantity_text(n_free, 'request')} without a label"
+        f" {'is' if n_drawn == 1 else 'are'} chosen{copies}{earlier}."
     )
     if not why:
         yield "Every request is as probable as any other."

@@ -215,9 +215,18 @@ def interval_of(value: float, draws: FloatArray, support: Support | None) -> tup
     if support is not None and support.groups <= 1.0 + 1e-9:
         return float("nan"), float("nan")  # all draws of one group are the same
     ends = percentile_interval(draws)
+    if support is not None and no_spread(*ends, support.groups):
+        return float("nan"), float("nan")
     if support is not None and support.skew and not np.isnan(ends[0]):
         ends = _accelerated(value, draws[~np.isnan(draws)], support.skew)
     return _widened(value, *ends, support)
+
+
+def no_spread(low: float, high: float, n: float) -> bool:
+    """Return whether draws are all alike of so few requests (or groups) that this says nothing of
+    others: their interval has no width, and is none.
+    """
+    return n < LEAST_EVENTS and high - low <= 1e-12 * max(1.0, abs(low))
 
 
 def intervals_of(

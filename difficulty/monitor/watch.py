@@ -249,8 +249,8 @@ def _told(
         name = f"cost_always_{side}"
         if imputed and figures[name].value is not None:
             notes.append(
-                f"{name}: {imputed:,} of {log.own:,} requests did not go to that model; they are"
-                " taken to cost there what those of their task did that went."
+                f"{name}: {imputed:,} of {quantity_text(log.own, 'request')} did not go to that"
+                " model; what such cost there is taken from those of the same task that went."
             )
     labelled = figures["labelled_share"].value or 0.0
     if 0.0 < labelled < 1.0:

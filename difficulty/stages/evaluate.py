@@ -48,11 +48,12 @@ from difficulty.stages.judging import (
     pick_unseen,
     refuse_none,
     serve,
+    shipped_means,
     weighed,
 )
 from difficulty.stages.overlap import BundleOverlap, threshold_rows
 from difficulty.storage import on_urls, whole_file
-from difficulty.text import quantity_text
+from difficulty.text import part_text, quantity_text
 from difficulty.traffic.outcomes import measures_form, ungraded_notes
 from difficulty.traffic.table import Traffic, tokenize
 from difficulty.training.answering import check_by_run
@@ -383,8 +384,8 @@ def _counted_notes(judged: Traffic, prices: Prices | None) -> tuple[str, ...]:
     if prices is None or not n:
         return ()
     return (
-        f"Prompts of {n:,} of {len(judged):,} requests have no prompt_tokens: their costs count"
-        " them by the scorer's tokenizer.",
+        f"{part_text(n, len(judged), 'request', 'has', 'have')} no prompt_tokens: costs count their"
+        " prompts by the scorer's tokenizer.",
     )
 
 
@@ -426,6 +427,7 @@ def _of_bundle(
     return _Material(
         held_out=served.under_policy(policy, is_stale=is_stale),
         others=served.others,
+        task_means=shipped_means(bundle),
         notes=(
             *picked.notes,
             *served.scores.reading.notes,

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from difficulty.bundle import Bundle, Manifest, Policy
 from difficulty.bundle.policy import Fallback
 from difficulty.economics import request_costs
-from difficulty.errors import BundleError, TooFewSamplesError
-from difficulty.evaluation import Evaluation, Target
+from difficulty.errors import BundleError, DifficultyError, TooFewSamplesError
+from difficulty.evaluation import Evaluation, Target, TaskMeans
 from difficulty.evaluation.frontiers import MovedFacts
 from difficulty.evaluation.scored import INELIGIBLE, ScoredTraffic, Thresholds
 from difficulty.form import read_json
@@ -36,6 +36,8 @@ from difficulty.traffic.outcomes import measures_form, ungraded_notes
 from difficulty.traffic.table import Traffic
 from difficulty.training.run import RunRecord, library_versions, notes_of
 
+TASK_GAINS = "task_gains"
+"""Entry of a shipped bundle's lineage: the mean gain of each task of the fit samples."""
 _MOST_NAMED = 5
 _FRONTIER = {"cheap": 0.0, "frontier": 1.0}
 
@@ -122,6 +124,17 @@ def shipped_figures(bundle: Bundle) -> Evaluation:
             f"metrics.json of bundle {bundle.label} holds no figures ({error!r:.120}). Ship the"
             " bundle again."
         ) from error
+
+
+def shipped_means(bundle: Bundle) -> TaskMeans | None:
+    """Return the means of the fit samples by task, a plain way to route; bundles of before have
+    none.
+    """
+    written = shipped_figures(bundle).lineage.get(TASK_GAINS)
+    try:
+        return TaskMeans.parse(written) if isinstance(written, dict) else None
+    except (DifficultyError, ValueError):  # a plain way less to stand beside
+        return None
 
 
 def weighed(traffic: Traffic, settings: LabelSettings) -> tuple[Traffic, LoggedReport | None]:

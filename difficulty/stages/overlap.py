@@ -20,6 +20,7 @@ from difficulty.bundle.seen import Part
 from difficulty.engine import LocalEngine
 from difficulty.engine.threads import count_cores
 from difficulty.evaluation.findings import may_be_chance
+from difficulty.text import part_text
 from difficulty.traffic.duplicates import bare_key, comparable_text
 from difficulty.traffic.table import Traffic
 from difficulty.views.wrapped import wrapped_ask
@@ -60,9 +61,9 @@ class BundleOverlap:
             return None
         reasons = ", ".join(f"{n:,} {name}" for name, n in (self.counts or {}).items() if n)
         return (
-            f"{self.left_out:,} of {len(self.seen):,} requests were seen when {self.bundle} was"
-            f" made ({reasons}) and are left out. Traffic to judge by should hold none: see how it"
-            " was drawn."
+            f"{part_text(self.left_out, len(self.seen), 'request', 'was', 'were')} seen when"
+            f" {self.bundle} was made ({reasons}): left out. Traffic to judge by should hold"
+            " none: see how it was drawn."
         )
 
     @property

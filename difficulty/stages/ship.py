@@ -55,7 +55,7 @@ from difficulty.stages.deploying.shippable import (
 )
 from difficulty.stages.deploying.traffic_scores import TrafficScores
 from difficulty.stages.exporting import ExportedCheck, Student, export, export_check, student_of
-from difficulty.stages.judging import Served, lineage_of, serve
+from difficulty.stages.judging import TASK_GAINS, Served, lineage_of, serve
 from difficulty.stages.watching.expecting import reference_bytes, reference_of
 from difficulty.storage import on_urls
 from difficulty.thresholds.policy_curve import Objective, parse_objective
@@ -534,7 +534,9 @@ def _evaluate(run: Run, served: Served, policy: Policy, resampling: Resampling) 
 def _build_lineage(run: Run, policy: Policy, *, name: str, prices: Prices | None) -> dict[str, Any]:
     """Return what metrics.json says of the test samples and the bundle that they judge."""
     record = run.record
-    return lineage_of(
+    # An evaluation of the bundle has the same plain ways to stand beside as the test samples.
+    means = {TASK_GAINS: record.task_gains.as_dict()} if record.task_gains else {}
+    lineage = lineage_of(
         record,
         scorer="bundle",
         name=name,
@@ -544,6 +546,7 @@ def _build_lineage(run: Run, policy: Policy, *, name: str, prices: Prices | None
         left_out=record.samples.beside_test,
         prices=prices,
     )
+    return lineage | means
 
 
 def _files(

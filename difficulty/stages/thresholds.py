@@ -22,7 +22,7 @@ from difficulty.bundle.store import SEEN
 from difficulty.diagnostics.signal import WEAK, Signal, SignalPart, measure_signal
 from difficulty.early_exit import exit_sentences, unfit
 from difficulty.errors import NoSignalError, SeenTrafficError
-from difficulty.evaluation import Provenance, evaluate, metrics_text
+from difficulty.evaluation import Provenance, TaskMeans, evaluate, metrics_text
 from difficulty.evaluation.result import without_threshold
 from difficulty.evaluation.rule_tasks import judge_rule, losing
 from difficulty.evaluation.scored import ScoredTraffic
@@ -54,6 +54,7 @@ from difficulty.stages.judging import (
     moved_facts,
     serve,
     shipped_figures,
+    shipped_means,
     weighed,
     without_forms,
 )
@@ -194,7 +195,7 @@ def rechoose(
             logged=logged,
             moved=moved_by,
         )
-        verdict = _verdict_on(served, policy, provenance, resampling)
+        verdict = _verdict_on(served, policy, provenance, shipped_means(old), resampling)
     said = (*ungraded, *seen, *(task.sentence for task in lost), *early_notes)
     notes = (*warnings, *notes_of(logged), *said)
     policy = replace(policy, early=early)
@@ -214,13 +215,18 @@ def rechoose(
 
 
 def _verdict_on(
-    served: Served, policy: Policy, provenance: Provenance, resampling: Resampling
+    served: Served,
+    policy: Policy,
+    provenance: Provenance,
+    means: TaskMeans | None,
+    resampling: Resampling,
 ) -> SwitchVerdict | None:
     """Return what an evaluation says of the new policy on the samples that chose it."""
     is_stale = policy.answer is not None and provenance.moved and provenance.moved.is_stale
     evaluation = evaluate(
         served.under_policy(policy, is_stale=bool(is_stale)),
         resampling,
+        task_means=means,
         others=served.others,
         provenance=provenance,
     )

@@ -156,9 +156,9 @@ def _assumed(traffic: ScoredTraffic) -> tuple[str, ...]:
     known = ~np.isnan(outcomes.cheap_quality)
     checked = int((known & outcomes.only_checked).sum())
     form = (
-        f"{checked:,} of {quantity_text(int(known.sum()), 'answer')} of the cheap model were"
-        " measured by checks of"
-        " their form alone, and count as right where they have it"
+        f"{checked:,} of {quantity_text(int(known.sum()), 'answer')} of the cheap model"
+        f" {'was' if checked == 1 else 'were'} measured by checks of"
+        " their form alone; what has it counts as right"
     )
     fallback = (
         "fallback calls are not included: the catch rate is not known, state it by --catch-rate"

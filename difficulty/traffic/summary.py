@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from difficulty.errors import TrafficError
 from difficulty.form import Record
 from difficulty.records import ANSWERS, COSTS, OUTCOMES, TOKEN_COUNTS, Sample
-from difficulty.text import TextView, quantity_text
+from difficulty.text import TextView, part_text, quantity_text
 from difficulty.traffic.duplicates import INSTRUCTIONS, Grouper, comparable_text
 from difficulty.traffic.hashes import HashTable, hash_of
 from difficulty.traffic.labels import SourceReport
@@ -404,7 +404,8 @@ def _warnings(tally: Tally, grouper: Grouper) -> Iterator[str]:
             " hundreds"
         )
     if (rejected := tally.rejected.total()) > _MANY_REJECTS * tally.rows:
-        yield f"{rejected:,} of {tally.rows:,} rows were rejected: read the rejects file"
+        told = part_text(rejected, tally.rows, "row", "was", "were")
+        yield f"{told} rejected: read the rejects file"
     # A log of calls names one model a row: the other is not told there, and is no other pair.
     sides = [{pair[side] for pair in tally.names} - {None} for side in (0, 1)]
     if max(map(len, sides)) > 1:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from difficulty.encoders.base import Encoder
 from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.form import SavedForm
-from difficulty.text import quantity_text
+from difficulty.text import part_text, quantity_text
 from difficulty.tokens import RequestTokenizer, flattened
 from difficulty.traffic.table import Tokenized
 
@@ -67,7 +67,7 @@ class Reading(SavedForm):
     def _sentences(self) -> Iterator[str]:
         if cut := self.cut_by_chars + self.cut_by_tokens:
             yield (
-                f"{cut:,} of {self.requests:,} requests were cut to head and tail:"
+                f"{part_text(cut, self.requests, 'request', 'was', 'were')} cut to head and tail:"
                 f" {self.cut_by_chars:,} by characters, {self.cut_by_tokens:,} at"
                 f" {self.max_tokens:,} tokens."
             )

@@ -292,7 +292,7 @@ def test_missing_mlflow_is_told_before_training(run, journey, tmp_path, monkeypa
     complaint = refused(run, tmp_path, *train, "--tracking")
     assert (
         complaint == "tracking needs the package 'mlflow', which is not installed. Run: pip install"
-        f" -e '{REPOSITORY}[track]'."
+        f" -e '{REPOSITORY}[track]'"
     )
 
 

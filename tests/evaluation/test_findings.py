@@ -60,7 +60,7 @@ def test_overlap_is_counted_by_kind(many):
     )
     (finding,) = evaluate(many, Resampling(50), provenance=provenance).findings
     assert (
-        "100 of 700 requests were seen in training (60 same text, 40 same group) and are left out"
+        "100 of 700 requests were seen in training (60 same text, 40 same group): left out"
         " of every figure" in finding.message
     )
     assert finding.numbers == {

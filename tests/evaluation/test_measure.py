@@ -378,3 +378,15 @@ def test_of_very_many_requests_every_so_many_are_looked_at(many, monkeypatch):
         f"Figures are of {len(every):,} of the {len(many):,} requests, which stand evenly among"
         " them."
     )
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_no_figure_of_a_few_requests_has_a_range_without_width(n):
+    """All alike, in outcome and cost: no draw differs, and what has no range says why."""
+    costs = {"cheap_cost": np.full(n, 0.1), "frontier_cost": np.full(n, 1.0)}
+    result = run(scored_of([0.9, 0.8, 0.7][:n], [0] * n, [1] * n, threshold=0.5, **costs))
+    parts = [result.overall, *result.baselines.values(), *result.slices.get("task", {}).values()]
+    for name, figure in ((name, part[name]) for part in parts for name in part):
+        assert figure.low is None or figure.low < figure.high, name
+        if figure.low is None and not name.startswith(("ece", "calibration_")):
+            assert figure.note, name

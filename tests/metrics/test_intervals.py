@@ -180,3 +180,15 @@ def test_a_difference_of_costs_may_be_below_0():
     support = difference_supports([cheap], [dear], draws, ones)["cost"]
     low, high = interval_of(-costs.mean(), -draws.values(lambda w: w @ costs / 40, ones), support)
     assert low < high < 0.0
+
+
+@pytest.mark.parametrize("n", [2, 3, 9])
+def test_few_requests_that_are_all_alike_have_no_interval_of_no_width(n):
+    """By hand: n costs of 2, each of its own group; their mean is 2 in every draw, which says
+    nothing of others. Ten have one: that many alike say something.
+    """
+    mass = np.ones(n)
+    support = support_of(mass, np.zeros(n), None)
+    assert np.isnan(interval_of(2.0, np.full(100, 2.0), support)).all()
+    more = support_of(np.ones(10), np.zeros(10), None)
+    assert interval_of(2.0, np.full(100, 2.0), more) == (2.0, 2.0)

@@ -111,6 +111,9 @@ def test_shipping_and_evaluation_of_the_bundle_give_the_same_figures(journey, tm
     shipped = read_metrics(journey.bundle / "metrics.json")
     assert again.threshold == shipped.threshold
     assert dict(again.overall) == dict(shipped.overall)
+    # The same plain ways to stand beside, the means of tasks that training learnt among them.
+    assert "task_mean" in shipped.baselines
+    assert {**again.baselines} == {**shipped.baselines}
 
 
 @pytest.mark.parametrize("split", ["fit", "calibration"])

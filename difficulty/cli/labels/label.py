@@ -231,27 +231,32 @@ def _of_roles(written: list[str], *, prefixed: tuple[str, ...] = ()) -> dict[str
 
 @contextmanager
 def _stoppable() -> Iterator[Callable[[Shop], None]]:
-    """Let the first Ctrl-C end the purchase once the calls under way are paid and written; the
-    second ends it at once.
+    """Let the first Ctrl-C or SIGTERM end the purchase once the calls under way are paid and
+    written; the second ends it at once.
     """
-    before = signal.getsignal(signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            if signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
 
     def watch(shop: Shop) -> None:
         def stop(*_: object) -> None:
-            signal.signal(signal.SIGINT, before)
+            restore()
             err.print("stopping: calls under way are waited for; Ctrl-C again ends at once")
             shop.stop("you stopped it; the same command goes on")
 
         try:
-            signal.signal(signal.SIGINT, stop)
+            for number in before:
+                signal.signal(number, stop)
         except ValueError:  # not in the main thread
             return
 
     try:
         yield watch
     finally:
-        if signal.getsignal(signal.SIGINT) is not before:
-            signal.signal(signal.SIGINT, before)
+        restore()
 
 
 @contextmanager

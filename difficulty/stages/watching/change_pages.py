@@ -105,8 +105,9 @@ def _samples(result: Recalibrated) -> Iterator[str]:
     yield "\n## Samples\n\n"
     yield (
         f"{quantity_text(samples.given, 'request was', 'requests were')} given,"
-        f" {samples.seen:,} of them had made the bundle and"
-        f" were left out. {samples.first_half:,} tested and fitted;"
+        f" {samples.seen:,} of them had made the bundle"
+        f" and {'was' if samples.seen == 1 else 'were'} left out."
+        f" {samples.first_half:,} tested and fitted;"
         f" {quantity_text(samples.second_half, 'other')},"
         f" which share no group with them, judged or tested the promise. {samples.labelled:,} have"
         f" a known outcome, and there are {quantity_text(samples.groups, 'group')}."

@@ -44,7 +44,7 @@ from difficulty.stages.judging import label_settings, weighed, without_forms
 from difficulty.stages.overlap import overlap_of
 from difficulty.stages.train import train
 from difficulty.storage import on_urls, refuse_existing, whole_folder
-from difficulty.text import quantity_text
+from difficulty.text import part_text, quantity_text
 from difficulty.traffic.table import Traffic, tokenize
 from difficulty.training.run import Run
 from difficulty.upkeep.disjoint import families_of
@@ -297,8 +297,8 @@ def _mixture(old_path: Path, new_path: Path, bundle: Bundle, newest: float) -> _
     notes = []
     if dropped := int((late & (tied | seen)).sum()):
         notes.append(
-            f"{dropped:,} of the {int(late.sum()):,} newest requests do not judge: they are tied to"
-            " earlier ones, or the bundle was made from them"
+            f"{part_text(dropped, int(late.sum()), 'newest request', 'does', 'do')} not judge: tied"
+            " to earlier ones, or the bundle was made from them"
         )
     if both:
         notes.append(
