@@ -24,8 +24,9 @@ edit it by hand.
 Every command prints its help with `--help`. Exit codes: 0 it worked; 1 the input was fine and the
 answer is no, for example an objective that cannot be reached or a bundle whose golden vectors are
 not reproduced; 2 the input was wrong, and one sentence on standard error says what to do; 130
-interrupted by Ctrl-C, 143 ended by SIGTERM. A command that fails leaves nothing half-written, and none replaces a file that is
-there already unless `--overwrite` says so; runs and bundles are never replaced.
+interrupted by Ctrl-C, 143 ended by SIGTERM. A command that fails leaves nothing half-written, and
+none replaces a file that is there already unless `--overwrite` says so; runs and bundles are never
+replaced.
 """
 
 

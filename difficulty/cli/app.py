@@ -112,6 +112,10 @@ _BAD_NUMBER = {
 """How a refusal of a number is told, by a part of what the parser says."""
 
 
+_UsageError: Any = BadParameter.__base__
+"""What options and arguments are refused with; typer names no more of its parts than needed."""
+
+
 class _Sections(TyperGroup):
     """Help in parts: a stranger looks for a task, not for a name among thirty. Neither help nor
     refusals hold words of Python.
@@ -124,13 +128,15 @@ class _Sections(TyperGroup):
             # An instance's own method: typer offers no other way for arguments.
             vars(parameter)["display_type"] = partial(_type_word, parameter.display_type)
 
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        """Read what stands before the command; what is refused is told first."""
+        with _told_first():
+            return super().make_context(*args, **options)
+
     def invoke(self, ctx: Any) -> Any:
-        """Run the command that was asked for; a refused value is told in plain words."""
-        try:
+        """Run the command that was asked for; what is refused is told first, in plain words."""
+        with _told_first():
             return super().invoke(ctx)
-        except BadParameter as error:
-            error.message = _in_plain_words(error.message)
-            raise
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write each part's commands with the whole first sentence of their help."""
@@ -138,6 +144,20 @@ class _Sections(TyperGroup):
             rows = [(name, self.commands[name].get_short_help_str(_WHOLE)) for name in part]
             with formatter.section(f"Commands: {title}"):
                 formatter.write_dl(rows)
+
+
+@contextmanager
+def _told_first() -> Iterator[None]:
+    """Tell what is wrong with options and arguments as any other error, and last where help is."""
+    try:
+        yield
+    except _UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # the help itself
+            raise
+        if isinstance(error, BadParameter):
+            error.message = _in_plain_words(error.message)
+        place = error.ctx.command_path if error.ctx else "difficulty"
+        _stop(f"{error.format_message().rstrip('.')}. See: {place} -h", code=error.exit_code)
 
 
 def build_app() -> typer.Typer:

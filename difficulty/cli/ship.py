@@ -219,8 +219,9 @@ def _say_written(shipped: Shipped, run: Run, out_path: Path, *, details: bool) -
     for sentence in (*exit_sentences(shipped.evaluation.early, judged="test"), *shipped.notes):
         say_sentence(sentence)
     advice = run.record.familiarity
-    # That nothing is set is not said where the user or the recipe did.
-    if advice and (advice.recommended or not shipped.bundle.policy.min_familiarity):
+    told = any("min_familiarity" in note for note in shipped.notes)
+    # That nothing is set is not said where the user or the recipe did, and nothing is said twice.
+    if advice and not told and (advice.recommended or not shipped.bundle.policy.min_familiarity):
         say_sentence(advice.sentence)
     more = "" if details else "; --details prints every table, card.md and metrics.json hold them"
     say(f"wrote {out_path}{more}")

@@ -129,6 +129,7 @@ def train(
     Example: difficulty train traffic.parquet -o runs/first
     """
     from difficulty.channels.ngram_products import fitting_on
+    from difficulty.channels.shards import LARGE
     from difficulty.encoders.finetune import tuning_on
     from difficulty.engine import open_engine
     from difficulty.stages.train import train
@@ -174,6 +175,11 @@ def train(
             engine=spread or local,
             resume=resume,
             progress=show,
+        )
+    if spread_heads and run.record.samples.fit < LARGE:
+        warn(
+            f"--spread-heads did nothing: heads are spread from {LARGE:,} fit samples on, and there"
+            f" are {run.record.samples.fit:,}"
         )
     if json:
         print_json(_entries(run, evaluation) | {"tracking": tracked_entry(tracker)})

@@ -131,7 +131,7 @@ def test_the_summary_counts_by_hand(tmp_path):
             ],
             "more than one pair of models",
         ),
-        ([{"cheap_passed": True}, {"weight": -1}], "1 of 2 rows were rejected"),
+        ([{"cheap_passed": True}, {"weight": -1}], "1 of 2 rows was rejected"),
     ],
 )
 def test_the_summary_warns(rows, warning, tmp_path):
