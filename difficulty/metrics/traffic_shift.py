@@ -54,6 +54,8 @@ UNKNOWN_GAP = Unknown(0.0, 6.0**-0.5)
 """The difference of two such."""
 LEAST_REQUESTS = 30
 """Fewer, of either set, cannot be told apart nor alike."""
+LEVEL = 0.05
+"""Of the test whether requests are unlike the reference at all."""
 _NORMAL_95 = 1.959964
 _PENALTY = 1.0
 _STEPS = 30
@@ -69,6 +71,16 @@ class ShiftDistance(NamedTuple):
     """Share of the requests that a classifier tells from the reference, in [0, 1]."""
     error: float
     """Its standard error; requests of a group count as alike."""
+    p_value: float = 0.0
+    """Chance that as large a share of requests like the reference is told from it: Fisher's exact
+    test, one-sided, of how many of either set the classifier holds to be new, each group of
+    requests counting as much as it is worth.
+    """
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether more requests are told apart than chance explains, at the level of 5 %."""
+        return self.p_value <= LEVEL
 
     @property
     def upper(self) -> float:
@@ -158,7 +170,7 @@ def shift_distance(
     features = _features(values, known, reference.mass)
     new = np.repeat([0.0, 1.0], [len(known), len(asked)])
     rng = np.random.default_rng(seed)
-    apart, spread = [], []
+    apart, spread, held_new = [], [], []
     for _ in range(_REPEATS):
         halves = [_halved(each, rng) for each in (reference, requests)]
         rates, variances = [0.0, 0.0], [0.0, 0.0]
@@ -170,13 +182,28 @@ def shift_distance(
                 rates[place] += float(np.average(side, weights=held)) / 2.0
                 variances[place] += _variance_of_rate(side, points) / 2.0
         apart.append(rates[1] - rates[0])
+        held_new.append(rates)
         spread.append(sum(variances))
     # A classifier that found nothing says nothing surely: chance alone has the error of coins.
-    least = 0.25 / effective_size(requests) + 0.25 / effective_size(reference)
+    sizes = effective_size(reference), effective_size(requests)
+    least = sum(0.25 / size for size in sizes)
     return ShiftDistance(
+        p_value=_chance_of(np.mean(held_new, axis=0), sizes),
         value=float(np.clip(np.mean(apart), 0.0, 1.0)),
         error=float(np.sqrt(max(float(np.mean(spread)), least))),
     )
+
+
+def _chance_of(rates: FloatArray, sizes: tuple[float, float]) -> float:
+    """Return the one-sided p value of a share held to be new among the requests, against that among
+    the reference.
+    """
+    from scipy.stats import hypergeom  # routers import this room without scipy
+
+    known, asked = (max(1, round(size)) for size in sizes)
+    of_known, of_asked = round(float(rates[0]) * known), round(float(rates[1]) * asked)
+    chance = hypergeom.sf(of_asked - 1, known + asked, of_known + of_asked, asked)
+    return float(chance)
 
 
 def effective_size(points: RequestPoints) -> float:

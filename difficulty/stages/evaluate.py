@@ -66,7 +66,7 @@ _OWN_TRAFFIC = "The traffic the bundle was trained on; only its test split is ju
 _OTHER_TRAFFIC = (
     "Other traffic than the bundle was trained on; whether single samples overlap is not known."
 )
-_LEFT_OUT = "{:,} samples that the bundle was made from, or that look so, are left out."
+_LEFT_OUT = "{} left out: the bundle was made from them, or they look so{}."
 _NONE_SEEN = "No sample was seen when the bundle was made."
 
 
@@ -469,7 +469,10 @@ def _overlap_note(overlap: BundleOverlap) -> str:
         return _OWN_TRAFFIC
     if overlap.counts is None:
         return _OTHER_TRAFFIC
-    return _LEFT_OUT.format(overlap.left_out) if overlap.left_out else _NONE_SEEN
+    if not overlap.left_out:
+        return _NONE_SEEN
+    strangers = f" ({overlap.of_strangers})" if overlap.of_strangers else ""
+    return _LEFT_OUT.format(quantity_text(overlap.left_out, "sample"), strangers)
 
 
 def write_report(evaluation: Evaluation, extras: Extras, out: Path) -> None:

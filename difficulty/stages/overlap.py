@@ -49,6 +49,18 @@ class BundleOverlap:
     such; ``None``: they are known to be seen.
     """
 
+    strange: float = 0.0
+    """Chance that a request which was never seen is named all the same; 0 where nothing is named
+    by a filter.
+    """
+
+    @property
+    def of_strangers(self) -> str:
+        """How many strangers are named too, in words; empty where none can be."""
+        if not self.strange:
+            return ""
+        return f"about 1 in {float(f'{1.0 / self.strange:.1g}'):,.0f} strangers looks so too"
+
     @property
     def left_out(self) -> int:
         """How many requests were seen, or look so."""
@@ -62,8 +74,9 @@ class BundleOverlap:
         reasons = ", ".join(f"{n:,} {name}" for name, n in (self.counts or {}).items() if n)
         return (
             f"{part_text(self.left_out, len(self.seen), 'request', 'was', 'were')} seen when"
-            f" {self.bundle} was made ({reasons}): left out. Traffic to judge by should hold"
-            " none: see how it was drawn."
+            f" {self.bundle} was made ({reasons}"
+            f"{f'; {self.of_strangers}' if self.of_strangers else ''}): left out. Traffic to"
+            " judge by should hold none: see how it was drawn."
         )
 
     @property
@@ -77,7 +90,11 @@ class BundleOverlap:
                 " not known, as it has no seen.bin"
             )
         if self.warning:
-            return f"{self.bundle} has seen {self.left_out:,} of these samples: they are left out"
+            strangers = f" ({self.of_strangers})" if self.of_strangers else ""
+            return (
+                f"{self.bundle} has seen {self.left_out:,} of these samples: they are left out"
+                f"{strangers}"
+            )
         if self.left_out:
             return (
                 f"{self.bundle} was trained on other traffic; {self.left_out:,} samples look seen"
@@ -195,4 +212,5 @@ def _named(bundle: Bundle, traffic: Traffic, parts: Sequence[Part]) -> BundleOve
         seen=named[of_text] | named[of_ask],
         counts=counts,
         by_chance=round(chance * len(of_text)) if is_chance else None,
+        strange=chance,
     )

@@ -141,3 +141,17 @@ def test_estimate_covers_where_part_of_the_traffic_fails_as_it_likes():
         )
         covered += abs((rng.random(1000) < truth).mean() - value) <= parts.half
     assert covered >= 184  # 0.95 x 200 less two binomial deviations
+
+
+def test_few_requests_of_the_same_traffic_are_seldom_told_to_be_unlike_it():
+    """Of 40 sets of 40 requests drawn as the reference, at the level of 5 %: 2 are expected, 6 are
+    three binomial deviations. Requests of another kind are told every time.
+    """
+    rng = np.random.default_rng(7)
+    reference = points(800, rng)
+    alike = [shift_distance(reference, points(40, rng), seed=draw) for draw in range(40)]
+    assert sum(distance.is_shown for distance in alike) <= 6
+    others = [
+        shift_distance(reference, points(40, rng, tokens=900.0), seed=draw) for draw in range(5)
+    ]
+    assert all(distance.is_shown for distance in others)

@@ -96,7 +96,8 @@ def test_own_traffic_under_another_hash_is_known(journey, again, unknowing, tmp_
     assert finding_of(own).severity == "info"
     assert finding_of(known).severity == "warning"
     assert finding_of(known) in failing(known.evaluation.findings)
-    assert "are left out" in known.note
+    assert "left out" in known.note
+    assert "about 1 in 100 strangers looks so too" in known.note
 
 
 def test_copies_in_other_case_spaces_and_punctuation_are_known(journey, tmp_path):

@@ -424,7 +424,9 @@ def _gap(routed: RoutedRequests, reference: TrafficReference, distance: ShiftDis
 def _of_part(distance: ShiftDistance, share: float) -> ShiftDistance:
     """Return the distance of a part of the requests, a share of them, in the worst case."""
     return ShiftDistance(
-        value=min(distance.value / share, 1.0), error=min(distance.error / share, 1.0)
+        value=min(distance.value / share, 1.0),
+        error=min(distance.error / share, 1.0),
+        p_value=distance.p_value,
     )
 
 
@@ -439,6 +441,8 @@ def _told(value: float, parts: Parts, distance: ShiftDistance, *, n: int) -> Est
         " test samples. Run: difficulty recalibrate",
         "chance": f"{quantity_text(n, 'request is', 'requests are')} few. Wait for more",
     }
+    if not distance.is_shown:  # chance alone tells as many apart, of so few
+        del reasons["shift"]
     main = max(reasons, key=lambda name: float(getattr(parts, name)))
     return _untold(
         f"the interval would reach {parts.half:.1%} to either side: {reasons[main]}", n=n

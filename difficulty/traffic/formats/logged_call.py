@@ -357,6 +357,8 @@ class NamedScore(NamedTuple):
     measured_by: str = FEEDBACK
 
 
+_DEARER = 1.2
+"""How many times what another costs a model costs that is guessed to be the frontier one."""
 _OUTCOMES = ("quality", "correctness", "correct", "user_feedback", "feedback", "thumbs", "rating")
 
 
@@ -405,12 +407,18 @@ def _names_wanted(source: object, calls: Sequence[LoggedCall]) -> str:
         sums = {
             name: [sum(part) for part in zip(*calls, strict=True)] for name, calls in spent.items()
         }
-        names.sort(key=lambda name: sums[name][0] / sums[name][1])
+        prices = {name: cost / size for name, (cost, size) in sums.items()}
+        names.sort(key=lambda name: prices[name])
     told = ", ".join(f"{name!r:.80} ({models[name]:,})" for name in names[:_MOST_TOLD])
     more = f" and {len(names) - _MOST_TOLD:,} more" if len(names) > _MOST_TOLD else ""
-    basis = "by what a token of their answers cost here" if by_price else "which is a guess"
+    basis = "by their calls alone, as the log does not say what each of them cost"
+    if by_price and prices[names[-1]] > _DEARER * prices[names[0]]:
+        basis = "by what a token of their answers cost here"
+    elif by_price:
+        basis = "as a token of their answers cost about the same here"
     example = (
-        f"--cheap {names[0]!r:.80} --frontier {names[-1]!r:.80} ({basis}), or the other way round"
+        f"--cheap {names[0]!r:.80} --frontier {names[-1]!r:.80}, or the other way round: which is"
+        f" which is a guess, {basis}, and these two options decide"
         if len(names) > 1
         else f"--frontier {names[0] if names else 'NAME'!r:.80} where it is the frontier model"
     )

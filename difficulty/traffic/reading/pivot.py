@@ -175,7 +175,8 @@ class Pivot:
         if not self._pair.named:
             names = [name for name, _ in self._models.most_common()]
             example = (
-                f"--cheap {names[0]!r:.80} --frontier {names[1]!r:.80} (which is which is a guess)"
+                f"--cheap {names[0]!r:.80} --frontier {names[1]!r:.80}"
+                " (a guess, by their calls alone)"
                 if len(names) > 1
                 else f"--cheap {names[0]!r:.80}"
             )

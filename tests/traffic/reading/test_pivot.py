@@ -174,7 +174,7 @@ def test_the_text_itself_may_be_the_request(tmp_path):
 def test_models_that_are_not_named_or_not_there_are_refused(tmp_path):
     rows = [call("a", "small", 0), call("a", "big-1", 1)]
     with pytest.raises(
-        TrafficError, match=r"--cheap 'small' --frontier 'big-1' \(which is which is a guess\)"
+        TrafficError, match=r"--cheap 'small' --frontier 'big-1' \(a guess, by their calls alone\)"
     ):
         ingested(tmp_path, rows, pair=ModelPair())
     with pytest.raises(
