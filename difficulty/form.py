@@ -43,6 +43,7 @@ from difficulty.storage import read_bounded
 
 _DEEPEST = 100
 _LONGEST_REPR = 200
+_LONG_NUMBER = "it holds a whole number of more digits than any reader takes"
 _TOO_DEEP = f"it nests deeper than {_DEEPEST} levels"
 _LARGEST_TOML = 1 << 20  # bytes
 _TOML_TOO_DEEP = "it nests too deeply"
@@ -230,6 +231,10 @@ def read_json(content: bytes) -> Any:
         value = json.loads(content, object_pairs_hook=_once_each)
     except RecursionError as error:
         raise ValueError(_TOO_DEEP) from error
+    except ValueError as error:
+        if _is_long_number(error):
+            raise ValueError(_LONG_NUMBER) from error
+        raise
     level = [value]
     for _ in range(_DEEPEST):
         inner = (part for part in level if isinstance(part, dict | list))
@@ -282,6 +287,15 @@ def parse_toml(text: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except RecursionError as error:
         raise ValueError(_TOML_TOO_DEEP) from error
+    except ValueError as error:
+        if _is_long_number(error):
+            raise ValueError(_LONG_NUMBER) from error
+        raise
+
+
+def _is_long_number(error: ValueError) -> bool:
+    """Return whether a number is longer than Python reads, which it tells in words of its own."""
+    return "set_int_max_str_digits" in str(error)
 
 
 def read_toml(path: Path, subject: str) -> dict[str, Any]:

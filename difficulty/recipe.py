@@ -450,4 +450,24 @@ def load_recipe(path: Path) -> Recipe:
 
 def parse_recipe(content: Mapping[str, Any], *, name: str) -> Recipe:
     """Check a recipe's content; ``name`` is how errors call it."""
-    return Recipe.parse_from(name, content, error=RecipeError)
+    return Recipe.parse_from(name, content, error=RecipeError, advice=_told_apart(content))
+
+
+_WAYS = ("auto", "cross", "split")
+
+
+def _told_apart(content: Mapping[str, Any]) -> str:
+    """Return which of the two keys named ``calibration`` is meant, where one has the value of the
+    other or stands in another section.
+    """
+    own = content.get("calibration", "auto")
+    if isinstance(own, int | float | Mapping):
+        return "The share of the calibration samples is calibration in the section [split]."
+    for name, section in content.items():
+        if isinstance(section, Mapping) and section.get("calibration") in _WAYS:
+            what = "their share" if name == "split" else "no key"
+            return (
+                f'calibration = "{section["calibration"]}", whether heads keep off the calibration'
+                f" samples, stands above the first section of the file; in [{name}] it is {what}."
+            )
+    return ""

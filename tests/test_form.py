@@ -17,6 +17,7 @@ from difficulty.form import (
     matching,
     non_empty,
     parse_toml,
+    read_json,
     read_toml,
 )
 
@@ -247,3 +248,11 @@ def test_building_and_replacing_are_checked_too():
         replace(Ticket(price=1), seat="window")
     with pytest.raises(FrozenInstanceError):
         Ticket(price=1).price = 2
+
+
+@pytest.mark.parametrize(
+    "read", [parse_toml, lambda text: read_json(b'{"a": ' + text[4:].encode() + b"}")]
+)
+def test_number_that_python_does_not_read_is_told_without_its_advice(read):
+    with pytest.raises(ValueError, match="^it holds a whole number of more digits than"):
+        read("a = " + "9" * 5_000)

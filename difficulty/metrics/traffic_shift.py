@@ -32,8 +32,9 @@ from typing import NamedTuple
 import numpy as np
 
 from difficulty.errors import TooFewSamplesError
-from difficulty.metrics.arrays import FloatArray, column
+from difficulty.metrics.arrays import FloatArray, IntArray, column
 from difficulty.metrics.bootstrap import group_codes
+from difficulty.metrics.intervals import special
 
 
 class Unknown(NamedTuple):
@@ -198,12 +199,20 @@ def _chance_of(rates: FloatArray, sizes: tuple[float, float]) -> float:
     """Return the one-sided p value of a share held to be new among the requests, against that among
     the reference.
     """
-    from scipy.stats import hypergeom  # routers import this room without scipy
-
     known, asked = (max(1, round(size)) for size in sizes)
     of_known, of_asked = round(float(rates[0]) * known), round(float(rates[1]) * asked)
-    chance = hypergeom.sf(of_asked - 1, known + asked, of_known + of_asked, asked)
-    return float(chance)
+    told = of_known + of_asked
+    # Fisher's exact test: so many or more of those that are held to be new are the requests'.
+    more = np.arange(of_asked, min(asked, told) + 1)
+    ways = _log_ways(asked, more) + _log_ways(known, told - more) - _log_ways(known + asked, told)
+    return float(min(1.0, np.exp(ways).sum()))
+
+
+def _log_ways(n: int, chosen: IntArray | int) -> FloatArray:
+    """Return the logarithm of how many ways there are to choose from n; -inf where none."""
+    gammaln, k = special().gammaln, np.asarray(chosen, dtype=np.float64)
+    ways = gammaln(n + 1.0) - gammaln(k + 1.0) - gammaln(np.maximum(n - k, 0.0) + 1.0)
+    return np.where(k > n, -np.inf, ways)
 
 
 def effective_size(points: RequestPoints) -> float:

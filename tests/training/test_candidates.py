@@ -1,5 +1,6 @@
 import pytest
 
+from difficulty.errors import RecipeError
 from difficulty.recipe import parse_recipe
 from difficulty.training.candidates import candidates_of
 from difficulty.training.shipped import find_recipe
@@ -98,3 +99,20 @@ def test_one_candidate_reads_what_fast_reads_and_one_what_accurate_reads(tasks):
         if tasks:
             assert found.features.tasks == shipped.features.tasks
             assert found.features.embedding.beside_guess == shipped.features.embedding.beside_guess
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ({"calibration": 0.2}, r"got 0\.2\. The share .* is calibration in the section \[split\]"),
+        (
+            {"split": {"calibration": "split"}},
+            r"got 'split'\. calibration = \"split\", whether .* in",
+        ),
+        ({"policy": {"calibration": "cross"}}, r"stands above the first section .* it is no key"),
+    ],
+)
+def test_two_keys_called_calibration_are_told_apart(section, said):
+    """One is the share of the samples, the other whether heads learn from them."""
+    with pytest.raises(RecipeError, match=said):
+        parse_recipe({"name": "mine", **section}, name="mine.toml")

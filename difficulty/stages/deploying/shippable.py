@@ -122,8 +122,9 @@ def check_promise(run: Run, objective: Objective, answer: WayWanted) -> None:
         raise RunError(
             f"the objective {objective} is a promise and needs calibration samples that the heads"
             f" did not learn from: the heads of {str(run.folder)!r} learned from theirs."
-            ' Train again by a recipe file with calibration = "split", choose the threshold on'
-            " other labelled traffic (difficulty thresholds), or ship with another objective."
+            ' Train again by a recipe file with calibration = "split" above its first section,'
+            " choose the threshold on other labelled traffic (difficulty thresholds), or ship with"
+            " another objective."
         )
     if run.record.has_carried_check and answer.way != "off":
         raise RunError(
