@@ -151,8 +151,13 @@ def test_what_is_ended_leaves_no_hidden_part(run, journey, tmp_path, monkeypatch
         yield from ()
 
     before = signal.getsignal(signal.SIGTERM)
+    # In the background a shell has it ignored.
+    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
     monkeypatch.setattr("difficulty.traffic.duplicates.Grouper.place_all", ended)
-    said = run("ingest", journey.source, "-o", "t.parquet", code=code).complaint
+    try:
+        said = run("ingest", journey.source, "-o", "t.parquet", code=code).complaint
+    finally:
+        signal.signal(signal.SIGINT, interrupt)
     assert said == "stopped; nothing was written"
     assert len(seen) == 1
     assert list(tmp_path.iterdir()) == []
