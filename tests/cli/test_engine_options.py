@@ -2,6 +2,9 @@
 
 import pytest
 
+from difficulty.evaluation.result import read_metrics
+from difficulty.training.run import Run
+
 
 def test_score_on_processes_writes_what_one_process_writes(run, journey):
     score = ("score", journey.bundle, "--input", journey.source)
@@ -34,3 +37,13 @@ def test_training_is_spread_over_an_engine_that_can(run, options):
     ran = run("train", "traffic.parquet", "-o", "run", *options, code=2)
     assert options[0] in ran.err
     assert "is for --engine" in ran.err
+
+
+def test_spread_heads_that_did_nothing_are_said(run, journey, monkeypatch):
+    """Below 32,768 fit samples nothing is spread; nobody has to find that out by a clock."""
+    done = Run.read(journey.run), read_metrics(journey.run / "metrics.json")
+    monkeypatch.setattr("difficulty.stages.train.train", lambda *_, **__: done)
+    words = ["train", journey.traffic, "-o", "x", "--recipe", journey.recipe_file, "--no-tracking"]
+    spread = run(*words, "--engine", "local", "--spread-heads", code=0)
+    assert "warning: --spread-heads did nothing: heads are spread from 32,768 fit" in spread.err
+    assert "--spread-heads" not in run(*words, "--engine", "local", code=0).err

@@ -361,6 +361,7 @@ def test_recommended_familiarity_is_shipped_when_asked_for(run, journey, tmp_pat
     assert "Five of a hundred." in (tmp_path / "b-1" / "card.md").read_text()
     told = run("ship", "advised", "-o", "b-2", code=0)
     assert "min_familiarity 0.1 is set" in " ".join(told.out.split())
+    assert "Five of a hundred." not in told.out  # one sentence on it is enough
     assert read_bundle(tmp_path / "b-2").policy.min_familiarity == 0.1
     run("ship", "advised", "-o", "b-3", "--min-familiarity", "0", code=0)
     assert read_bundle(tmp_path / "b-3").policy.min_familiarity == 0.0

@@ -161,3 +161,39 @@ def mutated(value):
             copy = dict(value) if isinstance(value, dict) else list(value)
             copy[key] = change
             yield copy
+
+
+@pytest.mark.parametrize(
+    ("costs", "proposed", "basis"),
+    [
+        ((0.9, 0.1), "--cheap 'b' --frontier 'a'", "by what a token of their answers cost here"),
+        (
+            (0.10, 0.11),
+            "--cheap 'a' --frontier 'b'",
+            "a token of their answers cost about the same",
+        ),
+        (
+            (None, 0.1),
+            "--cheap 'a' --frontier 'b'",
+            "by their calls alone, as the log does not say",
+        ),
+    ],
+)
+def test_which_model_is_the_cheap_one_is_told_as_a_guess(costs, proposed, basis):
+    """With what it stands on, and which options decide."""
+    calls = [
+        LoggedCall(
+            model=name,
+            messages=[{"role": "user", "content": "2 + 2?"}],
+            answer="4",
+            cost_usd=cost,
+            usage=TokenUsage(10, 2, None),
+        )
+        for name, cost in zip("aab", (costs[0], *costs), strict=True)
+    ]
+    with pytest.raises(DifficultyError) as refused:
+        list(sided(enumerate(calls), ModelPair(), source="log"))
+    said = str(refused.value)
+    assert proposed in said
+    assert f"which is which is a guess, {basis}" in said.replace(" as a token", " a token")
+    assert "these two options decide" in said
