@@ -20,6 +20,7 @@ from difficulty.economics.prices import (
 from difficulty.economics.usage import Arrivals, Volume, draw_volume
 from difficulty.metrics.arrays import FloatArray
 from difficulty.metrics.bootstrap import percentile_interval
+from difficulty.metrics.intervals import no_spread
 from difficulty.records import Estimate
 from difficulty.traffic.table import Tokens
 
@@ -41,6 +42,8 @@ def estimate(drawn: FloatArray, *, n: int, note: str = "") -> Estimate:
     value, (low, high) = float(drawn[0]), interval(drawn)
     if not np.isfinite(value):
         return Estimate(value=None, n=n, note=note)
+    if n and no_spread(low, high, n):  # a few requests that are all alike; what was given has no n
+        return Estimate(value=value, n=n, note=note)
     return Estimate(value=value, low=_finite(low), high=_finite(high), n=n, note=note)
 
 

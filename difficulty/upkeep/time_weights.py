@@ -18,6 +18,7 @@ from difficulty.errors import InvalidValueError
 from difficulty.form import Record
 from difficulty.metrics.arrays import FloatArray, IntArray, effective_samples
 from difficulty.metrics.bootstrap import group_codes
+from difficulty.metrics.intervals import no_spread
 from difficulty.records import Estimate
 
 HALF_LIVES: tuple[float | None, ...] = (None, 180.0, 60.0, 20.0)
@@ -118,6 +119,8 @@ def mean_difference(
         return Estimate(value=value, n=n, note="a single group has no spread to see")
     excess = np.bincount(codes, weights=w * (each - value))
     half = _NORMAL * math.sqrt(float(excess @ excess) * many / (many - 1)) / float(w.sum())
+    if no_spread(value - half, value + half, many):
+        return Estimate(value=value, n=n, note="a few groups that are all alike have no range")
     return Estimate(value=value, low=value - half, high=value + half, n=n)
 
 
