@@ -46,7 +46,7 @@ from benchmarks.lib.shares import Share
 from difficulty.alarms import Promises, Watched, summarise, watch
 from difficulty.alarms.watching import QUARTER, RATE, REFERENCE_WEEKS
 from difficulty.stages.train import train
-from difficulty.traffic.table import tokenize
+from difficulty.traffic.stored.tokenized import tokenize
 from difficulty.training.shipped import find_encoder, find_recipe
 
 REFERENCE = 7 * REFERENCE_WEEKS

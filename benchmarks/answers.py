@@ -60,7 +60,8 @@ from difficulty.answers.schemas import read_offer
 from difficulty.metrics import auroc, rank_within
 from difficulty.model.combination import Scores
 from difficulty.stages.ingest import ingest
-from difficulty.traffic.table import Tokenized, Traffic
+from difficulty.traffic.stored.tokenized import Tokenized
+from difficulty.traffic.table import Traffic
 from difficulty.training.answering import read_answered, request_columns
 from difficulty.training.shipped import find_recipe
 

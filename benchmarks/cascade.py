@@ -39,7 +39,8 @@ from difficulty.runtime import Router
 from difficulty.runtime.scorer import EarlyScorer, Scorer
 from difficulty.runtime.session import load_session
 from difficulty.stages.choosing import BothScores, choose_exits, judge_exits
-from difficulty.traffic.table import Tokenized, Traffic, tokenize
+from difficulty.traffic.stored.tokenized import Tokenized, tokenize
+from difficulty.traffic.table import Traffic
 from difficulty.training.run import Run
 
 KINDS = ("with_task", "without_task")

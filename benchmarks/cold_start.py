@@ -45,7 +45,8 @@ from benchmarks.lib.results import write_results
 from difficulty.channels.gains import GainTarget
 from difficulty.channels.trees import TreeChannel
 from difficulty.metrics import percentile_interval
-from difficulty.traffic.table import Tokenized, Traffic
+from difficulty.traffic.stored.tokenized import Tokenized
+from difficulty.traffic.table import Traffic
 from difficulty.training.shipped import find_recipe
 
 SIZES = (50, 200, 1000)

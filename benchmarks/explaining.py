@@ -32,7 +32,8 @@ from difficulty.runtime import Router
 from difficulty.stages.deploying.traffic_clusters import MOST_CLUSTERS, scale_of
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
-from difficulty.traffic.table import Traffic, tokenize
+from difficulty.traffic.stored.tokenized import tokenize
+from difficulty.traffic.table import Traffic
 
 FloatArray = NDArray[np.float64]
 LENGTHS = (32, 64, 256, 512)

@@ -41,7 +41,8 @@ from difficulty.engine.threads import one_core_each
 from difficulty.stages.ingest import ingest
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
-from difficulty.traffic.table import Traffic, tokenize
+from difficulty.traffic.stored.tokenized import tokenize
+from difficulty.traffic.table import Traffic
 from difficulty.training.shipped import find_encoder, find_recipe
 from tools.sample_traffic.generator import generate
 

@@ -45,7 +45,8 @@ from benchmarks.lib.recipes import Trainer
 from difficulty.evaluation import TaskMeans
 from difficulty.metrics import percentile_interval
 from difficulty.metrics.bootstrap import Resampling
-from difficulty.traffic.table import Tokenized, Traffic
+from difficulty.traffic.stored.tokenized import Tokenized
+from difficulty.traffic.table import Traffic
 from difficulty.training.shipped import find_recipe
 
 SIZES = (200, 500, 1500, 5000)

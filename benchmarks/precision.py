@@ -27,7 +27,7 @@ from difficulty.encoders.sentence import prepare
 from difficulty.encoders.transformer import kept_on_disk
 from difficulty.metrics.intervals import exact_interval
 from difficulty.model.difficulty import DifficultyModel
-from difficulty.traffic.table import Tokenized, tokenize
+from difficulty.traffic.stored.tokenized import Tokenized, tokenize
 from difficulty.training.run import Run
 
 SHARES = (0.1, 0.3, 0.5)

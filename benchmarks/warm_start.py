@@ -28,7 +28,8 @@ from benchmarks.lib.protocol import BenchmarkSet, FloatArray, apgr, read_traffic
 from benchmarks.lib.recipes import Trainer
 from difficulty.model.continuing import continued
 from difficulty.model.difficulty import DifficultyModel
-from difficulty.traffic.table import Tokenized, Traffic
+from difficulty.traffic.stored.tokenized import Tokenized
+from difficulty.traffic.table import Traffic
 from difficulty.training.assemble import build_model, known_tasks, labelled
 from difficulty.training.shipped import find_recipe
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import re
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
 from hashlib import sha256
 from itertools import chain
@@ -31,6 +31,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 
 from difficulty.errors import EncoderError
+from difficulty.storage.mapped import let_go
 
 IntArray = NDArray[np.int64]
 
@@ -70,7 +71,9 @@ class TokenRows(Sequence[Sequence[int]]):
     """Token ids of many texts, which know the tokenizer that made them.
 
     They lie in one array, four bytes each: as lists of Python numbers a million requests take
-    gigabytes. A row is made when it is asked for; what reads all of them reads :attr:`flat`.
+    gigabytes. A row is made when it is asked for; what reads a few thousand reads :attr:`flat`.
+    The array of many may be mapped from a file, and some of many rows share it: they are copied
+    when they are read, a block at a time.
 
     Parameters
     ----------
@@ -101,9 +104,11 @@ class TokenRows(Sequence[Sequence[int]]):
             ends.append(len(flat))
             if isinstance(row, NumberedIds):
                 self.numbers[place] = row.numbers
-        self.flat = np.frombuffer(flat, dtype=np.int32) if flat else np.zeros(0, np.int32)
-        self.ends = np.frombuffer(ends, dtype=np.int64)
-        self.flat.flags.writeable = self.ends.flags.writeable = False
+        self._flat = np.frombuffer(flat, dtype=np.int32) if flat else np.zeros(0, np.int32)
+        self._ends = np.frombuffer(ends, dtype=np.int64)
+        self._flat.flags.writeable = self._ends.flags.writeable = False
+        self._starts: NDArray[np.int64] | None = None  # of rows that do not stand side by side
+        self._sizes = np.zeros(0, np.int32)
         self.tokenizer = tokenizer
         self.made: dict[str, Any] = {}
 
@@ -117,7 +122,7 @@ class TokenRows(Sequence[Sequence[int]]):
     ) -> Self:
         """Return rows of arrays that are there already."""
         rows = cls((), tokenizer)
-        rows.flat, rows.ends, rows.numbers = flat, ends, numbers or {}
+        rows._flat, rows._ends, rows.numbers = flat, ends, numbers or {}
         flat.flags.writeable = ends.flags.writeable = False
         return rows
 
@@ -131,7 +136,17 @@ class TokenRows(Sequence[Sequence[int]]):
         return cls.of(flat, np.concatenate([[0], np.cumsum(sizes)]), tokenizer, numbers)
 
     def __len__(self) -> int:
-        return len(self.ends) - 1
+        return len(self._ends) - 1 if self._starts is None else len(self._starts)
+
+    @property
+    def flat(self) -> NDArray[np.int32]:
+        """The ids of all rows, one after the other."""
+        return self._flat if self._starts is None else self._copied()[0]
+
+    @property
+    def ends(self) -> NDArray[np.int64]:
+        """Where each row ends in :attr:`flat`, after a 0."""
+        return self._ends if self._starts is None else _ends_of(self._sizes)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence):
@@ -147,28 +162,68 @@ class TokenRows(Sequence[Sequence[int]]):
     def __getitem__(self, place: SupportsIndex | slice) -> Sequence[int] | TokenRows:
         """Return a row, as a list, or some rows."""
         if isinstance(place, slice):
-            return self.at(np.arange(len(self))[place])
+            return self.at(np.arange(*place.indices(len(self))))
         at = range(len(self))[place]
-        ids: list[int] = self.flat[self.ends[at] : self.ends[at + 1]].tolist()
+        start, size = self._spans(np.array([at]))
+        ids: list[int] = self._flat[start[0] : start[0] + size[0]].tolist()
         return NumberedIds(ids, self.numbers[at]) if at in self.numbers else ids
 
     def at(self, rows: NDArray[np.intp]) -> TokenRows:
         """Return the rows at some places."""
-        starts, sizes = self.ends[rows], np.diff(self.ends)[rows]
-        ends = np.concatenate([[0], np.cumsum(sizes)])
-        # the place of every token: that of its row's first, and how far it is from there
-        places = np.arange(ends[-1]) + np.repeat(starts - ends[:-1], sizes)
         numbers = (
             {new: self.numbers[old] for new, old in enumerate(rows.tolist()) if old in self.numbers}
             if self.numbers
             else {}
         )
-        return self.of(self.flat[places], ends, self.tokenizer, numbers)
+        picked = TokenRows((), self.tokenizer)
+        picked.numbers = numbers
+        picked._flat = self._flat
+        picked._starts, picked._sizes = self._spans(rows)
+        if len(rows) >= _SHARED:
+            return picked
+        return self.of(*picked._copied(), self.tokenizer, numbers)
+
+    def _spans(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """Return where some rows begin, and how many ids they have."""
+        if self._starts is not None:
+            return self._starts[rows], self._sizes[rows]
+        starts = self._ends[rows]
+        return starts, (self._ends[rows + 1] - starts).astype(np.int32)
+
+    def _copied(self) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Return the ids of rows that do not stand side by side, and where each ends."""
+        assert self._starts is not None
+        starts, ends = self._starts, _ends_of(self._sizes)
+        if not len(starts):
+            return np.zeros(0, np.int32), ends
+        first, last = int(starts.min()), int((starts + self._sizes).max())
+        if last - first == ends[-1] and (starts - first == ends[:-1]).all():
+            flat = np.array(self._flat[first:last])
+        else:
+            # the place of every token: that of its row's first, and how far it is from there
+            places = np.arange(ends[-1]) + np.repeat(starts - ends[:-1], self._sizes)
+            flat = np.asarray(self._flat[places])
+        let_go(self._flat, first, last)
+        return flat, ends
+
+    def blocks(self, size: int = 16_384) -> Iterator[TokenRows]:
+        """Yield the rows, so many at a time."""
+        for start in range(0, len(self), size):
+            yield self[start : start + size]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Of rows that share the ids of all, their own alone.
+        return TokenRows.of, (
+            np.array(self.flat),
+            np.array(self.ends),
+            self.tokenizer,
+            self.numbers,
+        )
 
     @property
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each row."""
-        return np.diff(self.ends)
+        return np.diff(self._ends) if self._starts is None else self._sizes.astype(np.int64)
 
     def joined(self, other: TokenRows) -> TokenRows:
         """Return these rows and others of the same tokenizer after them."""
@@ -179,6 +234,14 @@ class TokenRows(Sequence[Sequence[int]]):
 
 
 _LARGEST = 2**31 - 1
+_SHARED = 32_768
+"""Rows from which on those that are picked share the ids of all."""
+
+
+def _ends_of(sizes: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+    ends = np.zeros(len(sizes) + 1, np.int64)
+    np.cumsum(sizes, out=ends[1:])
+    return ends
 
 
 def flattened(ids: Sequence[Sequence[int]]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
@@ -197,7 +260,7 @@ def lengths_of(ids: Sequence[Sequence[int]]) -> NDArray[np.int64]:
 def pick(ids: Sequence[Sequence[int]], rows: Iterable[int]) -> Sequence[Sequence[int]]:
     """Return some rows of token ids; they know their tokenizer as the whole did."""
     if isinstance(ids, TokenRows):
-        return ids.at(np.fromiter(rows, dtype=np.intp))
+        return ids.at(rows if isinstance(rows, np.ndarray) else np.fromiter(rows, dtype=np.intp))
     return [ids[row] for row in rows]
 
 
@@ -245,8 +308,10 @@ def check_ids(
                 f" {ids.tokenizer[:12]}, the encoder reads {own[:12]}. Tokenize with its"
                 " tokenizer.json."
             )
-    flat, _ = flattened(ids)
-    least, most = int(flat.min(initial=0)), int(flat.max(initial=0))
+    least = most = 0
+    for part in ids.blocks() if isinstance(ids, TokenRows) else [ids]:
+        flat, _ = flattened(part)
+        least, most = min(least, int(flat.min(initial=0))), max(most, int(flat.max(initial=0)))
     if least < 0 or most >= vocabulary:
         raise EncoderError(
             f"token ids must be at least 0 and below {vocabulary:,}, the size of the vocabulary:"

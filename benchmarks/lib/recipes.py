@@ -29,7 +29,8 @@ from difficulty.runtime.session import load_session
 from difficulty.storage import DEFAULT_CACHE
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
-from difficulty.traffic.table import Tokenized, Traffic, tokenize
+from difficulty.traffic.stored.tokenized import Tokenized, tokenize
+from difficulty.traffic.table import Traffic
 from difficulty.training.assemble import (
     build_model,
     calibration_of,

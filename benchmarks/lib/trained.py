@@ -16,7 +16,8 @@ from difficulty.diagnostics.suspicion import LabelSummary, Model, Scope
 from difficulty.encoders.base import Encoder
 from difficulty.recipe import Recipe
 from difficulty.stages.train import train
-from difficulty.traffic.table import SCHEMA, Traffic, pa, pq, tokenize
+from difficulty.traffic.stored.tokenized import tokenize
+from difficulty.traffic.table import SCHEMA, Traffic, pa, pq
 from difficulty.training.run import Run
 from difficulty.training.shipped import find_encoder
 

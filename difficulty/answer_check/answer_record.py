@@ -13,6 +13,7 @@ from difficulty.answer_check.answered import LabelledAnswers
 from difficulty.answer_check.check import AnswerCheck, Form
 from difficulty.answers.facts import FACTS, FACTS_VERSION
 from difficulty.form import SavedForm
+from difficulty.metrics.coded_names import codes_of, pick_names
 from difficulty.metrics.probability import brier
 from difficulty.metrics.recalibration import recalibration
 from difficulty.text import quantity_text
@@ -107,7 +108,7 @@ def record_of(check: AnswerCheck, fit: LabelledAnswers) -> AnswerRecord:
     slope = skill = None
     if known.any():
         p_fails = check.out_of_fold_.p_answer_fails[known]
-        _, codes = np.unique(np.asarray(fit.groups)[known], return_inverse=True)
+        codes = codes_of(pick_names(fit.groups, np.flatnonzero(known)))
         found = recalibration(p_fails, outcome, weight=weight, codes=codes)
         slope = found.slope.value if found else None
         mean = np.full(len(outcome), np.average(outcome, weights=weight))

@@ -33,6 +33,7 @@ from difficulty.channels.ngrams import NgramChannel
 from difficulty.channels.tree_arrays import TreeArrays, follow
 from difficulty.engine.threads import in_threads
 from difficulty.errors import TooFewSamplesError
+from difficulty.metrics.coded_names import pick_names
 from difficulty.model.calibration import Calibrator, fit_calibrator
 from difficulty.model.combination import Target, fit_outcome_stack, fold_numbers, folds_of
 
@@ -186,7 +187,7 @@ class AnswerCheck:
             )
         self.means_ = _means(learned.answered.request)
         fold = fold_numbers(
-            list(learned.groups),
+            learned.groups,
             folds=folds_of(len(learned), self.folds),
             rng=np.random.default_rng(self.seed),
         )
@@ -296,7 +297,7 @@ class AnswerCheck:
             others = LabelledAnswers(
                 answered=learned.answered.at(outside),
                 outcomes=learned.outcomes[outside],
-                groups=[learned.groups[row] for row in outside.tolist()],
+                groups=pick_names(learned.groups, outside),
             )
             stack = self._fit_stack(columns[outside], others)
             calibrator = self._calibrate(stack.logits(columns[outside]), others, True)

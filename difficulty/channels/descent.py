@@ -27,6 +27,7 @@ _GRADIENT, _GRADIENT_OF_FEW = 1e-3, 1e-4
 is within 1e-4 of that of the optimum then (docs/scale.md).
 """
 _NO_WEIGHT = 1e-300
+_ROWS = 65_536
 _ROUNDING = 1e-8
 """What of a loss of many rows, whose products are of 32 bits, cannot be told from rounding."""
 _RESIDUAL, _RESIDUAL_OF_FEW = 1e-4, 1e-5
@@ -147,7 +148,8 @@ def fit_logistic(
         to see.
     """
     known = ~np.isnan(outcome)
-    w, y = np.where(known, weight, 0.0) * strength, np.where(known, outcome, 0.0)
+    w, y = np.where(known, weight, 0.0), np.where(known, outcome, 0.0)
+    w *= strength
     before = 0.0 if offset is None else offset
     rate = np.dot(w, y) / w.sum()
     bend = w * rate * (1.0 - rate)
@@ -157,6 +159,7 @@ def fit_logistic(
     mean = pulled_of(design, bend)[used] / max(bend.sum(), _NO_WEIGHT)
     spread = np.maximum(curvature[used] - mean**2 * bend.sum(), 0.0)
     scale = np.sqrt(np.append(1.0 + spread, bend.sum()))
+    del bend, known
     parameters = np.zeros(design.shape[1] + 1)
 
     def place(scaled: FloatArray) -> FloatArray:
@@ -166,12 +169,20 @@ def fit_logistic(
 
     def loss(scaled: FloatArray) -> tuple[float, FloatArray]:
         coefficients = place(scaled)
-        z = design @ parameters[:-1] + parameters[-1] + before
-        # e to minus |z| overflows nowhere
-        small = np.exp(-np.abs(z))
-        p = np.where(z >= 0.0, 1.0, small) / (1.0 + small)
-        misfit = np.dot(w, np.maximum(z, 0.0) + np.log1p(small) - y * z)
-        residual = w * (p - y)
+        residual = design @ parameters[:-1]
+        residual += parameters[-1]
+        residual += before
+        misfit = 0.0
+        for start in range(
+            0, len(residual), _ROWS
+        ):  # what is made of many at once is many times as much
+            rows = slice(start, start + _ROWS)
+            z = residual[rows]
+            # e to minus |z| overflows nowhere
+            small = np.exp(-np.abs(z))
+            p = np.where(z >= 0.0, 1.0, small) / (1.0 + small)
+            misfit += np.dot(w[rows], np.maximum(z, 0.0) + np.log1p(small) - y[rows] * z)
+            residual[rows] = w[rows] * (p - y[rows])
         total = residual.sum()
         pulled = pulled_of(design, residual)[used] - mean * total
         gradient = np.append(pulled + coefficients, total)

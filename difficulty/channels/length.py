@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from difficulty.channels import Channel, Tasks
 from difficulty.channels.heads import Matrix
-from difficulty.tokens import flattened
+from difficulty.tokens import lengths_of
 
 if TYPE_CHECKING:
     from difficulty.tensors import RequestTensors, Tensor
@@ -34,7 +34,7 @@ class LengthChannel(Channel):
         self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None
     ) -> NDArray[np.float64]:
         """Return the number of tokens, of shape (n_requests, 1)."""
-        return np.diff(flattened(ids)[1])[:, None].astype(np.float64)
+        return lengths_of(ids)[:, None].astype(np.float64)
 
     def fit(self, prepared: Matrix) -> NDArray[np.float64]:
         """Return mean and standard deviation of the logarithm."""

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from difficulty.engine import Engine, HeldShards
 from difficulty.engine.threads import count_cores, one_after_the_other
+from difficulty.storage.mapped import let_go
 
 FloatArray = NDArray[np.float64]
 Product = Literal["times", "pulled", "pulled_squares"]
@@ -39,16 +40,21 @@ class RowShard:
         What a row, or each of its halves, is multiplied by.
     first : int
         Number of the first row.
+    file : tuple of ndarray
+        Arrays of the block that are mapped from a file: they are let go of after each product.
     """
 
     block: sp.csr_array
     scale: FloatArray
     first: int
+    file: tuple[NDArray[Any], ...] = ()
 
     def __call__(self, asked: tuple[Product, NDArray[Any]]) -> FloatArray:
         """Return a product by its name."""
         name, vector = asked
         product: FloatArray = getattr(self, name)(vector)
+        for array in self.file:
+            let_go(array)
         return product
 
     def times(self, weighted: NDArray[np.float32]) -> FloatArray:

@@ -3,9 +3,9 @@
 From ``LARGE`` requests on, n-grams are counted into shards of ``SHARD_ROWS`` requests, once, and
 all fits share them: a fold takes whole shards, and what it learns of the texts stands beside them
 as one number a column and two a request. Heads then see a :class:`Design`, which multiplies, shard
-after shard. Shards lie in a file that is mapped into memory once they pass ``MOST_IN_MEMORY``, so
-that the machine's memory bounds nothing. What comes out does not depend on that, nor on the number
-of processes: sums go over shards in order.
+after shard. Shards and vectors lie in files that are mapped into memory once they pass
+``MOST_IN_MEMORY``, and are let go of when they are read: the machine's memory bounds nothing. What
+comes out does not depend on that, nor on the number of processes: sums go over shards in order.
 
 Fewer requests are fitted on one matrix, by the same solver.
 """
@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import copy
 from dataclasses import dataclass
-from tempfile import TemporaryFile
 from threading import Lock
 from typing import Any, Protocol, TypeAlias, cast
 
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 
 from difficulty.channels.ngram_products import Product, RowShard, by_threads, hold
 from difficulty.engine import Engine, HeldShards
+from difficulty.storage.mapped import GrowingRows, is_mapped, let_go, parts_of_rows
 from difficulty.tokens import TokenRows
 
 FloatArray = NDArray[np.float64]
@@ -35,8 +35,10 @@ LARGE = 32_768
 """Requests from which on matrices are not made whole."""
 SHARD_ROWS = 16_384
 _BLOCK = 4_096
-MOST_IN_MEMORY = 1 << 30
-"""Bytes of n-grams that are kept in memory; more lie in a file."""
+MOST_IN_MEMORY = 1 << 28
+"""Bytes of n-grams, or of vectors, that are kept in memory; more lie in a file."""
+_MOST_IN_FILE = 1 << 34
+"""Bytes of embeddings that are kept in a file; more are made whenever they are read."""
 
 
 class Design(Protocol):
@@ -69,6 +71,7 @@ class NgramShards:
 
     def __init__(self, parts: Sequence[sp.csr_array], width: int) -> None:
         self.parts = list(parts)
+        self.files = [_file_of(part) for part in self.parts]
         self.starts = np.concatenate([[0], np.cumsum([part.shape[0] for part in self.parts])])
         self.shape = int(self.starts[-1]), width
 
@@ -97,7 +100,7 @@ class NgramShards:
 
     def __getitem__(self, rows: Rows) -> NgramShards:
         """Return some rows, in the order asked for; a shard that is whole among them is shared."""
-        places = np.arange(len(self))[rows]
+        places = np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else rows
         if (np.diff(places) <= 0).any():
             ordered, back = np.unique(places, return_inverse=True)
             whole = sp.vstack(self[ordered].parts, format="csr")
@@ -113,13 +116,17 @@ class NgramShards:
 
     def seen(self) -> NDArray[np.int64]:
         """Return in how many rows each column occurs."""
-        return (
-            np.sum(
-                [np.bincount(part.indices, minlength=self.shape[1]) for part in self.parts], axis=0
-            )
-            if self.parts
-            else np.zeros(self.shape[1], dtype=np.int64)
-        )
+        total = np.zeros(self.shape[1], dtype=np.int64)
+        for part in self._each():
+            total += np.bincount(part.indices, minlength=self.shape[1])
+        return total
+
+    def _each(self) -> Iterator[sp.csr_array]:
+        """Yield the shards; what was mapped of one is let go of before the next."""
+        for part, file in zip(self.parts, self.files, strict=True):
+            yield part
+            for array in file:
+                let_go(array)
 
     def from_column(self, start: int) -> LaterColumns:
         """Return the counts of the columns from one on."""
@@ -127,7 +134,7 @@ class NgramShards:
 
     def until_column(self, end: int) -> Iterator[sp.csr_array]:
         """Yield the counts of the columns before one, a shard at a time."""
-        for part in self.parts:
+        for part in self._each():
             yield sp.csr_array(part[:, :end])
 
 
@@ -145,7 +152,7 @@ class LaterColumns:
 
     def blocks(self) -> Iterator[sp.csr_array]:
         """Yield the counts, a shard at a time."""
-        for part in self.shards.parts:
+        for part in self.shards._each():
             yield sp.csr_array(part[:, self.start :])
 
 
@@ -153,8 +160,8 @@ PairCounts: TypeAlias = sp.csr_array | LaterColumns
 
 
 class KeptVectors:
-    """What an encoder says of many requests: made once and kept, four bytes a number, or where that
-    would be more than ``MOST_IN_MEMORY`` made whenever it is asked for.
+    """What an encoder says of many requests: made once and kept, four bytes a number, past
+    ``MOST_IN_MEMORY`` in a file; or where even that would be large made whenever it is asked for.
 
     Parameters
     ----------
@@ -176,19 +183,23 @@ class KeptVectors:
             if self._whole is None and self._is_kept:
                 self._make()
         if self._whole is not None:
-            return self._whole[places]
+            vectors = np.array(self._whole[places])
+            if len(places):
+                let_go(self._whole, int(places.min()), int(places.max()) + 1)
+            return vectors
         return self._encode(self._ids.at(places)).astype(np.float32)
 
     def _make(self) -> None:
-        n = len(self._ids)
-        for start in range(0, n, _BLOCK):
-            block = self._encode(self._ids[start : start + _BLOCK])
-            if self._whole is None:
-                self._is_kept = 4 * n * block.shape[1] <= MOST_IN_MEMORY
+        rows: GrowingRows | None = None
+        for ids in self._ids.blocks(_BLOCK):
+            block = self._encode(ids)
+            if rows is None:
+                self._is_kept = 4 * len(self._ids) * block.shape[1] <= _MOST_IN_FILE
                 if not self._is_kept:
                     return
-                self._whole = np.empty((n, block.shape[1]), dtype=np.float32)
-            self._whole[start : start + _BLOCK] = block
+                rows = GrowingRows(np.float32, block.shape[1:], most=MOST_IN_MEMORY)
+            rows.add(block)
+        self._whole = None if rows is None else rows.whole()
 
 
 class IdRows:
@@ -233,14 +244,18 @@ class IdRows:
 
     def __getitem__(self, rows: Rows) -> IdRows:
         """Return some rows."""
-        places = np.arange(len(self)) if self._places is None else self._places
-        return IdRows(self._all, self.classes[rows], self._vectors, places[rows])
+        return IdRows(self._all, self.classes[rows], self._vectors, self._places_of(rows))
+
+    def _places_of(self, rows: Rows) -> NDArray[np.intp]:
+        """Return where some rows stand among the ids."""
+        if self._places is not None:
+            return self._places[rows]
+        return np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else rows
 
     def embedded(self, rows: Rows = slice(None)) -> NDArray[np.float32]:
         """Return what the encoder says of some rows."""
         assert self._vectors is not None
-        places = np.arange(len(self)) if self._places is None else self._places
-        return self._vectors(places[rows])
+        return self._vectors(self._places_of(rows))
 
     def blocks(self) -> Iterator[IdRows]:
         """Yield the rows in blocks that fit the processor's cache."""
@@ -254,7 +269,14 @@ class IdRows:
 
 def read_blocks(rows: IdRows, read: Callable[[IdRows], Any]) -> NDArray[Any]:
     """Return what is read of rows, block by block, one below the other."""
-    return np.concatenate([read(block) for block in rows.blocks()])
+    whole: GrowingRows | None = None
+    for block in rows.blocks():
+        values = read(block)
+        if whole is None:
+            whole = GrowingRows(values.dtype, values.shape[1:], most=MOST_IN_MEMORY)
+        whole.add(values)
+    assert whole is not None  # many rows are some
+    return whole.whole()
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,13 +329,16 @@ class WeightedNgrams:
             max((part.nnz for part in shards.parts), default=0) if halves else 0, dtype=np.float32
         )
         squares = (weights**2).astype(np.float32)
-        for part, first in zip(shards.parts, shards.starts.tolist(), strict=False):
+        parts = zip(shards.parts, shards.files, shards.starts.tolist(), strict=False)
+        for part, file, first in parts:
             data = ones[: part.nnz] if halves else 1 + np.log(part.data, dtype=np.float32)
             block = _halved(part, data, split) if halves else _with_data(part, data)
             again = block if halves else _with_data(part, data**2)
             lengths = np.sqrt((again @ squares).astype(np.float64))
             scale = np.divide(length, lengths, out=np.zeros_like(lengths), where=lengths > 0)
-            self._shards.append(RowShard(block, scale.reshape(part.shape[0], -1), first))
+            for array in file:
+                let_go(array)
+            self._shards.append(RowShard(block, scale.reshape(part.shape[0], -1), first, file))
 
     @contextmanager
     def held_on(self, engine: Engine) -> Iterator[WeightedNgrams]:
@@ -329,7 +354,14 @@ class WeightedNgrams:
     def __matmul__(self, coefficients: FloatArray) -> FloatArray:
         """Return the rows times coefficients."""
         weighted = (self._weights * coefficients).astype(np.float32)
-        return np.concatenate([np.zeros(0), *self._each("times", weighted)])
+        product, done = np.empty(len(self)), 0
+        for part in self._each("times", weighted):
+            product[done : done + len(part)] = part
+            done += len(part)
+        return product
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
 
     def pulled(self, residual: FloatArray) -> FloatArray:
         """Return the transposed rows times a number each."""
@@ -368,16 +400,19 @@ class ScaledColumns:
     def __matmul__(self, coefficients: FloatArray) -> FloatArray:
         """Return the rows times coefficients."""
         own = coefficients / self._deviation
+        if is_mapped(self._vectors):
+            parts = (part @ own for part in parts_of_rows(self._vectors))
+            return np.concatenate([*parts]) - self._mean @ own
         return np.asarray(self._vectors @ own - self._mean @ own)
 
     def pulled(self, residual: FloatArray) -> FloatArray:
         """Return the transposed rows times a number each."""
-        pulled = self._vectors.T @ residual - self._mean * residual.sum()
+        pulled = _pulled_of_rows(self._vectors, residual) - self._mean * residual.sum()
         return np.asarray(pulled / self._deviation)
 
     def pulled_squares(self, weight: FloatArray) -> FloatArray:
         """Return the transposed squares of the rows times a number each."""
-        pulled = pulled_squares_of(self._vectors, weight) - 2.0 * self._mean * pulled_of(
+        pulled = pulled_squares_of(self._vectors, weight) - 2.0 * self._mean * _pulled_of_rows(
             self._vectors, weight
         )
         return np.asarray((pulled + self._mean**2 * weight.sum()) / self._deviation**2)
@@ -428,6 +463,10 @@ class Beside:
 
 def pulled_squares_of(columns: Any, weight: FloatArray) -> FloatArray:
     """Return the transposed squares of columns times a number for each row."""
+    if is_mapped(columns):
+        return _summed_parts(
+            columns, weight, lambda part, own: np.einsum("ij,ij,i", part, part, own)
+        )
     if isinstance(columns, np.ndarray):  # without a copy of its squares
         return np.asarray(np.einsum("ij,ij,i->j", columns, columns, weight), dtype=np.float64)
     own = getattr(columns, "pulled_squares", None)
@@ -463,14 +502,39 @@ def _standardised(
     vectors: Any, known: NDArray[np.bool_]
 ) -> tuple[ScaledColumns, FloatArray, FloatArray]:
     n = max(1, int(known.sum()))
-    mean = pulled_of(vectors, known.astype(np.float64)) / n
-    if isinstance(vectors, np.ndarray):
+    mean = _pulled_of_rows(vectors, known.astype(np.float64)) / n
+    if is_mapped(vectors):
+        squares = _summed_parts(
+            vectors, known.astype(np.float64), lambda part, own: own @ (part - mean) ** 2
+        )
+        deviation = np.sqrt(squares / n)
+    elif isinstance(vectors, np.ndarray):
         rows = vectors if known.all() else vectors[known]
         deviation = rows.std(axis=0, dtype=np.float64)
     else:  # marks of 1
         deviation = np.sqrt(np.maximum(mean - mean**2, 0.0))
     deviation = np.where(deviation > 1e-9, deviation, 1.0)
     return ScaledColumns(vectors, mean, deviation), mean, deviation
+
+
+def _pulled_of_rows(vectors: Any, residual: FloatArray) -> FloatArray:
+    """Return the transposed vectors times a number each, of mapped ones a part at a time."""
+    if is_mapped(vectors):
+        return _summed_parts(vectors, residual, lambda part, own: own @ part)
+    return pulled_of(vectors, residual)
+
+
+def _summed_parts(
+    vectors: NDArray[Any],
+    numbers: FloatArray,
+    read: Callable[[NDArray[Any], FloatArray], FloatArray],
+) -> FloatArray:
+    """Return the sum of what is read of parts of mapped vectors and a number for each row."""
+    total, done = np.zeros(vectors.shape[1]), 0
+    for part in parts_of_rows(vectors):
+        total += read(part, numbers[done : done + len(part)])
+        done += len(part)
+    return total
 
 
 def pulled_of(columns: Any, residual: FloatArray) -> FloatArray:
@@ -491,12 +555,16 @@ def _on_disk(part: sp.csr_array) -> sp.csr_array:
 
 
 def _mapped(array: NDArray[Any]) -> NDArray[Any]:
-    with TemporaryFile(prefix="difficulty-") as file:
-        array.tofile(file)
-        file.flush()
-        if not len(array):  # an empty file cannot be mapped
-            return array
-        return np.memmap(file, dtype=array.dtype, mode="r", shape=array.shape)
+    rows = GrowingRows(array.dtype, most=0)
+    rows.add(array)
+    return rows.whole()
+
+
+def _file_of(part: sp.csr_array) -> tuple[NDArray[Any], ...]:
+    """Return the arrays of a shard that are mapped; the matrix holds views of them."""
+    arrays = (part.data, part.indices)
+    mapped = (array if is_mapped(array) else array.base for array in arrays)
+    return tuple(array for array in mapped if is_mapped(array))
 
 
 def _with_data(part: sp.csr_array, data: NDArray[Any]) -> sp.csr_array:

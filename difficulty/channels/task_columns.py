@@ -14,7 +14,43 @@ from numpy.typing import NDArray
 from difficulty.channels import Channel, Tasks
 from difficulty.channels.gains import GainTarget, leave_one_out, task_means
 from difficulty.channels.heads import LinearHead, Matrix, fit_ridge
-from difficulty.channels.shards import Beside
+from difficulty.channels.shards import Beside, is_many
+from difficulty.metrics.coded_names import look_up
+
+
+class TaskMarks:
+    """The columns of many requests, four bytes each.
+
+    Parameters
+    ----------
+    classes : ndarray of shape (n,), int32
+        Column of each request's task, -1 where it has none.
+    n_tasks : int
+    """
+
+    def __init__(self, classes: NDArray[np.int32], n_tasks: int) -> None:
+        self.classes = classes
+        self.shape = len(classes), n_tasks
+
+    def __getitem__(self, rows: Any) -> TaskMarks:
+        """Return some rows."""
+        return TaskMarks(self.classes[rows], self.shape[1])
+
+    def __matmul__(self, coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the rows times coefficients."""
+        return np.asarray(np.append(coefficients, 0.0)[self.classes])
+
+    def pulled(self, residual: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the transposed rows times a number each."""
+        sums = np.bincount(self.classes + 1, weights=residual, minlength=self.shape[1] + 1)
+        return np.asarray(sums[1:], dtype=np.float64)
+
+    pulled_squares = pulled
+    """The same of the rows' squares, which are 1 as well."""
+
+    def toarray(self) -> NDArray[np.float64]:
+        """Return them as a matrix."""
+        return np.asarray(self.classes[:, None] == np.arange(self.shape[1]), dtype=np.float64)
 
 
 class TaskColumns:
@@ -28,13 +64,15 @@ class TaskColumns:
         """Return, for each of n requests, whether its task has a column."""
         if tasks is None:
             return np.zeros(n, dtype=np.bool_)
-        return np.array([task in self._column_of for task in tasks], dtype=np.bool_)
+        return look_up(tasks, self._column_of.__contains__, np.bool_)
 
-    def marks(self, tasks: Tasks | None, n: int) -> sp.csr_array:
+    def marks(self, tasks: Tasks | None, n: int) -> sp.csr_array | TaskMarks:
         """Return the columns of n requests."""
-        columns = np.array(
-            [self._column_of.get(task or "", -1) for task in tasks or [None] * n], dtype=np.int64
+        columns = look_up(
+            tasks or [None] * n, lambda task: self._column_of.get(task or "", -1), np.int64
         )
+        if is_many(n):
+            return TaskMarks(columns.astype(np.int32), len(self.tasks))
         rows = np.flatnonzero(columns >= 0)  # others have no mark at all
         return sp.csr_array((np.ones(len(rows)), (rows, columns[rows])), shape=(n, len(self.tasks)))
 
@@ -65,7 +103,10 @@ class TaskChannel(Channel):
 
     def marked(self, prepared: Matrix, tasks: Tasks | None) -> Matrix:
         """Return what the channel prepared and the task columns."""
-        return _side_by_side(prepared, self.columns.marks(tasks, prepared.shape[0]))
+        marks = self.columns.marks(tasks, prepared.shape[0])
+        if isinstance(marks, TaskMarks) and sp.issparse(prepared):  # of many that were made whole
+            marks = sp.csr_array(marks.toarray())
+        return _side_by_side(prepared, marks)
 
     def fit(self, prepared: Matrix) -> Any:
         """Return what the channel learns."""
@@ -143,7 +184,10 @@ class BesideMeanChannel(TaskChannel):
 
     def _classes(self, prepared: Matrix) -> NDArray[np.int64]:
         """Return the column of each request's task; -1 where it has none."""
-        marks = sp.csr_array(self._marks(prepared))
+        marks = self._marks(prepared)
+        if isinstance(marks, TaskMarks):
+            return marks.classes.astype(np.int64)
+        marks = sp.csr_array(marks)
         classes = np.full(marks.shape[0], -1, dtype=np.int64)
         classes[np.repeat(np.arange(marks.shape[0]), np.diff(marks.indptr))] = marks.indices
         return classes

@@ -20,6 +20,7 @@ from difficulty.channels.gains import GainTarget, task_means
 from difficulty.channels.heads import LinearHead, Matrix, fit_classes
 from difficulty.channels.shards import Embeddings, IdRows, is_many, read_blocks
 from difficulty.encoders.base import Encoder
+from difficulty.metrics.coded_names import look_up
 from difficulty.recipe import FeatureSettings
 from difficulty.tokens import TokenRows
 
@@ -74,12 +75,11 @@ class TaskGuessChannel(EncoderChannel):
 
     def prepare(self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> Matrix:
         """Return embeddings and, last, the class of the task: -1 where it is not known."""
-        classes = np.array(
-            [
-                -1 if task is None else self._class_of.get(task, len(self.tasks))
-                for task in tasks or [None] * len(ids)
-            ],
-            dtype=np.int64,
+        others = len(self.tasks)
+        classes = look_up(
+            tasks or [None] * len(ids),
+            lambda task: -1 if task is None else self._class_of.get(task, others),
+            np.int64,
         )
         if isinstance(ids, TokenRows) and is_many(len(ids)):
             return self._rows(ids, classes)

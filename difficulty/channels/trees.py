@@ -41,6 +41,7 @@ from difficulty.channels.tree_arrays import (
 )
 from difficulty.conversation.request_numbers import NUMBERS, numbers_of
 from difficulty.encoders.base import Encoder, StaticEncoder
+from difficulty.metrics.coded_names import look_up
 from difficulty.tokens import TokenRows, check_ids, flattened
 
 if TYPE_CHECKING:
@@ -188,9 +189,8 @@ class TreeChannel(Channel):
         """
         encoder = self.encoder
         check_ids(ids, vocabulary=encoder.vocabulary_size, tokenizer=encoder.tokenizer_path)
-        classes = np.array(
-            [self._class_of.get(task or "", -1) for task in tasks or [None] * len(ids)],
-            dtype=np.int64,
+        classes = look_up(
+            tasks or [None] * len(ids), lambda task: self._class_of.get(task or "", -1), np.int64
         )
         if isinstance(ids, TokenRows) and is_many(len(ids)):
             return IdRows(ids, classes)

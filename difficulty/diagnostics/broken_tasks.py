@@ -36,6 +36,7 @@ from scipy.stats import t as student
 
 from difficulty.diagnostics.suspicion import Model, SuspiciousGroup
 from difficulty.metrics.arrays import FloatArray, IntArray
+from difficulty.metrics.coded_names import count_names, look_up
 from difficulty.traffic.outcomes import Outcomes
 
 LEAST_SAMPLES = 20
@@ -150,12 +151,11 @@ class _Table:
     def of(
         cls, tasks: Sequence[str | None], known: NDArray[np.bool_], failure: dict[Model, FloatArray]
     ) -> _Table:
-        counts = Counter(
-            task for task, has_outcome in zip(tasks, known, strict=True) if has_outcome and task
-        )
-        names = [task for task, n in counts.most_common(MOST_TASKS) if n >= LEAST_SAMPLES]
+        counts = count_names(tasks, known)
+        counts = Counter({task: n for task, n in counts.items() if task})
+        names = [task for task, n in counts.most_common(MOST_TASKS) if task and n >= LEAST_SAMPLES]
         place = {name: index for index, name in enumerate(names)}
-        codes = np.array([place.get(task or "", -1) for task in tasks], dtype=np.int64)
+        codes = look_up(tasks, lambda task: place.get(task or "", -1), np.int64)
         rows = np.flatnonzero(known & (codes >= 0))
 
         def total(values: FloatArray) -> FloatArray:
@@ -249,7 +249,11 @@ def _fit_line(own: _Rates, other: _Rates | None, tasks: IntArray) -> _Line:
 
 
 def losing_region(
-    score: FloatArray, outcomes: Outcomes, groups: NDArray[np.str_], *, level: float = 0.01
+    score: FloatArray,
+    outcomes: Outcomes,
+    groups: NDArray[np.str_] | IntArray,
+    *,
+    level: float = 0.01,
 ) -> SuspiciousGroup | None:
     """Return the samples with an expected loss as a suspicious group, or ``None`` where they do not
     really lose.

@@ -19,8 +19,9 @@ from numpy.typing import ArrayLike, NDArray
 from difficulty.errors import InvalidValueError
 from difficulty.form import SavedForm
 from difficulty.metrics import percentile_interval
-from difficulty.metrics.arrays import FloatArray
+from difficulty.metrics.arrays import FloatArray, IntArray
 from difficulty.metrics.bootstrap import Resampling
+from difficulty.metrics.coded_names import codes_of
 from difficulty.metrics.ranking import Ranking, area, auroc_of, gap_curve
 from difficulty.text import quantity_text
 
@@ -214,7 +215,7 @@ class HeldOut:
     figure: Literal["apgr", "auroc"]
     outcome: FloatArray
     weight: FloatArray
-    groups: NDArray[np.str_]
+    groups: NDArray[np.str_] | IntArray
 
     def statistic(self, score: FloatArray, rows: NDArray[np.intp]) -> Statistic:
         """Return the figure of a score on the requests with a known outcome, as a function of the
@@ -242,7 +243,7 @@ def parts_of(groups: Sequence[str], *, rng: np.random.Generator) -> list[list[ND
     list of lists of ndarray
         Empty where three sizes, the whole among them, would be too small.
     """
-    _, codes = np.unique(np.asarray(groups), return_inverse=True)
+    codes = codes_of(groups)
     # Whole groups are dealt out: near-duplicates in two parts would make them alike.
     dealt = rng.permutation(int(codes.max()) + 1 if len(codes) else 0)[codes]
     times = 1

@@ -53,7 +53,7 @@ class SignalPart:
     score: FloatArray
     outcome: FloatArray
     weight: FloatArray
-    groups: NDArray[np.str_]
+    groups: NDArray[np.str_] | IntArray
     fold: IntArray | None = None
 
 

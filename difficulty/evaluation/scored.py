@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from difficulty.errors import InvalidValueError, TooFewSamplesError
 from difficulty.metrics.arrays import FloatArray, IntArray, column, probabilities
+from difficulty.metrics.coded_names import codes_of, look_up
 from difficulty.metrics.routing import Kept, kept_with_fallback
 from difficulty.traffic.outcomes import Outcomes
 from difficulty.traffic.table import Traffic
@@ -123,7 +124,7 @@ class ScoredTraffic:
 
     difficulty_score: FloatArray
     outcomes: Outcomes
-    groups: NDArray[np.str_]
+    groups: NDArray[np.str_] | IntArray
     tasks: Sequence[str | None]
     cheap_cost: FloatArray
     frontier_cost: FloatArray
@@ -232,7 +233,7 @@ class ScoredTraffic:
             answer_score=wide.get("answer_score"),
             p_answer_fails=wide.get("p_answer_fails"),
             outcomes=traffic.outcomes.without_votes(),
-            groups=np.asarray(traffic.split_groups),
+            groups=codes_of(traffic.split_groups),
             tasks=traffic.tasks,
             n_tokens=n_tokens,
             cheap_cost=costs[0],
@@ -352,8 +353,8 @@ class ScoredTraffic:
         """Return the threshold of each request: its task's, where that has its own."""
         if not policy.task_thresholds:
             return np.full(len(self), policy.threshold)
-        cuts = [policy.task_thresholds.get(task or "", policy.threshold) for task in self.tasks]
-        return np.array(cuts, dtype=np.float64)
+        cuts = policy.task_thresholds
+        return look_up(self.tasks, lambda task: cuts.get(task or "", policy.threshold), np.float64)
 
     def at(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> ScoredTraffic:
         """Return some requests."""

@@ -8,11 +8,14 @@ comes in as ``ScoredTraffic.labels``.
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
+from sys import intern
 
 import numpy as np
 
@@ -272,17 +275,20 @@ def _turns(messages: Sequence[Mapping[str, str]]) -> str:
 
 
 def _sources(traffic: Traffic) -> list[str | None]:
-    sources = (extra.get("source") for extra in traffic.column("extra"))
-    return [None if source is None else str(source) for source in sources]
+    found = (json.loads(extra).get("source") if extra else None for extra in traffic.each("extra"))
+    return [None if source is None else intern(str(source)) for source in found]
 
 
 def _pairs(traffic: Traffic) -> list[str | None]:
     """Return both names of each sample; ``None`` where neither is known."""
-    pairs = zip(traffic.column("cheap_model"), traffic.column("frontier_model"), strict=True)
-    return [
-        f"{cheap or 'unknown'} / {frontier or 'unknown'}" if cheap or frontier else None
-        for cheap, frontier in pairs
-    ]
+    pairs = zip(traffic.names("cheap_model"), traffic.names("frontier_model"), strict=True)
+    return [*map(_pair, pairs)]
+
+
+@lru_cache(maxsize=1_024)
+def _pair(names: tuple[str | None, str | None]) -> str | None:
+    cheap, frontier = names
+    return f"{cheap or 'unknown'} / {frontier or 'unknown'}" if cheap or frontier else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

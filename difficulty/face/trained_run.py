@@ -33,7 +33,7 @@ from difficulty.metrics.arrays import FloatArray
 from difficulty.recipe import Recipe, parse_recipe
 from difficulty.storage import DEFAULT_CACHE, refuse_existing
 from difficulty.text import quantity_text
-from difficulty.traffic.table import tokenize
+from difficulty.traffic.stored.tokenized import tokenize
 from difficulty.training.run import Run
 
 if TYPE_CHECKING:

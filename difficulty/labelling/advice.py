@@ -8,6 +8,7 @@ bring. The model is thrown away.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
@@ -24,7 +25,8 @@ from difficulty.text import quantity_text
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.logged import weigh_logged
 from difficulty.traffic.outcomes import Outcomes
-from difficulty.traffic.table import Traffic, tokenize
+from difficulty.traffic.stored.tokenized import tokenize
+from difficulty.traffic.table import Traffic
 from difficulty.training.assemble import (
     build_model,
     calibration_of,
@@ -138,7 +140,7 @@ def advise(
     return replace(advice, curve=curve)
 
 
-def _gap_of(outcomes: Outcomes, groups: list[str]) -> tuple[float | None, float | None]:
+def _gap_of(outcomes: Outcomes, groups: Sequence[str]) -> tuple[float | None, float | None]:
     """Return the weighted mean gain and half of its interval; groups are drawn as a whole."""
     rows = np.flatnonzero(~np.isnan(outcomes.gain))
     if len(rows) < 2:

@@ -30,7 +30,8 @@ from difficulty.encoders.base import Encoder
 from difficulty.metrics.arrays import FloatArray, IntArray
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
-from difficulty.traffic.table import Traffic, tokenize
+from difficulty.traffic.stored.tokenized import tokenize
+from difficulty.traffic.table import Traffic
 
 _CHARS, _TOKENS = 2_000, 512
 _LEAST_CLUSTERS, _MOST_CLUSTERS = 8, 128

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,7 @@ from scipy.special import expit
 
 from difficulty.channels.heads import LinearHead, fit_head
 from difficulty.channels.shards import is_many
+from difficulty.metrics.coded_names import codes_of, pick_names
 from difficulty.model.calibration import Calibrator, fit_calibrator
 from difficulty.traffic.outcomes import Outcomes
 
@@ -65,11 +66,38 @@ class Logits:
     gain: FloatArray | None = None
     """What channels say of the gain itself; NaN where a channel says it by its logits."""
 
+    @classmethod
+    def empty(cls, n: int, n_channels: int, dtype: type[np.floating[Any]]) -> Logits:
+        """Return those of no head. Columns stand apart: one of zeros that nothing is put into takes
+        no memory.
+        """
+        cheap, frontier = (np.zeros((n, n_channels), dtype, order="F") for _ in range(2))
+        return cls(cheap, frontier, np.full((n, n_channels), np.nan, dtype, order="F"))
+
+    def put(self, rows: NDArray[np.intp] | slice, part: Logits) -> None:
+        """Set those of some requests."""
+        pairs = ((self.cheap, part.cheap), (self.frontier, part.frontier))
+        for whole, own in pairs:
+            for column in np.flatnonzero(own.any(axis=0)).tolist():
+                whole[rows, column] = own[:, column]
+        if self.gain is not None and part.gain is not None:
+            for column in np.flatnonzero(~np.isnan(part.gain).all(axis=0)).tolist():
+                self.gain[rows, column] = part.gain[:, column]
+
     def __getitem__(self, key: tuple[NDArray[np.intp] | slice, list[int]]) -> Logits:
         """Return some requests and some channels."""
         rows, columns = key
-        gain = None if self.gain is None else self.gain[rows][:, columns]
-        return Logits(self.cheap[rows][:, columns], self.frontier[rows][:, columns], gain)
+        consecutive = columns == [*range(columns[0], columns[0] + len(columns))]
+
+        def picked(logits: FloatArray) -> FloatArray:
+            if isinstance(rows, slice):
+                # without a copy, where it can be
+                where = slice(columns[0], columns[-1] + 1) if consecutive else columns
+                return logits[rows, where]
+            return np.column_stack([logits[rows, column] for column in columns])
+
+        gain = None if self.gain is None else picked(self.gain)
+        return Logits(picked(self.cheap), picked(self.frontier), gain)
 
     def level(self, fold: NDArray[np.int64]) -> Logits:
         """Return them without the offsets between folds, of shape (n_requests,): each channel's
@@ -87,13 +115,17 @@ class Logits:
         gain = None if self.gain is None else levelled(self.gain)
         return Logits(levelled(self.cheap), levelled(self.frontier), gain)
 
+    def difference(self, column: int) -> FloatArray:
+        """Return a channel's gain, or P(cheap fails) - P(frontier fails); shape (n_requests,)."""
+        difference = expit(self.cheap[:, column]) - expit(self.frontier[:, column])
+        if self.gain is not None:
+            difference = np.where(np.isnan(self.gain[:, column]), difference, self.gain[:, column])
+        return np.asarray(difference, dtype=np.float64)
+
     @property
     def differences(self) -> FloatArray:
-        """Each channel's gain, or P(cheap fails) - P(frontier fails)."""
-        differences = expit(self.cheap) - expit(self.frontier)
-        if self.gain is not None:
-            differences = np.where(np.isnan(self.gain), differences, self.gain)
-        return np.asarray(differences, dtype=np.float64)
+        """Those of each channel."""
+        return np.column_stack([self.difference(column) for column in range(self.cheap.shape[1])])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +186,24 @@ class Scores:
         if self.p_frontier_fails is not None:
             named["p_frontier_fails"] = self.p_frontier_fails
         return named if self.familiarity is None else named | {"familiarity": self.familiarity}
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfFold:
+    """Scores of the samples that heads learned from, each by heads that did not see its fold, and
+    the fold of each, of shape (n,).
+
+    Combination weights and calibrators are those of the whole model. Scores of different folds come
+    from different heads: rank them inside each fold. Those of ``calibration="cross"`` have lost the
+    offsets between the folds' heads and can be laid side by side.
+    """
+
+    scores: Scores
+    fold: NDArray[np.int64]
+
+    def first(self, n: int) -> OutOfFold:
+        """Return those of the first ``n`` samples."""
+        return OutOfFold(self.scores.first(n), self.fold[:n])
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,6 +401,7 @@ def fit_outcome_stack(
     """
     with_outcome = ~np.isnan(failure)
     x, y, w = logits[with_outcome], failure[with_outcome], weight[with_outcome]
+    x = x.astype(np.float64, copy=False)
     if len(np.unique(y)) < 2:
         return fit_head(logits, failure, weight, strength=1.0)
     rate = np.average(y, weights=w)
@@ -454,17 +505,27 @@ class Shares:
             Requests of one group are one piece of evidence.
         """
         rows = np.flatnonzero(~np.isnan(outcomes.gain))
-        _, group = np.unique(np.asarray(groups)[rows], return_inverse=True)
+        group = codes_of(pick_names(groups, rows))
         if self.earned is None or not self.earned.any() or group.max(initial=0) < 1:
             return self
         gain, weight, fold = outcomes.gain[rows], outcomes.weight[rows], fold[rows]
-        # one more column, so that the gain loses the folds' means as the channels do
-        values = np.column_stack([logits.differences[rows], gain])
-        for number in np.unique(fold):
-            inside = fold == number
-            values[inside] -= np.average(values[inside], axis=0, weights=weight[inside])
-        evidence = np.zeros((int(group.max()) + 1, len(self.shares)))
-        np.add.at(evidence, group, values[:, :-1] * (weight * values[:, -1])[:, None])
+        numbers = np.unique(fold)
+
+        def centred(values: FloatArray) -> FloatArray:
+            """Return values without the means of their folds."""
+            for number in numbers:
+                inside = fold == number
+                values[inside] -= np.average(values[inside], weights=weight[inside])
+            return values
+
+        pulled = weight * centred(gain)
+        # a column at a time: of many requests all of them are a large part of the memory
+        evidence = np.column_stack(
+            [
+                np.bincount(group, weights=centred(logits.difference(column)[rows]) * pulled)
+                for column in range(len(self.shares))
+            ]
+        )
         shown = evidence.sum(axis=0) >= _SHOWN * np.sqrt((evidence**2).sum(axis=0))
         shares = np.where(self.earned & ~shown, 0.0, self.shares)
         return replace(self, shares=shares) if shares.any() else self
@@ -503,10 +564,12 @@ def folds_of(n: int, wanted: int) -> int:
     return min(wanted, FOLDS_OF_MANY) if is_many(n) else wanted
 
 
-def fold_numbers(groups: list[str], *, folds: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def fold_numbers(
+    groups: Sequence[str], *, folds: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
     """Return a fold for each request; requests of one group share it, and folds hold about as many
     groups each.
     """
-    _, index = np.unique(np.asarray(groups), return_inverse=True)
+    index = codes_of(groups)
     order = rng.permutation(int(index.max()) + 1 if len(index) else 0)
     return np.asarray(order[index] % folds, dtype=np.int64)

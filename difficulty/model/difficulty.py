@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -37,11 +37,13 @@ from difficulty.channels.shards import is_many
 from difficulty.channels.task_columns import BesideMeanChannel, TaskChannel, TaskColumns
 from difficulty.encoders.base import StaticEncoder
 from difficulty.engine.threads import in_blocks, in_threads
+from difficulty.metrics.coded_names import pick_names
 from difficulty.model.combination import (
     Calibration,
     Combination,
     GainWeights,
     Logits,
+    OutOfFold,
     Scores,
     Shares,
     Target,
@@ -59,28 +61,12 @@ AnyChannel = TypeVar("AnyChannel", bound=Channel)
 Part = TypeVar("Part")
 _BLOCK = 8_192
 """Requests that are asked about at a time."""
+_ROWS = 65_536
+"""Of which scores are made at a time of logits that are there."""
 _TOLD_BY_MEANS = 0.75
 """What a known task counts where its mean gain is known, else half."""
 LEAST_WITH_TASK = 50
 """Requests with a known task and outcome that a combination for known tasks needs."""
-
-
-@dataclass(frozen=True, slots=True)
-class OutOfFold:
-    """Scores of the samples that heads learned from, each by heads that did not see its fold, and
-    the fold of each, of shape (n,).
-
-    Combination weights and calibrators are those of the whole model. Scores of different folds come
-    from different heads: rank them inside each fold. Those of ``calibration="cross"`` have lost the
-    offsets between the folds' heads and can be laid side by side.
-    """
-
-    scores: Scores
-    fold: NDArray[np.int64]
-
-    def first(self, n: int) -> OutOfFold:
-        """Return those of the first ``n`` samples."""
-        return OutOfFold(self.scores.first(n), self.fold[:n])
 
 
 class DifficultyModel:
@@ -181,11 +167,13 @@ class DifficultyModel:
         known = fit.joined(calibration) if cross else fit
         learned = weighted or known
         fold = self._folds(learned)
-        places = np.arange(len(learned))
+        places = np.arange(len(learned), dtype=np.int32 if is_many(len(learned)) else np.intp)
         if is_many(len(learned)) and not cross:
             # Those of a fold stand together, so that the others share their shards.
             order = np.argsort(fold, kind="stable")
-            learned, fold, places = learned[order], fold[order], np.argsort(order)
+            learned, fold = learned[order], fold[order]
+            places[order] = np.arange(len(order))
+            del order
         prepared = self._prepare(learned.ids, learned.tasks)
         self.fitted_ = self._fit_channels(prepared, learned, np.arange(len(learned)))
         logits = self._out_of_fold(prepared, learned, fold)
@@ -469,7 +457,7 @@ class DifficultyModel:
         """
         read, outcomes, target = logits[rows, columns], data.outcomes[rows], self.target
         if not self._learned_apart:
-            groups = [data.groups[row] for row in rows]
+            groups = pick_names(data.groups, rows)
             return fit_combination(
                 read,
                 outcomes,
@@ -489,7 +477,17 @@ class DifficultyModel:
         """Return scores of the fit samples, each by heads that did not see it: without the tuned
         encoder where that saw the sample.
         """
-        whole = self._combined(logits, fit.tasks, len(fit))
+        tasks = fit.tasks
+        whole = Scores.joined(
+            [
+                self._combined(
+                    logits[rows, list(range(len(self.all_channels)))],
+                    tasks and tasks[rows],
+                    len(range(len(fit))[rows]),
+                )
+                for rows in (slice(at, at + _ROWS) for at in range(0, len(fit), _ROWS))
+            ]
+        )
         if not self._learned_apart:
             return whole
         others = [column for column in self._without_task if column not in self._learned_apart]
@@ -501,14 +499,15 @@ class DifficultyModel:
     def _folds(self, data: LabelledTokens) -> NDArray[np.int64]:
         rng = self.rng or np.random.default_rng(0)
         folds = folds_of(len(data), self.folds)
-        return fold_numbers(list(data.groups), folds=folds, rng=rng)
+        return fold_numbers(data.groups, folds=folds, rng=rng)
 
     def _out_of_fold(
         self, prepared: list[Matrix], data: LabelledTokens, fold: NDArray[np.int64]
     ) -> Logits:
         """Return logits of all channels, each request predicted without its own fold."""
-        cheap = np.zeros((len(data), len(prepared)))
-        frontier, gain = np.zeros_like(cheap), np.full(cheap.shape, np.nan)
+        # Of many they are a large part of the memory, and no weight rests on their last digits.
+        kind = np.float32 if is_many(len(data)) else np.float64
+        logits = Logits.empty(len(data), len(prepared), kind)
 
         def predict(number: int) -> tuple[NDArray[np.intp], Logits]:
             inside, outside = np.flatnonzero(fold == number), np.flatnonzero(fold != number)
@@ -516,12 +515,12 @@ class DifficultyModel:
             return inside, self._logits([matrix[inside] for matrix in prepared], fitted)
 
         for inside, part in in_threads(predict, np.unique(fold).tolist()):
-            cheap[inside], frontier[inside], gain[inside] = part.cheap, part.frontier, part.gain
+            logits.put(inside, part)
         for column, channel in enumerate(self.channels):
             apart = channel.logits_unseen(data.ids, data.groups)
             if apart is not None:
-                cheap[:, column], frontier[:, column] = apart
-        return Logits(cheap, frontier, gain)
+                logits.cheap[:, column], logits.frontier[:, column] = apart
+        return logits
 
     def _fit_channels(
         self, prepared: list[Matrix], data: LabelledTokens, rows: NDArray[np.intp]
@@ -570,14 +569,15 @@ class DifficultyModel:
         self, prepared: list[Matrix], fitted: dict[str, FittedChannel] | None = None
     ) -> Logits:
         n = prepared[0].shape[0]
-        cheap = np.zeros((n, len(self.all_channels)))
-        frontier, gain = np.zeros_like(cheap), np.full(cheap.shape, np.nan)
         if n > _BLOCK:
+            whole = Logits.empty(n, len(self.all_channels), np.float64)
             for rows, part in self._in_blocks(
                 lambda rows: self._logits([matrix[rows] for matrix in prepared], fitted), n
             ):
-                cheap[rows], frontier[rows], gain[rows] = part.cheap, part.frontier, part.gain
-            return Logits(cheap, frontier, gain)
+                whole.put(rows, part)
+            return whole
+        cheap = np.zeros((n, len(self.all_channels)))
+        frontier, gain = np.zeros_like(cheap), np.full(cheap.shape, np.nan)
         vectors: dict[str, Matrix] = {}
         for column, (channel, matrix) in enumerate(zip(self.all_channels, prepared, strict=True)):
             learned = (fitted or self.fitted_)[channel.name]

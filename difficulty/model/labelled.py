@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from difficulty.channels import Tasks
 from difficulty.errors import InvalidValueError
+from difficulty.metrics.coded_names import codes_of, join_names, pick_names
 from difficulty.tokens import join, pick
 from difficulty.traffic.outcomes import Outcomes
 
@@ -51,26 +52,25 @@ class LabelledTokens:
     @cached_property
     def group_codes(self) -> NDArray[np.int64]:
         """A number for each group, in the order of their names; shape (n,)."""
-        return np.asarray(np.unique(np.asarray(self.groups), return_inverse=True)[1], np.int64)
+        return codes_of(self.groups)
 
     def __getitem__(self, rows: NDArray[np.intp]) -> LabelledTokens:
         """Return some rows."""
         return LabelledTokens(
             ids=pick(self.ids, rows),
             outcomes=self.outcomes[rows],
-            groups=[self.groups[row] for row in rows],
-            tasks=None if self.tasks is None else [self.tasks[row] for row in rows],
+            groups=pick_names(self.groups, rows),
+            tasks=None if self.tasks is None else pick_names(self.tasks, rows),
         )
 
     def joined(self, other: LabelledTokens) -> LabelledTokens:
         """Return these rows and those of another after them."""
-        tasks = (
-            None if self.tasks is None and other.tasks is None else [*_each(self), *_each(other)]
-        )
+        unknown = self.tasks is None and other.tasks is None
+        tasks = None if unknown else join_names(_each(self), _each(other))
         return LabelledTokens(
             ids=join(self.ids, other.ids),
             outcomes=self.outcomes.joined(other.outcomes),
-            groups=[*self.groups, *other.groups],
+            groups=join_names(self.groups, other.groups),
             tasks=tasks,
         )
 

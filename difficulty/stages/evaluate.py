@@ -55,7 +55,8 @@ from difficulty.stages.overlap import BundleOverlap, threshold_rows
 from difficulty.storage import on_urls, whole_file
 from difficulty.text import part_text, quantity_text
 from difficulty.traffic.outcomes import measures_form, ungraded_notes
-from difficulty.traffic.table import Traffic, tokenize
+from difficulty.traffic.stored.tokenized import tokenize
+from difficulty.traffic.table import Traffic
 from difficulty.training.answering import check_by_run
 from difficulty.training.diagnosis import with_suspicion
 from difficulty.training.reading import ReadCounts, reading_of

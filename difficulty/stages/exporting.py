@@ -55,7 +55,7 @@ from difficulty.stages.deploying.traffic_scores import (
     score_traffic,
 )
 from difficulty.tokens import TokenRows, join
-from difficulty.traffic.table import tokenize
+from difficulty.traffic.stored.tokenized import tokenize
 from difficulty.training.answering import read_answered, request_columns
 from difficulty.training.run import Run
 

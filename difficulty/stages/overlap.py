@@ -22,6 +22,7 @@ from difficulty.engine.threads import count_cores
 from difficulty.evaluation.findings import may_be_chance
 from difficulty.text import part_text
 from difficulty.traffic.duplicates import bare_key, comparable_text
+from difficulty.traffic.stored.splits import SplitNames
 from difficulty.traffic.table import Traffic
 from difficulty.views.wrapped import wrapped_ask
 
@@ -40,7 +41,7 @@ class BundleOverlap:
     """Name and version."""
     seen: NDArray[np.bool_]
     """Shape (n,)."""
-    splits: NDArray[np.str_] | None = None
+    splits: SplitNames | None = None
     """Split of each request in training; ``None`` where that was on other traffic."""
     counts: Mapping[str, int] | None = None
     """Requests that were seen, by how that is known; ``None``: not known."""
@@ -157,7 +158,7 @@ def joined_hash(text_hashes: Iterable[str]) -> str:
     return sha256("".join(sorted(text_hashes)).encode()).hexdigest()
 
 
-def training_splits(bundle: Bundle, traffic: Traffic) -> NDArray[np.str_] | None:
+def training_splits(bundle: Bundle, traffic: Traffic) -> SplitNames | None:
     """Return each sample's split in training; ``None`` where that was on other traffic."""
     manifest = bundle.manifest
     # The manifest remembers no samples, but how to split its own traffic again.

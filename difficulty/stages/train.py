@@ -9,11 +9,13 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
+from itertools import chain, repeat
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from difficulty.answer_check.saved_check import ANSWER_SCORES_FILE, save_check, write_answer_scores
 from difficulty.bundle.store import KINDS
@@ -33,9 +35,9 @@ from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.evaluation.slices import scripts, traffic_labels
 from difficulty.integrations.tracked_step import Tracker
 from difficulty.metrics import Resampling
-from difficulty.model.combination import Scores
+from difficulty.model.combination import OutOfFold, Scores
 from difficulty.model.continuing import continued
-from difficulty.model.difficulty import DifficultyModel, OutOfFold
+from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens
 from difficulty.model.saved_model import load_model, save_model
 from difficulty.recipe import FeatureSettings, Recipe
@@ -46,8 +48,10 @@ from difficulty.stages.deploying.traffic_clusters import (
 )
 from difficulty.stages.judging import lineage_of
 from difficulty.storage import on_urls, refuse_existing, whole_folder
+from difficulty.storage.mapped import GrowingRows, let_go, trim_heap
 from difficulty.traffic.outcomes import ungraded_notes
 from difficulty.traffic.stored.splits import ASIDE
+from difficulty.traffic.table import Traffic
 from difficulty.training.answering import TrainedCheck, train_check
 from difficulty.training.assemble import (
     build_model,
@@ -86,6 +90,8 @@ from difficulty.training.run import (
     notes_of,
 )
 from difficulty.training.seen_traffic import Seen
+
+_BLOCK = 65_536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,12 +205,16 @@ def train(
         engine=engine,
         parts=parts,
     )
+    trim_heap()
     with parts, TemporaryDirectory(prefix="difficulty-") as scratch, one_core_each():
         fitted = _fit(material, cache or Path(scratch), say)
+        trim_heap()
         say("judging the test samples")
         evaluation = _evaluate(material, fitted, Resampling(draws, recipe.seed))
+        trim_heap()
         curve = _curve(material, fitted, say) if more_labels else None
         advice = _advice(material, fitted, say) if unseen_tasks else None
+        trim_heap()
         record = _record(material, fitted, advice)
         evaluation = replace(evaluation, lineage=_build_lineage(record))
         _write(out, material, fitted, evaluation, curve, record)
@@ -232,6 +242,7 @@ def _fit(material: Material, cache: Path, say: Progress) -> _Fitted:
     )
     encoder = tuned.encoder if tuned else material.encoder
     model = _fit_model(material, "model", _unfitted(material, encoder, tuned))
+    trim_heap()
     say("checking the labels")
     traffic, tokens = material.traffic, material.tokens
     splits, target = material.splits, material.target
@@ -240,7 +251,8 @@ def _fit(material: Material, cache: Path, say: Progress) -> _Fitted:
     report = check_labels(
         unseen, traffic, splits, target=target, single=recipe.labels.row_weight < 1.0
     )
-    learned, names = material.learned, [*material.learned_ids, *[""] * material.n_unlabelled]
+    learned = material.learned
+    names = chain(material.learned_ids(), repeat("", material.n_unlabelled))
     if weighted := down_weighted(learned, names, report, recipe.labels):
         say("fitting with less weight on suspicious labels")
         # Once: a second round would judge the labels by what the first made of them.
@@ -345,9 +357,7 @@ def _evaluate(material: Material, fitted: _Fitted, resampling: Resampling) -> Ev
         target=material.target,
         labels=traffic_labels(test),
     )
-    held_out = with_suspicion(
-        held_out, [traffic.ids[row] for row in rows], fitted.labels.ids(GROUPS)
-    )
+    held_out = with_suspicion(held_out, test.each("id"), fitted.labels.ids(GROUPS))
     evaluation = evaluate(held_out, resampling, task_means=material.task_means, others=others)
     notes = notes_of(material.logged, fitted.reading, fitted.signal, fitted.labels.summary())
     offered = number_notes(material.recipe, material.learned)
@@ -399,14 +409,13 @@ def _write(
     record: RunRecord,
 ) -> None:
     """Write the run folder; it appears when it is whole."""
-    names = material.learned_ids
     refuse_existing(out, what="run folder")  # again: it may have come while the model was trained
     with whole_folder(out) as folder:
         save_model(fitted.model, folder)
         if answers := fitted.answers:
             save_check(answers.check, folder)
             rows = np.flatnonzero(material.splits != ASIDE)
-            kept = [material.traffic.ids[row] for row in rows]
+            kept = material.traffic.picked("id", rows)
             write_answer_scores(answers.scores.at(rows), kept, folder / ANSWER_SCORES_FILE)
         if early := _early(material, fitted):
             save_early(early, folder / EARLY_FILE)
@@ -416,14 +425,14 @@ def _write(
             (folder / VIEW_FILE).write_bytes(material.view.learned.as_bytes)
         write_metrics(evaluation, folder / "metrics.json")
         fitted.labels.write(folder / "suspicious.jsonl")
-        out_of_fold = fitted.model.out_of_fold_.scores.first(len(names))
+        out_of_fold = fitted.model.out_of_fold_.scores.first(len(material.learned_rows))
         learned = material.traffic.select(material.learned_rows)
         totals = material.tokens.totals[material.learned_rows]
         if material.how == "cross":
             # Outcomes for the choice of a threshold; texts are the user's, and no step needs them.
             learned.without_texts().write(folder / LEARNED_FILE)
         hashes = _write_samples(material, folder)
-        unseen = NamedScores(names, out_of_fold, totals, hashes)
+        unseen = NamedScores(_words_of(learned, "id"), out_of_fold, totals, hashes)
         unseen.write(folder / OUT_OF_FOLD_FILE)
         for name, part in ((CURVE_FILE, curve), ("run.json", record)):
             if part:
@@ -492,7 +501,16 @@ def _build_lineage(record: RunRecord) -> dict[str, Any]:
     )
 
 
-def _write_samples(material: Material, folder: Path) -> list[str]:
+def _words_of(traffic: Traffic, name: str) -> NDArray[np.str_]:
+    """Return a column of words as one array, of many samples in a file."""
+    longest = max((len(word) for word in traffic.each(name)), default=1)
+    words = GrowingRows(f"U{longest}")
+    for block in traffic.blocks(name):
+        words.add(np.array(block, f"U{longest}"))
+    return words.whole()
+
+
+def _write_samples(material: Material, folder: Path) -> NDArray[np.str_]:
     """Write the samples that shipping needs, and hashes and kinds of those that fitting and
     calibration saw; return hashes of the texts that were learned from.
     """
@@ -504,7 +522,6 @@ def _write_samples(material: Material, folder: Path) -> list[str]:
     seen = traffic.select(rows)
     remembered = Seen.of(seen, material.engine)
     remembered.seen.write(folder / "seen.npz")
-    hash_of = dict(zip(rows.tolist(), remembered.text_hashes, strict=True))
     clustered = clustered_rows(len(rows), seed=material.recipe.seed)
     seen = seen.select(clustered)
     kinds = cluster_traffic(
@@ -517,4 +534,9 @@ def _write_samples(material: Material, folder: Path) -> list[str]:
     )
     if kinds:
         (folder / KINDS).write_bytes(kinds_bytes(kinds))
-    return [hash_of[row] for row in material.learned_rows.tolist()]
+    hashes = GrowingRows(remembered.text_hashes.dtype)
+    places = np.searchsorted(rows, material.learned_rows)
+    for start in range(0, len(places), _BLOCK):
+        hashes.add(remembered.text_hashes[places[start : start + _BLOCK]])
+        let_go(remembered.text_hashes)
+    return hashes.whole()

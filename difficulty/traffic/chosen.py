@@ -43,7 +43,7 @@ def weigh_chosen(traffic: Traffic) -> tuple[Traffic, ChosenPart]:
     traffic itself where no row with an outcome has an inclusion.
     """
     outcomes = traffic.outcomes
-    inclusion = np.array(traffic.column("inclusion"), dtype=np.float64)
+    inclusion = traffic.floats("inclusion")
     known = outcomes.known
     chosen = known & ~np.isnan(inclusion)
     if not chosen.any():

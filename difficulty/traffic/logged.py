@@ -34,6 +34,7 @@ learning"; Ionides (2008), "Truncated importance sampling".
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,6 +45,7 @@ from numpy.typing import NDArray
 from difficulty.errors import TrafficError
 from difficulty.form import SavedForm
 from difficulty.metrics.arrays import FloatArray, IntArray, effective_samples
+from difficulty.metrics.coded_names import codes_of, look_up
 from difficulty.recipe import LabelSettings
 from difficulty.text import quantity_text
 from difficulty.traffic.chosen import ChosenPart, weigh_chosen
@@ -247,16 +249,16 @@ class _Log:
 
     @classmethod
     def of(cls, traffic: Traffic) -> _Log:
-        route = np.array([name or "" for name in traffic.column("route")])
-        seen = _seen(traffic.outcomes)
+        route, seen = traffic.names("route"), _seen(traffic.outcomes)
+        fell_back = (_fell_back(extra) for extra in traffic.each("extra"))
         return cls(
-            route == "cheap",
-            route == "frontier",
-            np.array(traffic.column("propensity"), dtype=np.float64),
+            look_up(route, lambda name: name == "cheap", np.bool_),
+            look_up(route, lambda name: name == "frontier", np.bool_),
+            traffic.floats("propensity"),
             seen["cheap"],
             seen["frontier"],
             ~np.isnan(traffic.outcomes.preferred_gain),
-            np.array([extra.get("answered_by") == "frontier" for extra in traffic.column("extra")]),
+            np.fromiter(fell_back, np.bool_, len(traffic)),
         )
 
     @property
@@ -325,6 +327,11 @@ class _Log:
         return np.zeros_like(both)
 
 
+def _fell_back(extra: str | None) -> bool:
+    """Return whether the column ``extra`` of a row says that the frontier model answered."""
+    return bool(extra) and json.loads(str(extra)).get("answered_by") == "frontier"
+
+
 def _is_audit(audited: BoolArray, log: _Log) -> bool:
     """Return whether enough rows, of either route, know both outcomes."""
     by_route = [(audited & route).any() for route in (log.cheap, log.frontier)]
@@ -336,7 +343,7 @@ def _disagreeing(log: _Log, rows: BoolArray, traffic: Traffic) -> list[str]:
     they were looked at beside the other.
     """
     outcomes = traffic.outcomes
-    _, groups = np.unique(traffic.split_groups, return_inverse=True)
+    groups = codes_of(traffic.split_groups)
     sides = {
         "cheap": (log.cheap, outcomes.cheap_quality),
         "frontier": (log.frontier, outcomes.frontier_quality),

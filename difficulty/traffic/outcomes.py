@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,25 @@ from difficulty.text import quantity_text
 
 VALIDATORS, VOTES = "validators", "votes"
 GAIN_OF_VOTE = {"cheap": -1.0, "tie": 0.0, "frontier": 1.0}
+
+
+def once_if_equal(values: FloatArray) -> FloatArray:
+    """Return values that are all equal, or all unknown, as one number that is read n times: it
+    takes no memory, and may not be written to.
+    """
+    if not len(values):
+        return values
+    first = values[0]
+    same = np.isnan(values).all() if np.isnan(first) else (values == first).all()
+    return np.broadcast_to(first, values.shape) if same else values
+
+
+def pick_values(values: FloatArray, rows: NDArray[Any]) -> FloatArray:
+    """Return some values, those of one number as one."""
+    if values.strides != (0,) or not len(values):
+        return np.asarray(values[rows])
+    n = int(np.count_nonzero(rows)) if rows.dtype == np.bool_ else len(rows)
+    return np.broadcast_to(values[0], (n,))
 
 
 def measures_form(name: str | None) -> bool:
@@ -35,6 +56,16 @@ def ungraded_notes(n: int) -> tuple[str, ...]:
         " they count as"
         " unlabelled beside the graded ones",
     )
+
+
+def _find(measures: NDArray[np.object_], find: Callable[[str | None], bool]) -> NDArray[np.bool_]:
+    """Return what is found of each name, each name asked for once."""
+    answers = {name: find(name) for name in set(measures)}
+    return np.fromiter(map(answers.__getitem__, measures), np.bool_, len(measures))
+
+
+def _names_check(name: str | None) -> bool:
+    return bool(name) and any(map(_is_check, str(name).split("+")))
 
 
 def _is_check(name: str) -> bool:
@@ -88,8 +119,8 @@ class Outcomes:
         return Outcomes(
             cheap_quality=self.cheap_quality[rows],
             frontier_quality=self.frontier_quality[rows],
-            preferred_gain=self.preferred_gain[rows],
-            weight=self.weight[rows],
+            preferred_gain=pick_values(self.preferred_gain, rows),
+            weight=pick_values(self.weight, rows),
             request_weight=None if self.request_weight is None else self.request_weight[rows],
             measured_by=None if self.measured_by is None else self.measured_by[rows],
             by_verdict=None if self.by_verdict is None else self.by_verdict[rows],
@@ -134,21 +165,17 @@ class Outcomes:
         The frontier answer may be graded beside it: then ``measured_by`` names both, and the
         verdict is the check's.
         """
-        measures, verdicts = self._measures.tolist(), self._verdicts.tolist()
-        return np.array(
-            [
-                measures_form(name)
-                or (verdict and bool(name) and any(map(_is_check, name.split("+"))))
-                for name, verdict in zip(measures, verdicts, strict=True)
-            ],
-            dtype=bool,
-        )
+        of_form = _find(self._measures, measures_form)
+        verdicts = self._verdicts
+        if verdicts.any():
+            of_form |= verdicts & _find(self._measures, _names_check)
+        return of_form
 
     def without_votes(self) -> Outcomes:
         """Return the outcomes with the quality unknown where a vote stands for it: who is better
         says of neither how often it fails. The gain stays.
         """
-        voted = np.array([(name or "").partition(":")[0] == VOTES for name in self._measures])
+        voted = _find(self._measures, lambda name: (name or "").partition(":")[0] == VOTES)
         if not voted.any():
             return self
         return replace(
@@ -185,7 +212,7 @@ class Outcomes:
         """What outcomes were measured by, with the number of requests, the most frequent first;
         requests of which nothing is known are left out.
         """
-        return dict(Counter(self._measures[self.known].tolist()).most_common())
+        return dict(Counter(self._measures[self.known]).most_common())
 
     @property
     def cheap_failure(self) -> FloatArray:

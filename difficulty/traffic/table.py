@@ -1,44 +1,49 @@
-"""Ingested traffic as training and evaluation use it: columns, not records, so that a million
-samples fit in memory; and the split of its samples.
+"""Ingested traffic as training and evaluation use it: columns, not records, which stay in large
+files until they are read; and the split of its samples.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from difficulty.conversation.request_numbers import numbers_of
-from difficulty.engine import Engine
 from difficulty.errors import TrafficError, TrafficNotFoundError
 from difficulty.kinds import PathKind, mistaken
 from difficulty.metrics.arrays import FloatArray
+from difficulty.metrics.coded_names import CodedNames, look_up
 from difficulty.records import COSTS, OUTCOMES, TOKEN_COUNTS
 from difficulty.text import TextView, View
-from difficulty.tokens import RequestTokenizer, TokenRows, flattened, pick
 from difficulty.traffic.duplicates import bare_key, comparable_text, text_hash
-from difficulty.traffic.outcomes import GAIN_OF_VOTE, VALIDATORS, VOTES, Outcomes, without_checks
+from difficulty.traffic.outcomes import (
+    GAIN_OF_VOTE,
+    VALIDATORS,
+    VOTES,
+    Outcomes,
+    once_if_equal,
+    without_checks,
+)
 from difficulty.traffic.stored import text_columns
 from difficulty.traffic.stored.content_hash import hash_of
-from difficulty.traffic.stored.splits import assign_splits
+from difficulty.traffic.stored.name_codes import code_names, names_in, read_names
+from difficulty.traffic.stored.splits import SplitNames, assign_splits, splits_of_blocks
 from difficulty.traffic.stored.text_columns import (
     ANSWERED,
     ASKED,
     TEXTS,
-    TextColumns,
+    StoredColumns,
     answered_of,
     as_sent,
     asked_of,
     is_large,
     marked_messages,
 )
-from difficulty.traffic.stored.token_reading import read_tokens
 from difficulty.views.marks import stored_marks
 
 if TYPE_CHECKING:
@@ -94,6 +99,7 @@ _ADDED_LATER = (
     *("cached_tokens", "cheap_cost_usd", "frontier_cost_usd", "inclusion", "marks"),
 )
 
+_NO_COLUMNS = pa.table({})
 _GROUP_ROWS = 4_096
 _BATCH_ROWS = 4_096  # fixed for good: the hash of the data is taken batch by batch
 
@@ -131,19 +137,19 @@ class Bill(NamedTuple):
 class Traffic:
     """Labelled traffic that ``difficulty ingest`` wrote; read it with :meth:`read`.
 
-    Rows keep the order of the file. Texts stay in Arrow memory until asked for, those of large
-    files in the file.
+    Rows keep the order of the file. Texts stay in Arrow memory until asked for; all columns of
+    large files, but for those that were given other values, in the file.
     """
 
     def __init__(
         self,
         table: pyarrow.Table,
         *,
-        texts: TextColumns | None = None,
+        stored: StoredColumns | None = None,
         factor: FloatArray | None = None,
         requests: FloatArray | None = None,
     ) -> None:
-        self._table, self._texts = table, texts
+        self._table, self._stored = table, stored
         self._factor, self._requests = factor, requests
 
     @classmethod
@@ -165,17 +171,20 @@ class Traffic:
             # The footer first: a file of another kind is refused without reading its rows.
             file = pq.ParquetFile(path)
             _check_metadata(path, file.metadata.metadata or {}, file.metadata.num_rows)
-            texts = TextColumns(file) if is_large(file) else None
-            names = [name for name in SCHEMA.names if texts is None or name not in TEXTS]
-            table = _with_later_columns(file.read(columns=names), names)
+            if is_large(file):
+                unknown = [name for name in SCHEMA.names if name not in file.schema_arrow.names]
+                if {*unknown} <= {*_ADDED_LATER, *TEXTS} - {"messages"}:
+                    return cls(_NO_COLUMNS, stored=StoredColumns(file, SCHEMA))
+                raise TrafficError(_not_ingested(path, f"columns {file.schema_arrow.names}"))
+            table = _with_later_columns(file.read(columns=SCHEMA.names), SCHEMA.names)
         except (pa.ArrowException, OSError) as error:
             raise TrafficError(_not_ingested(path, "something else or damaged")) from error
-        if table.schema.names != names or "messages" not in file.schema_arrow.names:
+        if table.schema.names != SCHEMA.names or "messages" not in file.schema_arrow.names:
             raise TrafficError(_not_ingested(path, f"columns {table.schema.names}"))
-        return cls(table, texts=texts)
+        return cls(table)
 
     def __len__(self) -> int:
-        return int(self._table.num_rows)
+        return int(self._table.num_rows) if self._stored is None else len(self._stored)
 
     @cached_property
     def ids(self) -> list[str]:
@@ -183,14 +192,19 @@ class Traffic:
         return self._list("id")
 
     @cached_property
-    def tasks(self) -> list[str | None]:
+    def tasks(self) -> Sequence[str | None]:
         """Task of each sample, ``None`` where unknown."""
-        return self._list("task")
+        return self.names("task")
 
     @cached_property
-    def split_groups(self) -> list[str]:
+    def split_groups(self) -> Sequence[str]:
         """Key of each sample: samples with one key share a split."""
-        return self._list("split_group")
+        if self._stored is None:
+            return self._list("split_group")
+        # The keys themselves are read again where they are asked for.
+        codes, _ = code_names(self._arrays("split_group"))
+        keys = partial(names_in, partial(self._arrays, "split_group"))
+        return cast("Sequence[str]", CodedNames(codes, keys))
 
     @cached_property
     def near_groups(self) -> list[list[str]]:
@@ -206,17 +220,18 @@ class Traffic:
         # A validator's verdict is a quality of 1 or 0 where nobody graded the answer.
         only_checked = np.isnan(cheap) & ~np.isnan(passed)
         cheap = np.where(only_checked, passed, cheap)
-        preferred = np.array(
-            [GAIN_OF_VOTE.get(vote, np.nan) for vote in self._list("preference")], dtype=np.float64
+        preferred = look_up(
+            self.names("preference"),
+            lambda vote: np.nan if vote is None else GAIN_OF_VOTE.get(vote, np.nan),
+            np.float64,
         )
         weight = self._floats("weight")
-        said = self._list("measured_by")
-        measured_by = np.array(said, dtype=np.object_)
+        measured_by = look_up(self.names("measured_by"), lambda name: name, np.object_)
         # With nothing but a vote, qualities are win rates: which of two is better says how good
         # neither is.
         only_voted = np.isnan(cheap) & np.isnan(frontier)
         # Said of rows that leave it out as far as the columns tell it.
-        unsaid = np.array([measure is None for measure in said], dtype=bool)
+        unsaid = look_up(self.names("measured_by"), lambda name: name is None, np.bool_)
         # Whoever voted, a person or a judge: that it was no grade goes before the name.
         for row in np.flatnonzero(only_voted & ~np.isnan(preferred)).tolist():
             name = measured_by[row]
@@ -226,8 +241,8 @@ class Traffic:
         return Outcomes(
             cheap_quality=np.where(only_voted, (1.0 - preferred) / 2.0, cheap),
             frontier_quality=np.where(only_voted, (1.0 + preferred) / 2.0, frontier),
-            preferred_gain=preferred,
-            weight=weight if self._factor is None else weight * self._factor,
+            preferred_gain=once_if_equal(preferred),
+            weight=once_if_equal(weight if self._factor is None else weight * self._factor),
             request_weight=None if self._factor is None else _times(weight, self._requests),
             measured_by=measured_by,
             by_verdict=only_checked,
@@ -249,10 +264,10 @@ class Traffic:
         """The most frequent (cheap, frontier) pair of names; where no sample names both, the most
         frequent name of either, and ``None`` where one has none.
         """
-        pairs = Counter(zip(self._list("cheap_model"), self._list("frontier_model"), strict=True))
-        named = [pair for pair, _ in pairs.most_common() if None not in pair]
-        if named:
-            return named[0]
+        pairs = Counter(zip(self.names("cheap_model"), self.names("frontier_model"), strict=True))
+        for (cheap, frontier), _ in pairs.most_common():
+            if cheap is not None and frontier is not None:
+                return cheap, frontier
         # A log of calls names one model a row.
         first = [names.most_common(1) for names in self.model_names]
         return (first[0][0][0], first[1][0][0]) if all(first) else None
@@ -260,7 +275,7 @@ class Traffic:
     @cached_property
     def model_names(self) -> tuple[Counter[str], Counter[str]]:
         """How many samples name each cheap and each frontier model."""
-        cheap, frontier = self._list("cheap_model"), self._list("frontier_model")
+        cheap, frontier = self.names("cheap_model"), self.names("frontier_model")
         return Counter(filter(None, cheap)), Counter(filter(None, frontier))
 
     @cached_property
@@ -333,9 +348,32 @@ class Traffic:
 
     def splits(
         self, fractions: tuple[float, float, float] = (0.6, 0.2, 0.2), seed: int = 0
-    ) -> NDArray[np.str_]:
+    ) -> SplitNames:
         """Return the split of each sample; see :func:`assign_splits`."""
-        return assign_splits(self.split_groups, self.near_groups, fractions=fractions, seed=seed)
+        if self._stored is None:
+            keys, others = self.split_groups, self.near_groups
+            return assign_splits(keys, others, fractions=fractions, seed=seed)
+        batches = self._batches(["split_group", "near_groups"])
+        columns = ([column.to_pylist() for column in batch.columns] for batch in batches)
+        return splits_of_blocks(columns, fractions=fractions, seed=seed)
+
+    def names(self, name: str) -> Sequence[str | None]:
+        """Return a column of words, of large files as numbers."""
+        if name not in self._at_rest:
+            return self._list(name)
+        return read_names(self._arrays(name))
+
+    def picked(self, name: str, rows: NDArray[np.intp]) -> list[Any]:
+        """Return the values of a column of some samples."""
+        return self.select(rows)._list(name)
+
+    def each(self, name: str) -> Iterator[Any]:
+        """Yield the value of each sample in a column, a few thousand at a time in memory."""
+        return self._each(name)
+
+    def floats(self, name: str) -> FloatArray:
+        """Return a column of numbers, NaN where it is unknown."""
+        return self._floats(name)
 
     def column(self, name: str) -> list[Any]:
         """Return any column of ``SCHEMA`` as a list; ``extra`` as mappings, ``tools`` as lists of
@@ -366,9 +404,9 @@ class Traffic:
             None if each is None else each[chosen] for each in (self._factor, self._requests)
         )
         places = chosen.astype(np.int64)
-        table = self._table.take(pa.array(places))
-        texts = self._texts.at(places) if self._texts else None
-        return Traffic(table, texts=texts, factor=factor, requests=requests)
+        table = self._table.take(pa.array(places)) if self._table.num_columns else self._table
+        stored = None if self._stored is None else self._stored.at(places)
+        return Traffic(table, stored=stored, factor=factor, requests=requests)
 
     def weighed(self, factor: FloatArray, *, requests: FloatArray | None = None) -> Traffic:
         """Return the samples with the weights of their outcomes multiplied, and those of the
@@ -376,23 +414,18 @@ class Traffic:
         """
         requests = self._requests if requests is None else _times(requests, self._requests)
         factor = _times(factor, self._factor)
-        return Traffic(self._table, texts=self._texts, factor=factor, requests=requests)
+        return Traffic(self._table, stored=self._stored, factor=factor, requests=requests)
 
     def with_columns(self, values: Mapping[str, Sequence[Any]]) -> Traffic:
         """Return the samples with other values of some columns; of ``extra`` mappings."""
         if "messages" in values:
             values = {**values, "marks": [*map(stored_marks, values["messages"])]}
-        table, texts = self._table, self._texts
-        if texts and not values.keys().isdisjoint(TEXTS):
-            rest = [name for name in TEXTS if name not in values]  # none for without_texts
-            table, texts = _with_later_columns(self._columns(rest), SCHEMA.names), None
+        table = self._table
         for name, column in values.items():
-            field = SCHEMA.field(name)
             if name == "extra":
                 column = [json.dumps(value) if value else None for value in column]
-            place = table.schema.get_field_index(name)
-            table = table.set_column(place, field, pa.array(column, type=field.type))
-        return Traffic(table, texts=texts, factor=self._factor, requests=self._requests)
+            table = _with_column(table, name, pa.array(column, type=SCHEMA.field(name).type))
+        return Traffic(table, stored=self._stored, factor=self._factor, requests=self._requests)
 
     def without_texts(self) -> Traffic:
         """Return the samples without what users and models wrote: messages, answers, tools and
@@ -408,10 +441,9 @@ class Traffic:
         """
         table, unknown = self._table, pa.array(rows)
         for name in names:
-            place = table.schema.get_field_index(name)
-            column = pa.compute.if_else(unknown, None, table.column(name))
-            table = table.set_column(place, table.schema.field(place), column)
-        return Traffic(table, texts=self._texts, factor=self._factor, requests=self._requests)
+            column = pa.chunked_array(self._arrays(name), type=SCHEMA.field(name).type)
+            table = _with_column(table, name, pa.compute.if_else(unknown, None, column))
+        return Traffic(table, stored=self._stored, factor=self._factor, requests=self._requests)
 
     def without_forms(self, *, least: int = 1) -> tuple[Traffic, int]:
         """Return the samples in which checks of the cheap answer's form say nothing where others
@@ -438,33 +470,39 @@ class Traffic:
         without = without.without_outcomes(named, ("frontier_quality",))
         names = [
             without_checks(name) if is_form else name
-            for name, is_form in zip(self._list("measured_by"), forms.tolist(), strict=True)
+            for name, is_form in zip(self.names("measured_by"), forms.tolist(), strict=True)
         ]
         return without.with_columns({"measured_by": names}), int(forms.sum())
 
+    @property
+    def _at_rest(self) -> Sequence[str]:
+        """The columns that are still in the file."""
+        if self._stored is None:
+            return ()
+        return [name for name in SCHEMA.names if name not in self._table.column_names]
+
+    def _arrays(self, name: str) -> Iterator[pyarrow.Array]:
+        """Yield a column, some samples at a time."""
+        if self._stored is None or name not in self._at_rest:
+            yield from self._table.column(name).chunks
+            return
+        for column in self._stored.column(name):
+            yield from column.chunks
+
     def _list(self, name: str) -> list[Any]:
-        if self._texts and name in TEXTS:
-            return list(self._each(name))
-        return list(self._table.column(name).to_pylist())
+        return [value for array in self._arrays(name) for value in array.to_pylist()]
 
     def _is_unknown(self, name: str) -> bool:
         """Return whether a column says nothing of any row."""
-        batches = self._batches([name])
-        return all(batch.column(0).null_count == len(batch) for batch in batches)
-
-    def _columns(self, names: Sequence[str]) -> pyarrow.Table:
-        """Return the table with some of the columns of text."""
-        table = self._table
-        for name in names:
-            parts = [batch.column(0) for batch in self._batches([name])]
-            chunks = [chunk for part in parts for chunk in part.chunks]
-            column = pa.chunked_array(chunks, type=SCHEMA.field(name).type)
-            table = table.append_column(SCHEMA.field(name), column)
-        return table
+        return all(array.null_count == len(array) for array in self._arrays(name))
 
     def _floats(self, name: str) -> FloatArray:
-        values = self._table.column(name).cast(pa.float64())
-        return np.array(values.to_numpy(), dtype=np.float64)  # null becomes NaN
+        values, done = np.empty(len(self)), 0
+        for array in self._arrays(name):  # null becomes NaN
+            part = array.cast(pa.float64()).to_numpy(zero_copy_only=False)
+            values[done : done + len(part)] = part
+            done += len(part)
+        return values
 
     def _each(self, name: str) -> Iterator[Any]:
         for batch in self._batches([name]):
@@ -472,20 +510,29 @@ class Traffic:
 
     def _batches(self, names: Sequence[str], *, rows: int = _BATCH_ROWS) -> Iterator[pyarrow.Table]:
         """Yield slices of a fixed number of rows, whatever the row groups of the file."""
-        apart = [name for name in names if name in TEXTS] if self._texts else []
+        at_rest = self._at_rest
+        apart = [name for name in names if name in at_rest]
         columns = self._table.select([name for name in names if name not in apart])
-        if not apart or not self._texts:
+        if not apart or self._stored is None:
             for start in range(0, len(self), rows):
                 yield columns.slice(start, rows)
             return
-        for number, batch in enumerate(self._texts.batches(apart, rows)):
-            if len(apart) == len(names):
-                yield batch.select(list(names))
-                continue
-            table = columns.slice(number * rows, rows)
-            for name in apart:
-                table = table.append_column(batch.schema.field(name), batch.column(name))
-            yield table.select(list(names))
+        for number, batch in enumerate(self._stored.batches(apart, rows)):
+            for name in columns.column_names:
+                part = columns.column(name).slice(number * rows, rows)
+                batch = batch.append_column(SCHEMA.field(name), part)
+            yield batch.select(list(names))
+
+
+def _with_column(table: pyarrow.Table, name: str, column: Any) -> pyarrow.Table:
+    """Return a table with other values of a column, which may be new."""
+    field = SCHEMA.field(name)
+    if not table.num_columns:
+        return pa.table([column], schema=pa.schema([field]))
+    place = table.schema.get_field_index(name)
+    if place < 0:
+        return table.append_column(field, column)
+    return table.set_column(place, field, column)
 
 
 def _times(weight: FloatArray, factor: FloatArray | None) -> FloatArray:
@@ -523,75 +570,3 @@ def _not_ingested(path: Path, found: str) -> str:
         f"{path} must be traffic that was ingested: got {found}. Name a file written by 'difficulty"
         " ingest'."
     )
-
-
-class Tokenized(NamedTuple):
-    """Token ids of n requests, cut to the scorer's limit, how many tokens each has in all, and
-    their tasks.
-    """
-
-    ids: Sequence[Sequence[int]]
-    """With the numbers of requests that offer functions, see
-    :class:`~difficulty.conversation.request_numbers.NumberedIds`.
-    """
-    totals: NDArray[np.int64]
-    tasks: list[str | None]
-    """``None`` also for a request of which the tokenizer keeps nothing: serving does not score
-    those.
-    """
-    shortened: NDArray[np.bool_]
-    """Whether the text is not the whole request's, so that the total is an estimate."""
-    masked: NDArray[np.bool_] | None = None
-    """Whether that is so as context was left out alone, and nothing was cut; ``None``: of none."""
-
-    def as_arrays(self) -> dict[str, NDArray[Any]]:
-        """Return all but the tasks, as :meth:`of_arrays` reads it."""
-        ids, numbers = self.ids, numbers_of(self.ids)
-        flat, ends = flattened(ids)
-        having = np.flatnonzero(~np.isnan(numbers).all(axis=1))
-        arrays: dict[str, NDArray[Any]] = {
-            "flat": flat,
-            "ends": ends,
-            "rows": having,
-            "numbers": numbers[having],
-        }
-        masked = np.zeros(len(ids), bool) if self.masked is None else self.masked
-        return arrays | {"totals": self.totals, "shortened": self.shortened, "masked": masked}
-
-    @classmethod
-    def of_arrays(
-        cls, arrays: Mapping[str, NDArray[Any]], tasks: Sequence[str | None], tokenizer: str
-    ) -> Tokenized:
-        """Return what :meth:`as_arrays` said, of requests with these tasks."""
-        numbers = dict(zip(arrays["rows"].tolist(), arrays["numbers"], strict=True))
-        ids = TokenRows.of(arrays["flat"], arrays["ends"], tokenizer, numbers)
-        sizes = np.diff(ids.ends).tolist()
-        known = [task if size else None for task, size in zip(tasks, sizes, strict=True)]
-        return cls(ids, arrays["totals"], known, arrays["shortened"], arrays["masked"])
-
-    def at(self, rows: NDArray[np.intp]) -> Tokenized:
-        """Return some requests."""
-        return Tokenized(
-            pick(self.ids, rows),
-            self.totals[rows],
-            [self.tasks[row] for row in rows],
-            self.shortened[rows],
-            None if self.masked is None else self.masked[rows],
-        )
-
-
-def tokenize(
-    traffic: Traffic,
-    *,
-    view: TextView,
-    tokenizer: RequestTokenizer,
-    engine: Engine | None = None,
-    progress: Callable[[int], None] | None = None,
-) -> Tokenized:
-    """Return the token ids of all requests; the parameters are those of
-    :func:`~difficulty.traffic.stored.token_reading.read_tokens`.
-    """
-    read = read_tokens(traffic.sent(ASKED), view, tokenizer, engine=engine, progress=progress)
-    sizes = np.diff(read.ids.ends).tolist()
-    tasks = [task if size else None for task, size in zip(traffic.tasks, sizes, strict=True)]
-    return Tokenized(read.ids, read.totals, tasks, read.shortened, read.shortened & ~read.cut)

@@ -16,6 +16,7 @@ from difficulty.answer_check.answer_record import AnswerRecord, record_of
 from difficulty.answer_check.answered import Answered, AnswerScores, LabelledAnswers
 from difficulty.answer_check.check import LEAST_LABELS, AnswerCheck
 from difficulty.engine import Engine
+from difficulty.metrics.coded_names import pick_names
 from difficulty.model.combination import Scores
 from difficulty.model.labelled import LabelledTokens
 from difficulty.text import TextView
@@ -105,7 +106,7 @@ def train_check(
 
     def labelled(chosen: NDArray[np.intp], answered: Answered) -> LabelledAnswers:
         return LabelledAnswers(
-            answered=answered, outcomes=outcomes[chosen], groups=[groups[row] for row in chosen]
+            answered=answered, outcomes=outcomes[chosen], groups=pick_names(groups, chosen)
         )
 
     fit = labelled(rows, read(rows, "answers"))

@@ -4,7 +4,6 @@ and from traffic to what it is fitted on.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from difficulty.channels.tuned import TunedChannel, TunedPart, held_out, part_of
 from difficulty.encoders.base import Encoder, TuningData
 from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.errors import RecipeError
+from difficulty.metrics.coded_names import count_names, pick_names
 from difficulty.model.combination import Calibration, Target
 from difficulty.model.continuing import speaking_of
 from difficulty.model.difficulty import DifficultyModel
@@ -26,7 +26,9 @@ from difficulty.recipe import FinetuneSettings, Recipe
 from difficulty.text import quantity_text
 from difficulty.thresholds.policy_curve import parse_objective
 from difficulty.tokens import NumberedIds, TokenRows
-from difficulty.traffic.table import Tokenized, Traffic
+from difficulty.traffic.stored.splits import SplitNames
+from difficulty.traffic.stored.tokenized import Tokenized
+from difficulty.traffic.table import Traffic
 
 
 def build_model(
@@ -93,9 +95,10 @@ def known_tasks(recipe: Recipe, data: LabelledTokens) -> list[str]:
     if not settings or data.tasks is None:
         return []
     # Requests without an outcome teach nothing of their task.
-    learned = zip(data.tasks, data.outcomes.known.tolist(), strict=True)
-    counts = Counter(task for task, known in learned if known and task is not None)
-    frequent = sorted(task for task, n in counts.items() if n >= settings.least_samples)
+    counts = count_names(data.tasks, data.outcomes.known)
+    frequent = sorted(
+        task for task, n in counts.items() if task is not None and n >= settings.least_samples
+    )
     return frequent if len(frequent) > 1 else []
 
 
@@ -135,17 +138,18 @@ def _n_offering(data: LabelledTokens) -> int:
 def labelled(traffic: Traffic, tokens: Tokenized, chosen: NDArray[np.bool_]) -> LabelledTokens:
     """Return some requests as models are fitted on them."""
     rows = np.flatnonzero(chosen)
-    groups = traffic.split_groups
     picked = tokens.at(rows)
+    # What measured them is of no use here, and eight bytes a request.
+    outcomes = replace(traffic.outcomes, measured_by=None, by_verdict=None)
     return LabelledTokens(
         ids=picked.ids,
-        outcomes=traffic.outcomes[rows],
-        groups=[groups[row] for row in rows],
+        outcomes=outcomes[rows],
+        groups=pick_names(traffic.split_groups, rows),
         tasks=picked.tasks,
     )
 
 
-def learned_rows(splits: NDArray[np.str_], how: Calibration) -> NDArray[np.intp]:
+def learned_rows(splits: SplitNames, how: Calibration) -> NDArray[np.intp]:
     """Return the places of the samples that heads learn from, those to fit first."""
     parts = ["fit", "calibration"] if how == "cross" else ["fit"]
     return np.concatenate([np.flatnonzero(splits == part) for part in parts])

@@ -4,7 +4,7 @@ suspicious, and whether there is a signal.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,13 +30,15 @@ from difficulty.diagnostics.unfamiliar import (
 )
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.metrics.arrays import FloatArray
+from difficulty.metrics.coded_names import codes_of, count_names, look_up, pick_names
 from difficulty.model.combination import Scores, Target
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import LabelSettings
 from difficulty.traffic.outcomes import Outcomes
-from difficulty.traffic.stored.splits import ASIDE
-from difficulty.traffic.table import Tokenized, Traffic
+from difficulty.traffic.stored.splits import ASIDE, SplitNames
+from difficulty.traffic.stored.tokenized import Tokenized
+from difficulty.traffic.table import Traffic
 from difficulty.training.assemble import learned_rows
 
 GROUPS: tuple[Scope, ...] = ("task", "region")
@@ -75,7 +77,7 @@ class Unseen:
         return self.told.at(places), self.untold.at(places)
 
 
-def unseen_scores(model: DifficultyModel, tokens: Tokenized, splits: NDArray[np.str_]) -> Unseen:
+def unseen_scores(model: DifficultyModel, tokens: Tokenized, splits: SplitNames) -> Unseen:
     """Return out-of-fold scores of the samples that heads learned from, and the model's own of the
     others.
     """
@@ -108,7 +110,7 @@ def signal_of(unseen: Unseen, traffic: Traffic, *, target: Target) -> Signal:
     """Test whether the scores carry a signal, on every sample of the run that was not set aside."""
     outcomes = traffic.outcomes
     wanted = outcomes.gain if target == "benefit" else outcomes.cheap_failure
-    groups = np.asarray(traffic.split_groups)
+    groups = codes_of(traffic.split_groups)
     fitted = np.flatnonzero(unseen.fold >= 0)
     held_out = np.flatnonzero((unseen.fold < 0) & ~np.isnan(unseen.score))
 
@@ -125,12 +127,7 @@ def signal_of(unseen: Unseen, traffic: Traffic, *, target: Target) -> Signal:
 
 
 def check_labels(
-    unseen: Unseen,
-    traffic: Traffic,
-    splits: NDArray[np.str_],
-    *,
-    target: Target,
-    single: bool = False,
+    unseen: Unseen, traffic: Traffic, splits: SplitNames, *, target: Target, single: bool = False
 ) -> LabelReport:
     """Look for tasks and regions whose labels are implausible, and for single samples if asked to:
     of those 8 to 61 % were wrong where it was measured, and which it is nobody knows beforehand.
@@ -140,16 +137,14 @@ def check_labels(
     """
     outcomes, scored = traffic.outcomes, np.flatnonzero(~np.isnan(unseen.score))
     learned = np.flatnonzero((splits == "fit") | (splits == "calibration"))
-    outliers = outlying_tasks([traffic.tasks[row] for row in learned], outcomes[learned])
+    outliers = outlying_tasks(pick_names(traffic.tasks, learned), outcomes[learned])
     names = {group.name for group in outliers}
-    in_task = np.array([task in names for task in traffic.tasks], dtype=bool)
-    members = [
-        (group, scored[[traffic.tasks[row] == group.name for row in scored]]) for group in outliers
-    ]
+    in_task = look_up(traffic.tasks, names.__contains__, np.bool_)
+    members = [(group, scored[_is_of(group.name, traffic)[scored]]) for group in outliers]
     # A broken task would make a losing region of its own.
     rest = learned[~in_task[learned]]
     region = (
-        losing_region(unseen.score[rest], outcomes[rest], np.asarray(traffic.split_groups)[rest])
+        losing_region(unseen.score[rest], outcomes[rest], codes_of(traffic.split_groups)[rest])
         if target == "benefit"
         else None
     )
@@ -170,36 +165,47 @@ def check_labels(
     )
 
 
+def _is_of(task: str, traffic: Traffic) -> NDArray[np.bool_]:
+    """Return which samples are of a task."""
+    return look_up(traffic.tasks, lambda name: name == task, np.bool_)
+
+
 def down_weighted(
-    fit: LabelledTokens, ids: Collection[str], report: LabelReport, settings: LabelSettings
+    fit: LabelledTokens, ids: Iterable[str], report: LabelReport, settings: LabelSettings
 ) -> LabelledTokens | None:
     """Return the samples that heads learn from with less weight on suspicious ones, or ``None``
     where the settings or the report change no weight.
 
     Parameters
     ----------
-    ids : collection of n str
-        Id of each sample, in order.
+    ids : iterable of n str
+        Id of each sample, in order; not read where none is suspicious.
     settings : LabelSettings
         Factors for samples of suspicious groups and for single ones; a sample that is both has the
         smaller one.
     """
     of_groups, single = report.ids(GROUPS), report.ids(["row"])
-    factor = np.ones(len(fit))
-    for suspicious, weight in ((single, settings.row_weight), (of_groups, settings.group_weight)):
-        # The smaller factor wins where a sample is suspicious twice.
-        factor = np.where([name in suspicious for name in ids], np.minimum(factor, weight), factor)
+    pairs = ((single, settings.row_weight), (of_groups, settings.group_weight))
+    # The smaller factor wins where a sample is suspicious twice.
+    weights = {name: weight for names, weight in pairs for name in names if weight < 1.0}
+    for name in single & of_groups:
+        weights[name] = min(settings.row_weight, settings.group_weight)
+    if not weights:
+        return None
+    factor = np.fromiter((weights.get(name, 1.0) for name in ids), np.float64, len(fit))
     if (factor == 1.0).all():
         return None
     return replace(fit, outcomes=replace(fit.outcomes, weight=fit.outcomes.weight * factor))
 
 
 def with_suspicion(
-    scored: ScoredTraffic, ids: Collection[str], suspicious: Collection[str]
+    scored: ScoredTraffic, ids: Iterable[str], suspicious: Collection[str]
 ) -> ScoredTraffic:
     """Return what is judged with slices for suspicious groups and the rest; unchanged where no
     sample is suspicious.
     """
+    if not suspicious:
+        return scored
     names = ["suspicious" if name in suspicious else "not suspicious" for name in ids]
     return (
         replace(scored, labels={**scored.labels, "labels": names})
@@ -213,7 +219,7 @@ class _Lister:
     """Makes entries of the report."""
 
     traffic: Traffic
-    splits: NDArray[np.str_]
+    splits: SplitNames
 
     def of_group(self, group: SuspiciousGroup, rows: NDArray[np.intp]) -> Iterator[SuspiciousLabel]:
         """Yield the samples of a group whose outcome is known, labels that make up the excess
@@ -226,8 +232,10 @@ class _Lister:
         worst_first = np.argsort(
             quality[rows] if group.rate > group.expected else -quality[rows], kind="stable"
         )
-        for row in rows[worst_first]:
+        rows = rows[worst_first]
+        for row, name in zip(rows, self.traffic.picked("id", rows), strict=True):
             yield self._entry(
+                name,
                 row,
                 group.model,
                 p_fails=group.expected,
@@ -245,22 +253,31 @@ class _Lister:
         for model, p_fails in probabilities.items():
             quality = np.where(np.isnan(p_fails), np.nan, _quality(self.traffic.outcomes, model))
             rows, likely = unlikely_labels(p_fails, quality)
-            for row in rows:
+            for row, name in zip(rows, self.traffic.picked("id", rows), strict=True):
                 marked = "failed" if quality[row] < EVEN else "good"
                 why = (
                     f"the {model} model is marked as {marked}, which has probability"
                     f" {likely[row]:.2f} on requests like this"
                 )
+                p, likely_one = p_fails[row], likely[row]
                 yield self._entry(
-                    row, model, p_fails=p_fails[row], likely=likely[row], scope="row", why=why
+                    name, row, model, p_fails=p, likely=likely_one, scope="row", why=why
                 )
 
     def _entry(
-        self, row: np.intp, model: Model, *, p_fails: float, likely: float, scope: Scope, why: str
+        self,
+        name: str,
+        row: np.intp,
+        model: Model,
+        *,
+        p_fails: float,
+        likely: float,
+        scope: Scope,
+        why: str,
     ) -> SuspiciousLabel:
         return SuspiciousLabel(
-            id=self.traffic.ids[row],
-            task=self.traffic.tasks[row],
+            id=name,
+            task=self.traffic.tasks[int(row)],
             split=str(self.splits[row]),
             model=model,
             label=float(_quality(self.traffic.outcomes, model)[row]),
@@ -306,7 +323,7 @@ def measure_curve(
     held_out = held_out[np.arange(0, len(held_out), 1 + (len(held_out) - 1) // _MOST_JUDGED)]
     # Unlabelled requests among them teach nothing, and are no part of a size.
     known: NDArray[np.intp] = np.flatnonzero(fit.outcomes.known)
-    groups = [fit.groups[row] for row in known.tolist()]
+    groups = pick_names(fit.groups, known)
     parts = [
         [known[rows] for rows in of_size]
         for of_size in parts_of(groups, rng=np.random.default_rng(seed))
@@ -334,7 +351,7 @@ def held_out_of(data: LabelledTokens, *, target: Target) -> HeldOut:
     """Return what scores of labelled requests are judged by: APGR for the target ``benefit``, the
     AUROC of failures for ``failure``.
     """
-    outcomes, groups = data.outcomes, np.asarray(data.groups)
+    outcomes, groups = data.outcomes, codes_of(data.groups)
     if target == "benefit":
         return HeldOut(figure="apgr", outcome=outcomes.gain, weight=outcomes.weight, groups=groups)
     failure = outcomes.cheap_failure
@@ -375,8 +392,9 @@ def advise_familiarity(
             "a fine-tuned encoder saw all tasks, so none can be left out without tuning it again"
         )
     # Samples without a task are in no fold and never left out.
-    tasks = np.array([task or "" for task in fit.tasks or [None] * len(fit)])
-    names, sizes = np.unique(tasks[tasks != ""], return_counts=True)
+    counts = count_names(fit.tasks or [None] * len(fit))
+    names = np.array(sorted(name for name in counts if name))
+    sizes = np.array([counts[name] for name in names.tolist()], dtype=np.int64)
     if (n_large := int((sizes >= LEAST_SAMPLES).sum())) < LEAST_TASKS:
         return no_advice(
             f"what it should be is learned by leaving tasks out, which needs {LEAST_TASKS} tasks of"

@@ -17,12 +17,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.errors import RunError
 from difficulty.form import SavedForm
 from difficulty.storage import lock_alone
+from difficulty.storage.mapped import load_rows, save_rows
 
 Arrays = dict[str, NDArray[Any]]
 Value = TypeVar("Value")
@@ -98,13 +98,14 @@ class FinishedParts:
             return make()
 
         def write(folder: Path) -> Arrays:
-            arrays = make()
-            np.savez(folder / "arrays.npz", **arrays)  # type: ignore[arg-type]
-            return arrays
+            for key, array in make().items():
+                save_rows(folder / f"{key}.npy", array)
+            return read(folder)
 
         def read(folder: Path) -> Arrays:
-            with np.load(folder / "arrays.npz", allow_pickle=False) as stored:
-                return dict(stored)
+            # As they are read the files may go: what is mapped from them stays.
+            files = sorted(folder.glob("*.npy"))
+            return {file.stem: load_rows(file) for file in files}
 
         return self.part(name, write, read)
 

@@ -5,7 +5,7 @@ teacher says of it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -22,6 +22,7 @@ from difficulty.engine import Engine
 from difficulty.errors import RecipeError, RunError, TooFewSamplesError, TrafficError
 from difficulty.evaluation import TaskMeans
 from difficulty.metrics.arrays import FloatArray, effective_samples
+from difficulty.metrics.coded_names import pick_names
 from difficulty.model.combination import Calibration, Target
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens
@@ -30,8 +31,9 @@ from difficulty.text import TextView, quantity_text
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.logged import LoggedReport, weigh_logged
 from difficulty.traffic.outcomes import Outcomes
-from difficulty.traffic.stored.splits import ASIDE
-from difficulty.traffic.table import Tokenized, Traffic, tokenize
+from difficulty.traffic.stored.splits import ASIDE, SplitNames
+from difficulty.traffic.stored.tokenized import Tokenized, tokenize
+from difficulty.traffic.table import Traffic
 from difficulty.training.assemble import (
     build_model,
     calibration_of,
@@ -79,7 +81,7 @@ def counted(say: Progress, what: str, total: int) -> Callable[[int], None]:
 
 
 def choose_target(
-    wanted: Literal["auto", "benefit", "failure"], outcomes: Outcomes, splits: NDArray[np.str_]
+    wanted: Literal["auto", "benefit", "failure"], outcomes: Outcomes, splits: SplitNames
 ) -> Target:
     """Return the target: benefit where both outcomes are known of enough samples to learn from."""
     if wanted != "auto":
@@ -89,7 +91,7 @@ def choose_target(
     return "benefit" if enough else "failure"
 
 
-def check_outcomes(outcomes: Outcomes, splits: NDArray[np.str_], target: Target) -> None:
+def check_outcomes(outcomes: Outcomes, splits: SplitNames, target: Target) -> None:
     """Refuse traffic that nothing can be learned from."""
     if target == "benefit":
         wanted, needed, value = outcomes.gain, "both outcomes", "gain of the frontier model"
@@ -184,7 +186,7 @@ def check_start(start: Run, recipe: Recipe, encoder: Encoder) -> None:
 class StartedSplits(NamedTuple):
     """The splits of traffic that starts from another run."""
 
-    splits: NDArray[np.str_]
+    splits: SplitNames
     asks_again: bool
     """Whether requests that the run saw are learned from: another cheap model answered them."""
 
@@ -224,7 +226,7 @@ def split_started(traffic: Traffic, start: Run, recipe: Recipe) -> StartedSplits
     return StartedSplits(np.where(seen & (splits == "test"), ASIDE, splits), True)
 
 
-def _falls_short(splits: NDArray[np.str_]) -> bool:
+def _falls_short(splits: SplitNames) -> bool:
     """Return whether there are too few samples to learn from, whatever is known of them."""
     return any(int((splits == split).sum()) < least for split, least in _NEEDED.items())
 
@@ -314,7 +316,7 @@ class Material:
     encoder: Encoder
     traffic: Traffic
     data_hash: str
-    splits: NDArray[np.str_]
+    splits: SplitNames
     target: Target
     view: TextView
     tokenizer: RequestTokenizer
@@ -343,10 +345,9 @@ class Material:
         """Places of those of them that have labels, in order."""
         return learned_rows(self.splits, self.how)
 
-    @property
-    def learned_ids(self) -> list[str]:
-        """Their ids."""
-        return [self.traffic.ids[row] for row in self.learned_rows]
+    def learned_ids(self) -> Iterator[str]:
+        """Yield their ids."""
+        return self.traffic.select(self.learned_rows).each("id")
 
     @property
     def n_unlabelled(self) -> int:
@@ -359,7 +360,7 @@ class Material:
         if self.target != "benefit":
             return None
         rows, outcomes = self.learned_rows, self.traffic.outcomes
-        tasks = [self.traffic.tasks[row] for row in rows]
+        tasks = pick_names(self.traffic.tasks, rows)
         return TaskMeans.fit(tasks, outcomes.gain[rows], weight=outcomes.weight[rows])
 
     def rows(self, split: str) -> NDArray[np.intp]:
@@ -480,7 +481,7 @@ def _key(
     }
 
 
-def _n_labelled(outcomes: Outcomes, splits: NDArray[np.str_], target: Target) -> int:
+def _n_labelled(outcomes: Outcomes, splits: SplitNames, target: Target) -> int:
     """Return how many fit and calibration samples have the outcome that the target needs."""
     wanted = outcomes.gain if target == "benefit" else outcomes.cheap_failure
     return int((~np.isnan(wanted))[learned_rows(splits, "cross")].sum())
@@ -494,7 +495,7 @@ def _with_teacher(
     recipe: Recipe,
     fit: LabelledTokens,
     traffic: Traffic,
-    splits: NDArray[np.str_],
+    splits: SplitNames,
     teacher: Run,
     unlabelled: Path | None,
     *,

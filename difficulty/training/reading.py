@@ -15,8 +15,8 @@ from difficulty.encoders.base import Encoder
 from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.form import SavedForm
 from difficulty.text import part_text, quantity_text
-from difficulty.tokens import RequestTokenizer, flattened
-from difficulty.traffic.table import Tokenized
+from difficulty.tokens import RequestTokenizer, TokenRows, flattened, lengths_of
+from difficulty.traffic.stored.tokenized import Tokenized
 
 MANY_UNKNOWN = 0.05
 """Share of unknown tokens, or of requests that are mostly unknown, from which on a note says so."""
@@ -112,12 +112,13 @@ class ReadCounts(NamedTuple):
     @classmethod
     def of(cls, tokens: Tokenized, tokenizer: RequestTokenizer) -> ReadCounts:
         """Count what a scorer reads of tokenized requests."""
-        flat, ends = flattened(tokens.ids)
-        unknown_id, sizes = tokenizer.unknown_id, np.diff(ends)
-        before = np.concatenate(
-            [[0], np.cumsum(flat == (-1 if unknown_id is None else unknown_id))]
+        ids, unknown_id = tokens.ids, tokenizer.unknown_id
+        blocks = ids.blocks() if isinstance(ids, TokenRows) else [ids]
+        unknown = -1 if unknown_id is None else unknown_id
+        counts = np.concatenate(
+            [np.zeros(0, np.int64), *(_count_of(unknown, block) for block in blocks)]
         )
-        counts = np.diff(before[ends])
+        sizes = lengths_of(ids)
         masked = np.zeros(len(sizes), bool) if tokens.masked is None else tokens.masked
         cut = ~tokens.shortened & (tokens.totals > sizes)
         return cls(sizes, counts, tokens.shortened & ~masked, cut, masked)
@@ -126,6 +127,12 @@ class ReadCounts(NamedTuple):
     def joined(cls, parts: Sequence[ReadCounts]) -> ReadCounts:
         """Return the counts of parts as those of the whole."""
         return cls(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def _count_of(token: int, ids: Sequence[Sequence[int]]) -> NDArray[np.int64]:
+    """Return how often each row has a token."""
+    flat, ends = flattened(ids)
+    return np.diff(np.concatenate([[0], np.cumsum(flat == token)])[ends])
 
 
 def reading_of(

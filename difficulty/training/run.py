@@ -28,7 +28,7 @@ that is shipped does not.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -59,6 +59,7 @@ from difficulty.model.combination import Calibration, Scores, Target
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.saved_model import load_model
 from difficulty.recipe import Recipe
+from difficulty.storage.mapped import write_arrays
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.logged import LoggedReport, weigh_logged
@@ -256,19 +257,19 @@ _SCORES = ("difficulty_score", "p_cheap_fails", "p_frontier_fails")
 class NamedScores(NamedTuple):
     """Scores of n requests."""
 
-    ids: list[str]
+    ids: Sequence[str] | NDArray[np.str_]
     scores: Scores
     totals: NDArray[np.int64] | None = None
     """Tokens of each request, shape (n,); runs of earlier versions do not say."""
-    text_hashes: list[str] | None = None
+    text_hashes: Sequence[str] | NDArray[np.str_] | None = None
     """Of the normalised texts; runs of earlier versions have none."""
 
     def write(self, path: Path) -> None:
         """Write them as :attr:`Run.out_of_fold` reads them."""
-        arrays: dict[str, Any] = {"ids": np.array(self.ids), **self.scores.by_name()}
+        arrays: dict[str, Any] = {"ids": np.asanyarray(self.ids), **self.scores.by_name()}
         if self.totals is not None and self.text_hashes is not None:
-            arrays |= {"totals": self.totals, "text_hashes": np.array(self.text_hashes)}
-        np.savez_compressed(path, **arrays)
+            arrays |= {"totals": self.totals, "text_hashes": np.asanyarray(self.text_hashes)}
+        write_arrays(path, arrays)
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.engine import Engine, LocalEngine
+from difficulty.storage.mapped import GrowingRows, write_arrays
 from difficulty.traffic.duplicates import KEY_BYTES, ask_text, bare_key, comparable_text, text_hash
 from difficulty.traffic.near import NO_SKETCHES, near_any, sketches_of
 from difficulty.traffic.stored.text_columns import received
 from difficulty.traffic.table import Traffic
 
+_HASH, _KEY = f"U{2 * KEY_BYTES}", f"S{KEY_BYTES}"
 _MOST_PACKED = 1 << 25
 """Bytes of sketches that are packed in ``seen.npz``."""
 
@@ -61,30 +63,31 @@ class Seen:
     """Of the texts, see ``traffic.near``; runs of earlier versions have none that can be
     compared.
     """
-    keys: tuple[bytes, ...] | None = None
-    """By which a bundle knows the texts again, see ``traffic.duplicates.bare_key``; ``None`` in
-    runs of earlier versions.
+    keys: NDArray[np.uint8] | None = None
+    """By which a bundle knows the texts again, a row each, see ``traffic.duplicates.bare_key``;
+    ``None`` in runs of earlier versions.
     """
 
     @classmethod
     def of(cls, traffic: Traffic, engine: Engine | None = None) -> SeenTexts:
         """Return what is remembered of some samples; an engine reads their texts elsewhere."""
         engine = engine or LocalEngine()
-        texts: list[str] = []
-        keys: set[bytes] = set()
-        sketches, done = np.empty((len(traffic), NO_SKETCHES.shape[1]), NO_SKETCHES.dtype), 0
-        for hashes, bare, own in engine.map_blocks(_open_texts, traffic.sent(["messages"])):
-            texts += hashes
-            keys |= bare
-            sketches[done : done + len(own)] = own
-            done += len(own)
+        hashes, sketches = GrowingRows(_HASH), GrowingRows(NO_SKETCHES.dtype, NO_SKETCHES.shape[1:])
+        texts, keys = [_hashes(())], [np.zeros(0, _KEY)]
+        for own, bare, drawn in engine.map_blocks(_open_texts, traffic.sent(["messages"])):
+            texts.append(_hashes(own))
+            keys.append(np.frombuffer(b"".join(bare), _KEY))
+            hashes.add(np.array(own, _HASH))
+            sketches.add(drawn)
+        groups = (_hashes(block) for block in traffic.blocks("split_group"))
         seen = cls(
-            np.unique(_hashes(texts)),
-            np.unique(_hashes(traffic.split_groups)),
-            sketches,
-            tuple(sorted(keys)),
+            np.unique(np.concatenate(texts)),
+            np.unique(np.concatenate([_hashes(()), *groups])),
+            sketches.whole(),
+            # Of one length: what a string of bytes drops at its end, zeros, is in all of them.
+            np.unique(np.concatenate(keys)).view(np.uint8).reshape(-1, KEY_BYTES),
         )
-        return SeenTexts(seen, texts)
+        return SeenTexts(seen, hashes.whole())
 
     @classmethod
     def read(cls, path: Path) -> Seen:
@@ -92,17 +95,16 @@ class Seen:
         with np.load(path, allow_pickle=False) as arrays:
             # "sketches", of earlier versions, were made in another way: copies are not known by
             # them.
-            keys = tuple(map(bytes, arrays["keys"])) if "keys" in arrays else None
-            return cls(arrays["texts"], arrays["groups"], arrays.get("runs", NO_SKETCHES), keys)
+            runs = arrays.get("runs", NO_SKETCHES)
+            return cls(arrays["texts"], arrays["groups"], runs, arrays.get("keys"))
 
     def write(self, path: Path) -> None:
         """Write ``seen.npz``."""
         arrays: dict[str, Any] = {"texts": self.texts, "groups": self.groups, "runs": self.sketches}
         if self.keys is not None:
-            arrays["keys"] = np.frombuffer(b"".join(self.keys), np.uint8).reshape(-1, KEY_BYTES)
+            arrays["keys"] = self.keys
         # Hashes hold no pattern: packing many of them takes minutes and saves next to nothing.
-        write = np.savez_compressed if self.sketches.nbytes < _MOST_PACKED else np.savez
-        write(path, **arrays)
+        write_arrays(path, arrays, packed=self.sketches.nbytes < _MOST_PACKED)
 
     def holds(self, traffic: Traffic, *, ingested_together: bool = False) -> NDArray[np.bool_]:
         """Return, for each sample, whether its text, its group or nearly its text was seen; shape
@@ -129,7 +131,7 @@ class SeenTexts(NamedTuple):
     """What is remembered of n samples, and the hash of each normalised text."""
 
     seen: Seen
-    text_hashes: list[str]
+    text_hashes: NDArray[np.str_]
 
 
 _ReadTexts: TypeAlias = "tuple[list[str], set[bytes], NDArray[np.uint32]]"

@@ -15,7 +15,8 @@ from difficulty.stages.evaluate import evaluate_scorer
 from difficulty.stages.ingest import ingest
 from difficulty.stages.ship import ship
 from difficulty.stages.thresholds import rechoose
-from difficulty.traffic.table import Traffic, tokenize
+from difficulty.traffic.stored.tokenized import tokenize
+from difficulty.traffic.table import Traffic
 from difficulty.training.run import Run
 from tests.conftest import REPOSITORY
 from tests.journey import DRAWS, sample_rows, write_rows

@@ -15,7 +15,7 @@ from difficulty.stages import exporting
 from difficulty.stages.ship import ship
 from difficulty.stages.verify import verify
 from difficulty.thresholds.ways import WayWanted
-from difficulty.traffic.table import tokenize
+from difficulty.traffic.stored.tokenized import tokenize
 from difficulty.training.answering import check_by_run
 from difficulty.training.run import Run
 from tests.journey import DRAWS, train_with_transformer

@@ -14,7 +14,8 @@ from difficulty.stages.evaluate import evaluate_scorer
 from difficulty.stages.ingest import ingest
 from difficulty.stages.ship import ship
 from difficulty.stages.thresholds import rechoose
-from difficulty.traffic.table import Traffic, tokenize
+from difficulty.traffic.stored.tokenized import tokenize
+from difficulty.traffic.table import Traffic
 from difficulty.training.run import Run
 from tests.journey import train_on, write_rows
 from tests.logs import complete_rows, logged_rows

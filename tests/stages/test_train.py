@@ -342,6 +342,10 @@ class Rows:
         """Return the texts themselves."""
         return iter(self.texts)
 
+    def blocks(self, name):
+        """Yield a column of the texts."""
+        yield getattr(self, f"{name}s")
+
     def sent(self, names):
         """Yield the texts as messages of one user."""
         messages = [[{"role": "user", "content": text}] for text in self.texts]
@@ -351,7 +355,7 @@ class Rows:
 def test_seen_are_texts_groups_and_near_duplicates():
     """The last row is nearly the text of a row that was fitted on, though its own group is new."""
     seen, hashes = Seen.of(Rows(("text a", "group 1", ()), ("text b", "group 2", ())))
-    assert hashes == [text_hash("text a"), text_hash("text b")]
+    assert hashes.tolist() == [text_hash("text a"), text_hash("text b")]
     asked = Rows(
         ("text a", "group 9", ()),
         ("text c", "group 2", ()),

@@ -37,8 +37,8 @@ def traffics(path, monkeypatch):
     whole = Traffic.read(path)
     monkeypatch.setattr(text_columns, "MOST_IN_MEMORY", 0)
     apart = Traffic.read(path)
-    assert apart._texts
-    assert not whole._texts
+    assert apart._stored
+    assert not whole._stored
     return whole, apart
 
 

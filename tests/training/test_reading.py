@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from difficulty.tokens import RequestTokenizer
-from difficulty.traffic.table import Tokenized
+from difficulty.traffic.stored.tokenized import Tokenized
 from difficulty.training.reading import ReadCounts, Reading, reading_of
 from difficulty.training.run import Run
 from tests.fakes import load_encoder, load_transformer, word_tokenizer

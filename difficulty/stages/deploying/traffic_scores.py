@@ -28,7 +28,8 @@ from difficulty.stages.bulk.block_graph import block_graph
 from difficulty.text import TextView
 from difficulty.tokens import Numbers, RequestTokenizer, TokenRows, lengths_of, pick
 from difficulty.traffic.stored.text_columns import ASKED, asked_of, received
-from difficulty.traffic.table import Tokenized, Traffic
+from difficulty.traffic.stored.tokenized import Tokenized
+from difficulty.traffic.table import Traffic
 from difficulty.training.reading import ReadCounts, Reading, reading_of
 
 BLOCK_ROWS = 8_192

@@ -37,7 +37,8 @@ from difficulty.thresholds.point import operating_point
 from difficulty.thresholds.policy_curve import Objective
 from difficulty.thresholds.promises import refuse_blind
 from difficulty.thresholds.ways import WayWanted
-from difficulty.traffic.table import Tokenized, Traffic
+from difficulty.traffic.stored.tokenized import Tokenized
+from difficulty.traffic.table import Traffic
 from difficulty.training.reading import ReadCounts, reading_of
 from difficulty.upkeep.disjoint import split_by_hash
 from difficulty.upkeep.logit_map import LogitMap

@@ -45,7 +45,8 @@ from difficulty.stages.overlap import overlap_of
 from difficulty.stages.train import train
 from difficulty.storage import on_urls, refuse_existing, whole_folder
 from difficulty.text import part_text, quantity_text
-from difficulty.traffic.table import Traffic, tokenize
+from difficulty.traffic.stored.tokenized import tokenize
+from difficulty.traffic.table import Traffic
 from difficulty.training.run import Run
 from difficulty.upkeep.disjoint import families_of
 from difficulty.upkeep.time_weights import (

@@ -2,18 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache, lru_cache
 from hashlib import sha256
+from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from difficulty.errors import InvalidValueError
 
 SPLITS = ("fit", "calibration", "test")
 ASIDE = "aside"
 """The split of samples that none may use."""
+_NAMES = (*SPLITS, ASIDE)
+_KEYS_KEPT = 1 << 16
+
+
+class Splits:
+    """The split of each of many samples, a byte each; compared with a name it is a mask, as an
+    array of names would be.
+    """
+
+    def __init__(self, codes: NDArray[np.uint8]) -> None:
+        self.codes = codes
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __eq__(self, name: object) -> NDArray[np.bool_]:  # type: ignore[override]
+        return np.asarray(self.codes == _code_of(name), dtype=np.bool_)
+
+    def __ne__(self, name: object) -> NDArray[np.bool_]:  # type: ignore[override]
+        return np.asarray(self.codes != _code_of(name), dtype=np.bool_)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __getitem__(self, rows: Any) -> Any:
+        """Return the split of a sample, or those of some."""
+        picked = self.codes[rows]
+        return Splits(picked) if isinstance(picked, np.ndarray) else _NAMES[int(picked)]
+
+    def __iter__(self) -> Iterator[str]:
+        return (_NAMES[code] for code in self.codes.tolist())
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(np.array(_NAMES)[self.codes], dtype=dtype)
+
+
+SplitNames: TypeAlias = "NDArray[np.str_] | Splits"
+
+
+def _code_of(name: object) -> int:
+    return _NAMES.index(name) if name in _NAMES else len(_NAMES)
 
 
 def assign_splits(
@@ -43,13 +84,6 @@ def assign_splits(
     ndarray of str of shape (n,)
         ``"fit"``, ``"calibration"``, ``"test"`` or ``"aside"``.
     """
-    if len(fractions) != len(SPLITS) or min(fractions) < 0 or abs(sum(fractions) - 1.0) > 1e-9:
-        raise InvalidValueError(
-            "fractions",
-            fractions,
-            rule="be three shares that sum to 1",
-            hint="Pass for example (0.6, 0.2, 0.2).",
-        )
     if len(split_groups) != len(near_groups):
         raise InvalidValueError(
             "split_groups and near_groups",
@@ -57,17 +91,48 @@ def assign_splits(
             rule="have one length",
         )
 
-    @cache
+    find = _finder(fractions, seed, cache)
+    return np.array(
+        [find(key, others) for key, others in zip(split_groups, near_groups, strict=True)],
+        dtype="U11",
+    )
+
+
+def splits_of_blocks(
+    blocks: Iterable[Sequence[Sequence[Any]]], *, fractions: tuple[float, float, float], seed: int
+) -> Splits:
+    """Return the same of many samples, of which keys and other keys come block by block."""
+    find = _finder(fractions, seed, lru_cache(maxsize=_KEYS_KEPT))
+    parts = [
+        np.array([_code_of(find(*pair)) for pair in zip(*block, strict=True)], dtype=np.uint8)
+        for block in blocks
+    ]
+    return Splits(np.concatenate([np.zeros(0, np.uint8), *parts]))
+
+
+def _finder(
+    fractions: tuple[float, float, float],
+    seed: int,
+    keep: Callable[[Callable[[str], str]], Callable[[str], str]],
+) -> Callable[[str, Sequence[str]], str]:
+    """Return what finds a split by a key and others; sides of keys are kept as ``keep`` says."""
+    if len(fractions) != len(SPLITS) or min(fractions) < 0 or abs(sum(fractions) - 1.0) > 1e-9:
+        raise InvalidValueError(
+            "fractions",
+            fractions,
+            rule="be three shares that sum to 1",
+            hint="Pass for example (0.6, 0.2, 0.2).",
+        )
+
+    @keep
     def side(key: str) -> str:
         return _side(_unit(key, seed), fractions)
 
-    return np.array(
-        [
-            side(key) if all(side(other) == side(key) for other in others) else ASIDE
-            for key, others in zip(split_groups, near_groups, strict=True)
-        ],
-        dtype="U11",
-    )
+    def find(key: str, others: Sequence[str]) -> str:
+        own = side(key)
+        return own if all(side(other) == own for other in others) else ASIDE
+
+    return find
 
 
 def _side(position: float, fractions: tuple[float, float, float]) -> str:

@@ -1,5 +1,5 @@
-"""Columns of text that stay in the traffic's file: a million requests with their answers are
-gigabytes, and every step reads them once, in order.
+"""Columns that stay in the traffic's file: a million requests with their answers are gigabytes, ten
+million are without them, and every step reads what it needs once, in order.
 
 What is asked for is read a row group at a time. The file is held open, so that it may be moved or
 replaced meanwhile.
@@ -37,38 +37,53 @@ ANSWERED = ("messages", "tools", "task", "cheap_answer")
 MOST_IN_MEMORY = 1 << 26
 """Bytes of a file's columns, unpacked, that are read whole."""
 _GROUPS_KEPT = 2
+_COLUMN_ROWS = 1 << 16
 
 
 def is_large(file: pyarrow.parquet.ParquetFile) -> bool:
-    """Return whether texts of a file are to stay in it."""
+    """Return whether the columns of a file are to stay in it."""
     metadata = file.metadata
     sizes = (metadata.row_group(place).total_byte_size for place in range(metadata.num_row_groups))
     return int(sum(sizes)) > MOST_IN_MEMORY
 
 
-class TextColumns:
-    """The text columns of some rows of an ingested file.
+class StoredColumns:
+    """The columns of some rows of an ingested file.
 
     Parameters
     ----------
     file : ParquetFile
         Open, and written by ``ingest``.
+    schema : Schema
+        Of all columns; those that the file lacks are unknown.
     rows : ndarray of shape (n,), int64, optional
         Places in the file; all of them by default.
     """
 
     def __init__(
-        self, file: pyarrow.parquet.ParquetFile, rows: NDArray[np.int64] | None = None
+        self,
+        file: pyarrow.parquet.ParquetFile,
+        schema: pyarrow.Schema,
+        rows: NDArray[np.int64] | None = None,
     ) -> None:
         metadata = file.metadata
-        self._file = file
-        self._rows = np.arange(metadata.num_rows) if rows is None else rows
+        self._file, self._schema = file, schema
+        self._rows = rows
         sizes = [metadata.row_group(place).num_rows for place in range(metadata.num_row_groups)]
         self._starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
 
-    def at(self, rows: NDArray[np.int64]) -> TextColumns:
+    def __len__(self) -> int:
+        return int(self._starts[-1]) if self._rows is None else len(self._rows)
+
+    def at(self, rows: NDArray[np.int64]) -> StoredColumns:
         """Return some of the rows."""
-        return TextColumns(self._file, self._rows[rows])
+        places = rows if self._rows is None else self._rows[rows]
+        return StoredColumns(self._file, self._schema, places)
+
+    def column(self, name: str) -> Iterator[pyarrow.ChunkedArray]:
+        """Yield a column, some row groups at a time."""
+        for batch in self.batches([name], _COLUMN_ROWS):
+            yield batch.column(0)
 
     def batches(self, names: Sequence[str], size: int) -> Iterator[pyarrow.Table]:
         """Yield some columns, ``size`` rows at a time.
@@ -79,8 +94,10 @@ class TextColumns:
             If a row group cannot be read.
         """
         kept: OrderedDict[int, pyarrow.Table] = OrderedDict()
-        for start in range(0, len(self._rows), size):
-            yield self._read(self._rows[start : start + size], names, kept)
+        for start in range(0, len(self), size):
+            stop = min(start + size, len(self))
+            rows = np.arange(start, stop) if self._rows is None else self._rows[start:stop]
+            yield self._read(rows, names, kept)
 
     def _read(
         self, rows: NDArray[np.int64], names: Sequence[str], kept: OrderedDict[int, Any]
@@ -99,9 +116,16 @@ class TextColumns:
                 kept[place] = self._group(place, names)
                 while len(kept) > _GROUPS_KEPT:
                     kept.popitem(last=False)
-            parts.append(kept[place].take(pa.array(ascending[first:last] - self._starts[place])))
+            inside = ascending[first:last] - self._starts[place]
+            if (
+                len(inside) == kept[place].num_rows == inside[-1] + 1
+                and (np.diff(inside) == 1).all()
+            ):
+                parts.append(kept[place])
+            else:
+                parts.append(kept[place].take(pa.array(inside)))
         if not parts:
-            return self._file.schema_arrow.empty_table().select(list(names))
+            return self._schema.empty_table().select(list(names))
         table = pa.concat_tables(parts)
         if (np.diff(order) == 1).all():
             return table
@@ -116,7 +140,16 @@ class TextColumns:
                 f"row group {place} of the traffic, from row"
                 f" {int(self._starts[place]) + 1:,} on, cannot be read: {error}. Ingest again."
             ) from error
-        return with_missing(table.select(there), names)
+        n = int(self._starts[place + 1] - self._starts[place])
+        for name in names:
+            if name not in there:
+                nothing = pa.nulls(n, self._schema.field(name).type)
+                table = (
+                    table.append_column(name, nothing)
+                    if table.num_columns
+                    else pa.table({name: nothing})
+                )
+        return table.select(list(names))
 
 
 def marked_messages(batch: pyarrow.Table) -> list[list[dict[str, str]]]:
@@ -153,11 +186,3 @@ def received(content: bytes) -> pyarrow.Table:
     """Return the batch that was sent."""
     with pa.ipc.open_stream(content) as stream:
         return stream.read_all()
-
-
-def with_missing(table: pyarrow.Table, names: Sequence[str]) -> pyarrow.Table:
-    """Return a table with some columns, all unknown where an earlier version wrote none."""
-    for name in names:
-        if name not in table.schema.names:
-            table = table.append_column(name, pa.nulls(len(table), pa.large_string()))
-    return table.select(list(names))

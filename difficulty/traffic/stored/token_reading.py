@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from difficulty.conversation.request_numbers import read_numbers
 from difficulty.engine import Engine
+from difficulty.storage.mapped import GrowingRows
 from difficulty.text import TextView
-from difficulty.tokens import RequestTokenizer, TokenRows, flattened
+from difficulty.tokens import Numbers, RequestTokenizer, TokenRows, flattened
 from difficulty.traffic.stored.text_columns import asked_of, received
 
 
@@ -32,11 +33,11 @@ class ReadTokens(NamedTuple):
 
 class _TokenBlock(NamedTuple):
     flat: NDArray[np.int32]
-    sizes: NDArray[np.int64]
-    totals: NDArray[np.int64]
+    sizes: NDArray[np.int32]
+    totals: NDArray[np.int32]
     shortened: NDArray[np.bool_]
     cut: NDArray[np.bool_]
-    numbers: dict[int, NDArray[np.float32]]
+    numbers: dict[int, Numbers]
 
 
 def read_tokens(
@@ -65,19 +66,21 @@ def read_tokens(
     else:
         asked = tokenizer.tokenizer.to_str(), tokenizer.max_tokens
         parts = engine.map_blocks(partial(_open, view, *asked), blocks)
-    read, numbers, done = [_NOTHING], dict[int, NDArray[np.float32]](), 0
+    columns = [[np.zeros(0, each)] for each in (np.int32, np.int32, bool, bool)]
+    flat, numbers, done = GrowingRows(np.int32), dict[int, Numbers](), 0
     for part in parts:
-        read.append(part)
+        flat.add(part.flat)
+        for column, block in zip(columns, part[1:-1], strict=True):
+            column.append(block)
         numbers |= {done + place: found for place, found in part.numbers.items()}
         done += len(part.sizes)
         if progress:
             progress(done)
-    flat, sizes, totals, shortened, cut = (
-        np.concatenate(columns) for columns in list(zip(*read, strict=True))[:-1]
-    )
-    ends = np.concatenate([[0], np.cumsum(sizes)])
-    ids = TokenRows.of(flat, ends, tokenizer.digest, numbers)
-    return ReadTokens(ids, totals, shortened, cut)
+    sizes, totals, shortened, cut = map(np.concatenate, columns)
+    ends = np.zeros(len(sizes) + 1, np.int64)
+    np.cumsum(sizes, out=ends[1:])
+    ids = TokenRows.of(flat.whole(), ends, tokenizer.digest, numbers)
+    return ReadTokens(ids, totals.astype(np.int64), shortened, cut)
 
 
 def _open(view: TextView, tokenizer: str, max_tokens: int) -> Callable[[bytes], _TokenBlock]:
@@ -94,19 +97,9 @@ def _read(view: TextView, tokenizer: RequestTokenizer, block: bytes) -> _TokenBl
     flat, ends = flattened([row.ids for row in rows])
     return _TokenBlock(
         flat,
-        np.diff(ends),
-        np.array(totals, dtype=np.int64),
+        np.diff(ends).astype(np.int32),
+        np.array(totals, dtype=np.int32),
         np.array([text.shortened for text in texts], dtype=bool),
         np.array([text.truncated for text in texts], dtype=bool),
         {place: numbers for place, numbers in found if numbers is not None},
     )
-
-
-_NOTHING = _TokenBlock(
-    np.zeros(0, np.int32),
-    np.zeros(0, np.int64),
-    np.zeros(0, np.int64),
-    np.zeros(0, bool),
-    np.zeros(0, bool),
-    {},
-)
