@@ -167,7 +167,7 @@ class DifficultyModel:
         known = fit.joined(calibration) if cross else fit
         learned = weighted or known
         fold = self._folds(learned)
-        places = np.arange(len(learned), dtype=np.int32 if is_many(len(learned)) else np.intp)
+        places = np.arange(len(learned))
         if is_many(len(learned)) and not cross:
             # Those of a fold stand together, so that the others share their shards.
             order = np.argsort(fold, kind="stable")

@@ -1,12 +1,17 @@
 """Texts that stay in the file are the texts of the file."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 
 from difficulty.errors import TrafficError
+from difficulty.tokens import TokenRows
 from difficulty.traffic import table
 from difficulty.traffic.stored import text_columns
+from difficulty.traffic.stored.tokenized import Tokenized
 from difficulty.traffic.table import Traffic, pq
+from difficulty.training.assemble import labelled
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +86,33 @@ def test_a_damaged_row_group_is_named(path, tmp_path, monkeypatch):
     assert len(traffic.messages([0, 1])) == 2
     with pytest.raises(TrafficError, match="row group 1 of the traffic, from row 7 on"):
         traffic.messages([7])
+
+
+def test_samples_that_stay_in_the_file_take_little_memory(traffics):
+    """What training keeps of a sample; lists of strings took ten times as much."""
+    both = [(traffic, traffic.splits() == "fit") for traffic in traffics]
+    (whole, split), (apart, again) = both
+    assert np.array_equal(split, again)
+    ids, nothing = TokenRows([[1, 2]] * 20, ""), np.zeros(20, dtype=bool)
+    expected, fit = (
+        labelled(traffic, Tokenized(ids, ids.lengths, traffic.tasks, nothing), split)
+        for traffic, split in both
+    )
+    assert (fit.ids, fit.tasks, fit.groups) == (expected.ids, expected.tasks, expected.groups)
+    assert np.array_equal(fit.outcomes.gain, expected.outcomes.gain, equal_nan=True)
+    kept = [*_columns_of(apart.outcomes), apart.splits().codes]
+    kept += [apart.tasks.codes, apart.split_groups.codes]
+    assert sum(map(_bytes_of, kept)) <= 36 * len(apart)
+    kept = [*_columns_of(fit.outcomes), fit.tasks.codes, fit.groups.codes]
+    assert sum(map(_bytes_of, kept)) <= 26 * len(fit)
+
+
+def _columns_of(outcomes):
+    """Return the arrays of outcomes."""
+    columns = (getattr(outcomes, field.name) for field in fields(outcomes))
+    return [column for column in columns if column is not None]
+
+
+def _bytes_of(array):
+    """Return the bytes of an array; of one number that is read n times there are none."""
+    return 0 if array.strides == (0,) else array.nbytes
