@@ -18,6 +18,7 @@ from difficulty.evaluation.figures import columns_of
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.form import SavedForm
 from difficulty.metrics.arrays import FloatArray, ratio
+from difficulty.metrics.coded_names import count_names, look_up
 from difficulty.metrics.routing import sent_at_share
 
 
@@ -81,9 +82,10 @@ class TaskMeans(SavedForm):
                 "task means need a known outcome: got none. Give traffic with the outcomes of both"
                 " models."
             )
-        # np.unique wants one type: the empty name stands for no task, and by_task leaves it out.
-        names = np.array([task or "" for task in tasks])
-        distinct, codes = np.unique(names[has_value], return_inverse=True)
+        # The empty name stands for no task, and by_task leaves it out.
+        distinct = sorted({task or "" for task in count_names(tasks, has_value)})
+        place = {task: code for code, task in enumerate(distinct)}
+        codes = look_up(tasks, lambda task: place.get(task or "", -1), np.int64)[has_value]
         sums = np.bincount(codes, weights=(weight * np.nan_to_num(values))[has_value])
         means = sums / np.bincount(codes, weights=weight[has_value])
         by_task = {
