@@ -27,10 +27,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import cholesky, solve_triangular
 from scipy.optimize import minimize, nnls
 from scipy.special import expit
 
@@ -38,6 +39,7 @@ from difficulty.channels.heads import LinearHead, fit_head
 from difficulty.channels.shards import is_many
 from difficulty.metrics.coded_names import codes_of, pick_names
 from difficulty.model.calibration import Calibrator, fit_calibrator
+from difficulty.model.logits import Logits, Moments, in_parts, variance_of
 from difficulty.traffic.outcomes import Outcomes
 
 FloatArray = NDArray[np.float64]
@@ -53,79 +55,8 @@ _MULTIPLE_SAMPLES, _LEAST_MULTIPLE = 100.0, 0.1
 _SHOWN = 1.0
 """Standard errors above 0 that what an earned share rests on has to be."""
 FOLDS_OF_MANY = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Logits:
-    """The channels' logits of both outcomes, arrays of shape (n_requests, n_channels); 0 where
-    there is no head.
-    """
-
-    cheap: FloatArray
-    frontier: FloatArray
-    gain: FloatArray | None = None
-    """What channels say of the gain itself; NaN where a channel says it by its logits."""
-
-    @classmethod
-    def empty(cls, n: int, n_channels: int, dtype: type[np.floating[Any]]) -> Logits:
-        """Return those of no head. Columns stand apart: one of zeros that nothing is put into takes
-        no memory.
-        """
-        cheap, frontier = (np.zeros((n, n_channels), dtype, order="F") for _ in range(2))
-        return cls(cheap, frontier, np.full((n, n_channels), np.nan, dtype, order="F"))
-
-    def put(self, rows: NDArray[np.intp] | slice, part: Logits) -> None:
-        """Set those of some requests."""
-        pairs = ((self.cheap, part.cheap), (self.frontier, part.frontier))
-        for whole, own in pairs:
-            for column in np.flatnonzero(own.any(axis=0)).tolist():
-                whole[rows, column] = own[:, column]
-        if self.gain is not None and part.gain is not None:
-            for column in np.flatnonzero(~np.isnan(part.gain).all(axis=0)).tolist():
-                self.gain[rows, column] = part.gain[:, column]
-
-    def __getitem__(self, key: tuple[NDArray[np.intp] | slice, list[int]]) -> Logits:
-        """Return some requests and some channels."""
-        rows, columns = key
-        consecutive = columns == [*range(columns[0], columns[0] + len(columns))]
-
-        def picked(logits: FloatArray) -> FloatArray:
-            if isinstance(rows, slice):
-                # without a copy, where it can be
-                where = slice(columns[0], columns[-1] + 1) if consecutive else columns
-                return logits[rows, where]
-            return np.column_stack([logits[rows, column] for column in columns])
-
-        gain = None if self.gain is None else picked(self.gain)
-        return Logits(picked(self.cheap), picked(self.frontier), gain)
-
-    def level(self, fold: NDArray[np.int64]) -> Logits:
-        """Return them without the offsets between folds, of shape (n_requests,): each channel's
-        mean is the same in every fold.
-
-        Heads that did not see a fold with many failures expect fewer of them, there of all places:
-        with few labels that hides half of what the heads know, or all of it.
-        """
-
-        def levelled(logits: FloatArray) -> FloatArray:
-            _, index = np.unique(fold, return_inverse=True)
-            means = [logits[index == number].mean(axis=0) for number in range(index.max() + 1)]
-            return np.asarray(logits - np.array(means)[index] + logits.mean(axis=0))
-
-        gain = None if self.gain is None else levelled(self.gain)
-        return Logits(levelled(self.cheap), levelled(self.frontier), gain)
-
-    def difference(self, column: int) -> FloatArray:
-        """Return a channel's gain, or P(cheap fails) - P(frontier fails); shape (n_requests,)."""
-        difference = expit(self.cheap[:, column]) - expit(self.frontier[:, column])
-        if self.gain is not None:
-            difference = np.where(np.isnan(self.gain[:, column]), difference, self.gain[:, column])
-        return np.asarray(difference, dtype=np.float64)
-
-    @property
-    def differences(self) -> FloatArray:
-        """Those of each channel."""
-        return np.column_stack([self.difference(column) for column in range(self.cheap.shape[1])])
+_TINY = 1e-12
+"""What keeps a channel that always says the same from making a matrix singular."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -371,9 +302,11 @@ def fit_combination(
     if not np.isnan(outcomes.frontier_failure).all():
         frontier = outcome(logits.frontier, outcomes.frontier_failure)
     if target == "benefit":
-        gain = fit_gain_weights(
-            logits.differences, outcomes.gain, weight, start=start, shares=shares
-        )
+        known = outcomes.gain
+        if is_many(int((~np.isnan(known)).sum())):
+            gain = _fit_gain_of_many(logits, known, weight, start=start, shares=shares)
+        else:
+            gain = fit_gain_weights(logits.differences, known, weight, start=start, shares=shares)
     cheap = outcome(logits.cheap, outcomes.cheap_failure)
     return Combination(cheap=cheap, frontier=frontier, gain=gain)
 
@@ -400,25 +333,56 @@ def fit_outcome_stack(
         How many samples that is worth.
     """
     with_outcome = ~np.isnan(failure)
-    x, y, w = logits[with_outcome], failure[with_outcome], weight[with_outcome]
-    x = x.astype(np.float64, copy=False)
+    everywhere = bool(with_outcome.all())
+    x = logits if everywhere else logits[with_outcome]
+    y, w = (each if everywhere else each[with_outcome] for each in (failure, weight))
     if len(np.unique(y)) < 2:
         return fit_head(logits, failure, weight, strength=1.0)
     rate = np.average(y, weights=w)
     towards = np.eye(1, x.shape[1])[0] if prior is None else prior
     # what so many samples would tell of each weight: the curvature of the loss at their rate
-    information = samples * rate * (1.0 - rate) * x.var(axis=0)
+    variance = x.var(axis=0) if x.dtype == np.float64 else variance_of(x)
+    information = samples * rate * (1.0 - rate) * variance
 
     def loss(parameters: FloatArray) -> tuple[float, FloatArray]:
-        away, z = parameters[:-1] - towards, x @ parameters[:-1] + parameters[-1]
-        residual = w * (expit(z) - y)
-        misfit = np.dot(w, np.logaddexp(0.0, z) - y * z) + 0.5 * np.dot(information, away**2)
-        return float(misfit), np.append(x.T @ residual + information * away, residual.sum())
+        away = parameters[:-1] - towards
+        misfit, pulled, total = 0.5 * np.dot(information, away**2), information * away, 0.0
+        for rows in in_parts(len(x)):
+            part = x[rows].astype(np.float64, copy=False)
+            z = part @ parameters[:-1] + parameters[-1]
+            residual = w[rows] * (expit(z) - y[rows])
+            misfit += np.dot(w[rows], np.logaddexp(0.0, z) - y[rows] * z)
+            pulled, total = pulled + part.T @ residual, total + residual.sum()
+        return float(misfit), np.append(pulled, total)
 
     bounds = [(0.0, None)] * x.shape[1] + [(None, None)]
     start = np.append(towards, 0.0)
     fitted = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
     return LinearHead(fitted[:-1], float(fitted[-1]))
+
+
+def _fit_gain_of_many(
+    logits: Logits,
+    gain: FloatArray,
+    weight: FloatArray,
+    *,
+    start: GainWeights | None,
+    shares: Shares | None,
+) -> GainWeights:
+    """Return what :func:`fit_gain_weights` returns, by moments: of many requests the design would
+    be a large part of the memory.
+    """
+    moments = Moments.of(logits, gain, weight)
+    fallback, samples = start or GainWeights(np.eye(1, len(moments.x))[0], 0.0), _PRIOR_SAMPLES
+    if shares and not start:
+        fallback, samples = shares.scaled(moments), _SHARED_SAMPLES
+    prior = samples * np.diag(moments.squares) / moments.weight
+    root = cholesky(moments.squares + np.diag(np.maximum(prior, _TINY)))
+    wanted = moments.products + prior * fallback.weights
+    weights = nnls(root, solve_triangular(root, wanted, trans="T"))[0]
+    if not weights.any():
+        return fallback
+    return GainWeights(weights, float(moments.y - moments.x @ weights))
 
 
 def fit_gain_weights(
@@ -529,6 +493,20 @@ class Shares:
         shown = evidence.sum(axis=0) >= _SHOWN * np.sqrt((evidence**2).sum(axis=0))
         shares = np.where(self.earned & ~shown, 0.0, self.shares)
         return replace(self, shares=shares) if shares.any() else self
+
+    def scaled(self, moments: Moments) -> GainWeights:
+        """Return what :meth:`weights` returns, by moments of many requests."""
+        weights = self.shares / self.shares.sum()
+        deviation = np.sqrt(np.diag(moments.squares) / moments.weight)
+        if self.by_deviation and deviation.any():
+            scaled = np.divide(weights, deviation, out=np.zeros_like(weights), where=deviation > 0)
+            weights = scaled / scaled.sum() if scaled.any() else weights
+        squared = float(weights @ moments.squares @ weights)
+        prior = _MULTIPLE_SAMPLES * squared / moments.weight
+        total = squared + prior
+        multiple = (float(weights @ moments.products) + prior) / total if total > 0 else 1.0
+        weights = max(multiple, _LEAST_MULTIPLE) * weights
+        return GainWeights(weights, float(moments.y - moments.x @ weights))
 
     def weights(self, x: FloatArray, y: FloatArray, w: FloatArray) -> GainWeights:
         """Return weights of the channels' differences, scaled to the gain as a whole.

@@ -455,9 +455,11 @@ class DifficultyModel:
         A tuned encoder is combined on few samples, and is no worse than the n-grams beside it; the
         length alone knows little.
         """
-        read, outcomes, target = logits[rows, columns], data.outcomes[rows], self.target
+        everywhere = len(rows) == len(data)
+        read = logits[slice(None) if everywhere else rows, columns]
+        outcomes, target = data.outcomes if everywhere else data.outcomes[rows], self.target
         if not self._learned_apart:
-            groups = pick_names(data.groups, rows)
+            groups = data.groups if everywhere else pick_names(data.groups, rows)
             return fit_combination(
                 read,
                 outcomes,

@@ -19,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.channels import Channel
-from difficulty.model.combination import Logits, Shares, Target, fit_combination
+from difficulty.model.combination import Shares, Target, fit_combination
 from difficulty.model.difficulty import LEAST_WITH_TASK, DifficultyModel
 from difficulty.model.fitted_channel import fit_heads
 from difficulty.model.labelled import LabelledTokens
+from difficulty.model.logits import Logits
 from difficulty.traffic.outcomes import Outcomes
 
 FloatArray = NDArray[np.float64]
