@@ -42,7 +42,6 @@ from difficulty.model.combination import (
     Calibration,
     Combination,
     GainWeights,
-    Logits,
     OutOfFold,
     Scores,
     Shares,
@@ -55,6 +54,7 @@ from difficulty.model.combination import (
 from difficulty.model.familiarity import Familiarity, Known, fit_familiarity
 from difficulty.model.fitted_channel import FittedChannel, fit_heads
 from difficulty.model.labelled import LabelledTokens
+from difficulty.model.logits import Logits
 
 FloatArray = NDArray[np.float64]
 AnyChannel = TypeVar("AnyChannel", bound=Channel)
