@@ -99,14 +99,11 @@ class TaskChannel(Channel):
 
     def prepare(self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> Matrix:
         """Return what the channel prepares and the task columns, side by side."""
-        return self.marked(self.beside.prepare(ids, tasks), tasks)
+        return _side_by_side(self.beside.prepare(ids, tasks), self.columns.marks(tasks, len(ids)))
 
     def marked(self, prepared: Matrix, tasks: Tasks | None) -> Matrix:
-        """Return what the channel prepared and the task columns."""
-        marks = self.columns.marks(tasks, prepared.shape[0])
-        if isinstance(marks, TaskMarks) and sp.issparse(prepared):  # of many that were made whole
-            marks = sp.csr_array(marks.toarray())
-        return _side_by_side(prepared, marks)
+        """Return what the channel prepared and the task columns; the first is not copied."""
+        return Beside(prepared, self.columns.marks(tasks, prepared.shape[0]))
 
     def fit(self, prepared: Matrix) -> Any:
         """Return what the channel learns."""
@@ -201,4 +198,6 @@ def _side_by_side(vectors: Matrix, marks: Matrix) -> Matrix:
         return Beside(vectors, marks)  # wide vectors of many requests, which are not to be copied
     if isinstance(vectors, np.ndarray):
         return np.hstack([vectors, marks if isinstance(marks, np.ndarray) else marks.toarray()])
-    return sp.csr_array(sp.hstack([vectors, marks], format="csr"))
+    if isinstance(marks, TaskMarks):
+        marks = marks.toarray()
+    return sp.csr_array(sp.hstack([vectors, sp.csr_array(marks)], format="csr"))
