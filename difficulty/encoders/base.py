@@ -150,10 +150,19 @@ def _read_checked(path: Path, expected: str | None) -> bytes:
 _TINY = 1e-12
 _MANY = 256
 """Requests from which on making the whole table wide is paid by reading them in one product."""
+_ROWS = 4_096
+"""Requests that are read at a time."""
 _HALF = 4
 """Bits of half a byte."""
 _LARGEST_OF_HALF, _SHIFT = 7, 8
 """Largest entry of a table that takes half a byte, and what makes all of them positive."""
+
+
+def _to_unit(sums: FloatArray) -> FloatArray:
+    """Return rows brought to length 1; those of zeros stay."""
+    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
+    unit: FloatArray = np.divide(sums, lengths, out=np.zeros_like(sums), where=lengths > 0)
+    return unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,16 +237,18 @@ class StaticEncoder:
         check_ids(ids, vocabulary=self.vocabulary_size, tokenizer=self.tokenizer_path)
         (flat, ends), scale = flattened(ids), self.scale.astype(np.float64)
         if len(ids) < _MANY:
-            sums = np.zeros((len(ids), self.dim))
+            unit = np.zeros((len(ids), self.dim))
             for index, (start, end) in enumerate(itertools.pairwise(ends.tolist())):
                 tokens = flat[start:end]
-                sums[index] = scale[tokens] @ self.table[tokens]
-        else:
-            shape = (len(ids), self.vocabulary_size)
-            tokens = sp.csr_array((scale[flat], flat, ends.copy()), shape=shape)
-            sums = tokens @ self.table.astype(np.float64)
-        lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-        unit: FloatArray = np.divide(sums, lengths, out=np.zeros_like(sums), where=lengths > 0)
+                unit[index] = scale[tokens] @ self.table[tokens]
+            return _to_unit(unit)
+        table, unit = self.table.astype(np.float64), np.empty((len(ids), self.dim))
+        for start in range(0, len(ids), _ROWS):
+            own = ends[start : start + _ROWS + 1]
+            among = flat[own[0] : own[-1]]
+            shape = (len(own) - 1, self.vocabulary_size)
+            tokens = sp.csr_array((scale[among], among, own - own[0]), shape=shape)
+            unit[start : start + _ROWS] = _to_unit(tokens @ table)
         return unit
 
     def export(self, requests: RequestTensors) -> Tensor:
