@@ -5,8 +5,8 @@ ONNX Runtime's dynamic quantisation takes one activation scale for a whole batch
 scores differently alone than beside others. Here each token's activations have a scale of their
 own:
 
-    x -> scale = max|x| / 127 over the last axis, q = round(x / scale) + 128 as uint8
-    y = MatMulInteger(q, W) * scale * weight_scale
+    x -> scale = max|x| / 127 over the last axis, q = QuantizeLinear(x, scale, 128), uint8
+    y = DequantizeLinear(MatMulInteger(q, W, 128), scale) * weight_scale
 
 Weights are symmetric with one scale a column and 7 bits: sums of pairs then stay below 2^15, which
 8-bit weights overflow on processors without VNNI. Token tables are int8 with one scale a row.
@@ -139,6 +139,16 @@ def _is_quantisable(node: onnx.NodeProto, weights: NDArray[np.float32]) -> bool:
     return node.op_type == "MatMul" or (len(weights) >= _LEAST_TABLE_ROWS and weights.shape[1] > 1)
 
 
+class _Rows(NamedTuple):
+    """Names of an activation's quantised rows, their scales, and the shape of what is made of them,
+    which ends in as many columns as there are.
+    """
+
+    quantised: str
+    scale: str
+    shape: str
+
+
 class _Writer:
     """Nodes and constants of the new graph."""
 
@@ -146,7 +156,7 @@ class _Writer:
         self.nodes: list[onnx.NodeProto] = []
         self._old = initializers
         self._new: dict[str, onnx.TensorProto] = {}
-        self._rows: dict[str, tuple[str, str]] = {}
+        self._rows: dict[str, _Rows] = {}
 
     def constant(self, name: str) -> NDArray[np.float32] | None:
         """Return a constant by name; ``None`` if it is computed."""
@@ -154,16 +164,18 @@ class _Writer:
 
     def matmul(self, node: onnx.NodeProto, weights: NDArray[np.float32]) -> None:
         """Add the integer form of ``x @ weights``."""
-        quantised, scale = self._row_quantised(node.input[0])
+        rows = self._row_quantised(node.input[0])
         largest = np.abs(weights).max(axis=0)
         weight_scale = np.where(largest > 0, largest / _WEIGHT_LIMIT, 1.0).astype(np.float32)
         name, out = node.input[1], node.output[0]
         whole = self._put(f"{name}.q", np.rint(weights / weight_scale).astype(np.int8))
         zero = self._put("row.zero", np.uint8(128))
-        product = self._add("MatMulInteger", [quantised, whole, zero], f"{out}.integer")
-        product = self._add("Cast", [product], f"{out}.float", to=TensorProto.FLOAT)
-        product = self._add("Mul", [product, scale], f"{out}.rows")
-        self._add("Mul", [product, self._put(f"{name}.scale", weight_scale)], out)
+        product = self._add("MatMulInteger", [rows.quantised, whole, zero], f"{out}.integer")
+        product = self._add("DequantizeLinear", [product, rows.scale], f"{out}.rows", axis=0)
+        product = self._add(
+            "Mul", [product, self._put(f"{name}.scale", weight_scale)], f"{out}.columns"
+        )
+        self._add("Reshape", [product, rows.shape], out)
 
     def gather(self, node: onnx.NodeProto, table: NDArray[np.float32]) -> None:
         """Add the lookup of int8 rows."""
@@ -193,9 +205,9 @@ class _Writer:
         onnx.checker.check_model(model, full_check=True)
         return model
 
-    def _row_quantised(self, value: str) -> tuple[str, str]:
-        """Return the uint8 form of an activation and its scales; one that is read by several
-        products is quantised once.
+    def _row_quantised(self, value: str) -> _Rows:
+        """Return the uint8 form of an activation; one that is read by several products is quantised
+        once. Rows of a matrix, as a quantisation has a scale for each place of one axis.
         """
         if value not in self._rows:
             size = self._add("Abs", [value], f"{value}.abs")
@@ -203,19 +215,21 @@ class _Writer:
             floor = self._add(
                 "Max", [largest, self._put("row.tiny", np.float32(1e-12))], f"{value}.floor"
             )
-            scale = self._add(
+            step = self._add(
                 "Mul", [floor, self._put("row.step", np.float32(1 / 127))], f"{value}.step"
             )
-            steps = self._add(
-                "Round", [self._add("Div", [value, scale], f"{value}.steps")], f"{value}.round"
+            scale = self._add(
+                "Reshape", [step, self._put("row.flat", np.array([-1]))], f"{value}.scale"
             )
-            shifted = self._add(
-                "Add", [steps, self._put("row.shift", np.float32(128))], f"{value}.shifted"
-            )
-            self._rows[value] = (
-                self._add("Cast", [shifted], f"{value}.uint8", to=TensorProto.UINT8),
-                scale,
-            )
+            matrix = self._add("Flatten", [value], f"{value}.matrix", axis=-1)
+            count = self._add("Shape", [scale], f"{value}.count")
+            middle = helper.make_tensor("value", TensorProto.UINT8, [1], [128])
+            zero = self._add("ConstantOfShape", [count], f"{value}.zero", value=middle)
+            quantised = self._add("QuantizeLinear", [matrix, scale, zero], f"{value}.uint8", axis=0)
+            before = self._add("Shape", [value], f"{value}.before", end=-1)
+            wide = self._put("row.wide", np.array([-1]))
+            shape = self._add("Concat", [before, wide], f"{value}.shape", axis=0)
+            self._rows[value] = _Rows(quantised, scale, shape)
         return self._rows[value]
 
     def _add(self, op: str, inputs: list[str], output: str, **attributes: Any) -> str:

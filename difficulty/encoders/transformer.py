@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import onnx
@@ -151,6 +151,8 @@ class DiskCache:
 
 ENCODER_FILES = ("encoder.onnx", "tokenizer.json")
 _BATCH_TOKENS = 8_192
+_CALL_TOKENS = 512
+"""What is made of so many fits into a processor's cache: of 2,048 each takes a quarter longer."""
 _MOST_ROWS = 64
 
 
@@ -360,9 +362,12 @@ class TransformerEncoder:
 
 
 def _run(session: ort.InferenceSession, rows: list[list[int]]) -> NDArray[np.float32]:
-    input_ids, mask = pad(rows)
-    vectors: Any = session.run(["embedding"], {"input_ids": input_ids, "attention_mask": mask})[0]
-    return np.asarray(vectors, dtype=np.float32)
+    size = max(1, _CALL_TOKENS // max(1, max(map(len, rows))))
+    parts = []
+    for start in range(0, len(rows), size):
+        input_ids, mask = pad(rows[start : start + size])
+        parts += session.run(["embedding"], {"input_ids": input_ids, "attention_mask": mask})
+    return np.concatenate(parts, dtype=np.float32)
 
 
 def _open_graph(graph: bytes) -> Callable[[list[list[int]]], NDArray[np.float32]]:
