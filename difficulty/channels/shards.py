@@ -561,10 +561,8 @@ def _mapped(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _file_of(part: sp.csr_array) -> tuple[NDArray[Any], ...]:
-    """Return the arrays of a shard that are mapped; the matrix holds views of them."""
-    arrays = (part.data, part.indices)
-    mapped = (array if is_mapped(array) else array.base for array in arrays)
-    return tuple(array for array in mapped if is_mapped(array))
+    """Return the arrays of a shard that are mapped."""
+    return tuple(array for array in (part.data, part.indices) if is_mapped(array))
 
 
 def _with_data(part: sp.csr_array, data: NDArray[Any]) -> sp.csr_array:

@@ -23,7 +23,7 @@ def let_go(array: NDArray[Any], start: int = 0, stop: int | None = None) -> None
     """Tell the system that rows of a mapped array are not needed now: they are read from the file
     again when they are. Other arrays stay as they are.
     """
-    mapped = getattr(array, "_mmap", None)
+    mapped = _map_of(array)
     if mapped is None or _ADVICE is None or not array.size:
         return
     whole = np.frombuffer(mapped, np.uint8)
@@ -37,7 +37,15 @@ def let_go(array: NDArray[Any], start: int = 0, stop: int | None = None) -> None
 
 def is_mapped(array: Any) -> bool:
     """Return whether an array lies in a file."""
-    return isinstance(array, np.memmap)
+    return isinstance(array, np.ndarray) and _map_of(array) is not None
+
+
+def _map_of(array: NDArray[Any]) -> mmap.mmap | None:
+    """Return the mapped file that an array is a view of."""
+    owner: Any = array
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    return owner if isinstance(owner, mmap.mmap) else None
 
 
 def trim_heap() -> None:
