@@ -45,6 +45,25 @@ def search(texts, *, processes=1, block=7):
     return found
 
 
+def filled_texts(n, *, seed=0):
+    """Return texts of six of twenty sentences, each with one of three words in it."""
+    rng = np.random.default_rng(seed)
+    sentences = [" ".join(rng.choice(WORDS, size=9)) for _ in range(20)]
+    return [
+        " ".join(
+            f"{sentences[place]} {WORDS[rng.integers(3)]}"
+            for place in rng.permutation(len(sentences))[:6]
+        )
+        for _ in range(n)
+    ]
+
+
+@pytest.fixture
+def from_the_first(monkeypatch):
+    """Compare by long runs however few texts there are."""
+    monkeypatch.setattr(near_search, "LONG_FROM", 0)
+
+
 def mixed_texts():
     """Return texts with copies of some, each with one word more, and a family behind a header."""
     texts = some_texts(60)
@@ -67,6 +86,31 @@ def test_same_letters_in_another_order_are_tied():
     assert search([second, first, " ".join(halves[20:] + halves[:20])])[2] == [1]
 
 
+def test_copies_of_texts_from_templates_are_found_by_long_runs(monkeypatch):
+    """Every run is common there; which sentences stand beside each other is not."""
+    texts = filled_texts(900)
+    words = [text.split() for text in texts[300:340]]
+    copies = [" ".join([*each[:25], "zebra", *each[26:]]) for each in words]
+    without = search([*texts, *copies])
+    monkeypatch.setattr(near_search, "LONG_FROM", 0)
+    found = search([*texts, *copies])
+    tied = [300 + row in each for row, each in enumerate(found[900:])]
+    assert np.mean(tied) >= 0.9
+    assert np.mean([300 + row in each for row, each in enumerate(without[900:])]) <= 0.1
+    # And hardly any of the others is.
+    assert sum(map(bool, found[:900])) - sum(map(bool, without[:900])) <= 9
+
+
+def test_answers_by_long_runs_depend_on_neither_workers_nor_later_texts(from_the_first):
+    texts = filled_texts(300)
+    texts += [f"{text} indeed" for text in texts[100:110]]
+    whole = search(texts)
+    assert sum(map(bool, whole[300:])) >= 9
+    assert search(texts, processes=3) == whole
+    assert search(texts[:305]) == whole[:305]
+
+
+@pytest.mark.usefixtures("from_the_first")
 def test_header_that_many_have_ties_no_further_text():
     """Short questions behind a long header: the first 16 are tied, then its runs are common."""
     header = some_texts(1)[0]

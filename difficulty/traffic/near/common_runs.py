@@ -102,10 +102,12 @@ class Window(NamedTuple):
     end: int
 
 
-def windows_of(size: int) -> list[Window]:
-    """Return windows in which as many runs of a worker stand as are sorted at once."""
-    n = min(N_BUCKETS, -(-size // WINDOW_RUNS) or 1)
-    cuts = [N_BUCKETS * number // n for number in range(n + 1)]
+def windows_of(size: int, *, end: int = N_BUCKETS) -> list[Window]:
+    """Return windows in which as many runs of a worker stand as are sorted at once, of ``size`` up
+    to some bucket.
+    """
+    n = min(end, -(-size // WINDOW_RUNS) or 1)
+    cuts = [end * number // n for number in range(n + 1)]
     return [Window(first, end) for first, end in pairwise(cuts)]
 
 
@@ -126,27 +128,33 @@ class RunFile:
     lines : TextLines
         The texts. Where they lie in a file, the runs lie beside it, and are there for who asks
         again.
+    long : bool
+        Whether the runs are the long ones, of which one in four stands for all; without letters.
 
     Attributes
     ----------
     bags : ndarray of uint64
         Of each text, equal where letters are; 0 for a text that is compared with none.
-    size : int
-        Number of runs.
+    size, n_texts : int
+        Number of runs and of texts.
     """
 
-    def __init__(self, lines: TextLines) -> None:
-        self.first = lines.first
+    def __init__(self, lines: TextLines, *, long: bool = False) -> None:
+        self.first, self._long = lines.first, long
         self._file: IO[bytes]
-        path = None if lines.path is None else Path(f"{lines.path}.{lines.first}.runs")
+        path = (
+            None
+            if lines.path is None
+            else Path(f"{lines.path}.{lines.first}.{'long' if long else 'runs'}")
+        )
         if path is None:
             self._file = TemporaryFile()
             self._hash(lines)
-        elif (notes := path.with_suffix(".npz")).exists():
+        elif (notes := path.with_suffix(f"{path.suffix}.npz")).exists():
             self._file = path.open("rb")
             with np.load(notes) as arrays:
                 self._starts, self._firsts = arrays["starts"], arrays["firsts"]
-                self.bags = arrays["bags"]
+                self.bags, self.n_texts = arrays["bags"], int(arrays["n_texts"])
         else:
             self._write_beside(path, notes, lines)
         weakref.finalize(self, self._file.close)
@@ -161,16 +169,20 @@ class RunFile:
         self._file.flush()
         own.replace(path)
         with own.open("wb") as file:
-            np.savez(file, starts=self._starts, firsts=self._firsts, bags=self.bags)
+            arrays = {"starts": self._starts, "firsts": self._firsts, "bags": self.bags}
+            np.savez(file, **arrays, n_texts=np.array(self.n_texts))
         own.replace(notes)
 
     def _hash(self, lines: TextLines) -> None:
         starts, firsts, bags = [np.zeros((0, N_BUCKETS + 1), np.int32)], [0], array("Q")
+        done = 0
         for texts in lines.blocks():
             bare = list(map(Letters.of, texts))
-            bags.extend(int.from_bytes(bag_key(each)[:8]) if each.text else 0 for each in bare)
+            if not self._long:
+                bags.extend(int.from_bytes(bag_key(each)[:8]) if each.text else 0 for each in bare)
+            done += len(texts)
             for start, end in blocks(bare):
-                hashes, places = runs_by_hash(bare[start:end])
+                hashes, places = runs_by_hash(bare[start:end], long=self._long)
                 edges = np.arange(N_BUCKETS, dtype=np.uint32) << np.uint32(_LOW_BITS)
                 begun = np.searchsorted(hashes, edges)
                 starts.append(np.append(begun, len(hashes)).astype(np.int32)[None])
@@ -179,10 +191,11 @@ class RunFile:
         self._starts = np.concatenate(starts)
         self._firsts = np.array(firsts[:-1], dtype=np.uint64) + np.uint64(self.first)
         self.bags = np.array(bags, dtype=np.uint64)
+        self.n_texts = done
 
     def parts(self, most: int) -> Iterator[TextPart]:
         """Yield blocks on end, of so many texts together or few more, with their texts."""
-        ends = np.append(self._firsts[1:] - self._firsts[:1], np.uint64(len(self.bags)))
+        ends = np.append(self._firsts[1:] - self._firsts[:1], np.uint64(self.n_texts))
         first = begin = 0
         while begin < len(self._starts):
             end = int(np.searchsorted(ends, first + most)) + 1
@@ -190,9 +203,9 @@ class RunFile:
             yield TextPart(slice(begin, end), first, after)
             first, begin = after, end
 
-    def size_of(self, part: TextPart) -> int:
-        """Return the number of runs of a part."""
-        return int(self._starts[part.blocks, -1].sum())
+    def size_of(self, part: TextPart, *, end: int = N_BUCKETS) -> int:
+        """Return the number of runs of a part, up to some bucket."""
+        return int(self._starts[part.blocks, end].sum())
 
     def runs_in(self, window: Window, part: TextPart | None = None) -> Runs:
         """Return the runs of a window, ascending; those of all texts or of a part."""
@@ -230,8 +243,8 @@ class RunStep(NamedTuple):
 class RunShard:
     """The runs of some texts."""
 
-    def __init__(self, lines: TextLines) -> None:
-        self._file = RunFile(lines)
+    def __init__(self, lines: TextLines, *, long: bool = False) -> None:
+        self._file = RunFile(lines, long=long)
         self._latest: tuple[Window, Runs] | None = None
 
     def __call__(self, step: RunStep) -> Any:

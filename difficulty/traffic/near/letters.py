@@ -16,13 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 RUN = 12  # characters: two or three words
+LONG_RUN = 3 * RUN
+"""Characters of the runs by which texts are compared whose short ones many have."""
 LEAST_LETTERS = 40
 _MOST_RUNS = 4_096  # of one text that are counted
 _NUMBER = re.compile(r"\d+")
 _OTHER = re.compile(r"[\W_]+")
 # Of a rolling hash; odd, so that no character loses its low bits.
 _MULTIPLIER = np.uint32(0x02000327)
-_POWERS = {n: np.uint32(pow(0x02000327, n, 1 << 32)) for n in (2, 4)}
+_POWERS = {n: np.uint32(pow(0x02000327, n, 1 << 32)) for n in (2, 4, 12)}
+_SAMPLED = np.uint32(0b11)
+"""Bits of the hash of a long run that have to be 0: one in four stands for all."""
 _SIGNS = bytes(code for code in range(128) if not chr(code).isalnum())
 _SIGNS_AND_DIGITS = _SIGNS + b"0123456789"
 _AS_NOUGHT = bytes.maketrans(b"0123456789", b"0" * 10)
@@ -106,23 +110,25 @@ def runs_of(bare: Sequence[Letters]) -> tuple[Rows, Hashes]:
     return (texts, hashes) if few is None else (texts[few], hashes[few])
 
 
-def runs_by_hash(bare: Sequence[Letters]) -> tuple[Hashes, Rows]:
+def runs_by_hash(bare: Sequence[Letters], *, long: bool = False) -> tuple[Hashes, Rows]:
     """Return the same: the hash and the place of the text of each run, ascending by hash and
-    text.
+    text; or of a fourth of the long runs.
     """
-    runs = _distinct(bare, by_text=False)
+    runs = _distinct(bare, by_text=False, long=long)
     hashes, texts = (runs >> _HALF).astype(np.uint32), runs.astype(np.uint32)
     few = _are_few(bare, texts)
     return (hashes, texts) if few is None else (hashes[few], texts[few])
 
 
-def _distinct(bare: Sequence[Letters], *, by_text: bool) -> NDArray[np.uint64]:
+def _distinct(bare: Sequence[Letters], *, by_text: bool, long: bool = False) -> NDArray[np.uint64]:
     """Return text and hash of each distinct run in one value, ascending."""
     lengths = np.fromiter((len(each.text) for each in bare), dtype=np.int64, count=len(bare))
-    hashes = _all_runs("".join(each.text for each in bare))
+    hashes = _all_runs("".join(each.text for each in bare), long=long)
     texts = np.repeat(np.arange(len(bare), dtype=np.uint32), lengths)
     # Runs that begin in the last characters of a text go on into the next.
     whole = texts[: len(hashes)] == texts[len(texts) - len(hashes) :]
+    if long:
+        whole &= hashes & _SAMPLED == 0
     higher, lower = (texts[: len(hashes)], hashes) if by_text else (hashes, texts[: len(hashes)])
     runs = (higher[whole].astype(np.uint64) << _HALF) | lower[whole]
     runs.sort()
@@ -151,17 +157,22 @@ def places_within(counts: NDArray[np.intp]) -> NDArray[np.intp]:
     return places
 
 
-def _all_runs(bare: str) -> Hashes:
-    """Return the hash of the run that begins at each character of a text but the last 11."""
+def _all_runs(bare: str, *, long: bool = False) -> Hashes:
+    """Return the hash of the run that begins at each character of a text but the last 11, or of
+    the long one at each but the last 35.
+    """
     codes = np.frombuffer(bare.encode("utf-32-le", "replace"), dtype=np.uint32)
-    if len(codes) < RUN:
+    if len(codes) < (LONG_RUN if long else RUN):
         return np.empty(0, dtype=np.uint32)
     # A polynomial in the characters of a run, from runs of 2, 4 and 8. Arithmetic wraps around at
     # 32 bits, which is what a hash wants.
     twos = codes[:-1] * _MULTIPLIER + codes[1:]
     fours = twos[:-2] * _POWERS[2] + twos[2:]
     eights = fours[:-4] * _POWERS[4] + fours[4:]
-    return _mixed(eights[:-4] * _POWERS[4] + fours[8:])
+    twelves = eights[:-4] * _POWERS[4] + fours[8:]
+    if not long:
+        return _mixed(twelves)
+    return _mixed((twelves[:-24] * _POWERS[12] + twelves[12:-12]) * _POWERS[12] + twelves[24:])
 
 
 def _mixed(values: Hashes) -> Hashes:

@@ -16,6 +16,13 @@ had it: of short questions behind a long header the first sixteen are tied and t
 and a family of more different copies than that counts as a template too. Which runs are common is
 known from what came before, never from what comes later: that is what lets a key stand for good.
 
+Where requests are filled from some hundred sentences run after run becomes common, and copies are
+no longer known by what is left. So a text of whose runs fewer than half are rare when it comes is
+compared by its runs of 36 characters too, which tell *which* sentences stand beside each other: it
+is nearly the same as an earlier one where six in ten of all their runs are in both, common ones
+too, and a fifth of the long runs that fewer than 16 earlier texts had, 16 or more. A header's long
+runs are common as well, so what stands behind one is not tied by it.
+
 A text is kept as its 128 smallest run hashes (Broder's bottom-k sketch: all runs of a text of up
 to 139 characters, a sample of a longer one), so the share is exact for short texts and has a
 standard error of at most 0.05 for longer ones.
@@ -28,7 +35,7 @@ Broder (1997), "On the resemblance and containment of documents".
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +49,8 @@ SKETCH = 128
 LEAST_SHARE = 0.5
 LEAST_SHARED = 16  # runs: some 27 characters on end
 LEAST_SEEN = 4  # runs of a sample, whatever they are worth
+LONG_KEYS = 24
+WHOLE_SKETCH = 64  # runs of a text, common ones too
 KEYS = 16  # the smallest rare runs, by which texts meet
 COMMON_TEXTS = 16
 """Earlier texts that make a run common."""
@@ -63,7 +72,23 @@ def shared_of(own: Hashes, theirs: Hashes) -> NDArray[np.bool_]:
     return shared
 
 
-def may_be_alike(own: Hashes, theirs: Hashes) -> NDArray[np.bool_]:
+class Alike(NamedTuple):
+    """What two sketches have to share."""
+
+    share: float
+    """Of the runs that are in either."""
+    runs: int
+    """At least; fewer in sketches that were cut."""
+
+
+ALIKE = Alike(LEAST_SHARE, LEAST_SHARED)
+MOSTLY = Alike(0.6, LEAST_SEEN)
+"""Of a fourth of all runs, common ones too, of texts that are made of common runs."""
+LONG_ALIKE = Alike(0.2, LEAST_SEEN)
+"""Of a fourth of their long runs."""
+
+
+def may_be_alike(own: Hashes, theirs: Hashes, *, least: Alike = ALIKE) -> NDArray[np.bool_]:
     """Return which of n pairs of sketches, shape (n, 128), share so many hashes that they may be
     of nearly equal texts, whichever of ``theirs`` are common: in a part of the time of
     :func:`are_alike`.
@@ -75,7 +100,7 @@ def may_be_alike(own: Hashes, theirs: Hashes) -> NDArray[np.bool_]:
     last = np.minimum(end, NO_HASH - np.uint32(1))[:, None]
     shared = ((both[:, 1:] == both[:, :-1]) & (both[:, 1:] <= last)).sum(axis=1)
     n_own = (own <= last).sum(axis=1)
-    near: NDArray[np.bool_] = shared >= np.maximum(_least_shared(end), LEAST_SHARE * n_own)
+    near: NDArray[np.bool_] = shared >= np.maximum(_least_shared(end, least), least.share * n_own)
     return near
 
 
@@ -85,6 +110,7 @@ def are_alike(
     ignored: NDArray[np.bool_],
     *,
     own_ignored: NDArray[np.bool_] | None = None,
+    least: Alike = ALIKE,
 ) -> NDArray[np.bool_]:
     """Return which of n pairs of sketches, shape (n, 128), are of nearly equal texts; ``ignored``
     marks those of ``theirs`` that are common, ``own_ignored`` those of ``own`` where it does not
@@ -97,15 +123,17 @@ def are_alike(
     counted = (theirs <= end[:, None]) & (theirs != NO_HASH) & ~ignored
     shared = (counted & shared_of(own, theirs)).sum(axis=1)
     either = n_own + counted.sum(axis=1) - shared
-    near: NDArray[np.bool_] = (shared >= _least_shared(end)) & (shared >= LEAST_SHARE * either)
+    near: NDArray[np.bool_] = (shared >= _least_shared(end, least)) & (
+        shared >= least.share * either
+    )
     return near
 
 
-def _least_shared(end: Hashes) -> NDArray[np.float64]:
+def _least_shared(end: Hashes, alike: Alike) -> NDArray[np.float64]:
     """Return how many runs have to be shared by sketches that are whole up to ``end``."""
     # A cut sketch is a sample, in which fewer runs stand for as many.
     sampled = end.astype(np.float64) / float(NO_HASH)
-    least: NDArray[np.float64] = np.maximum(LEAST_SHARED * sampled, LEAST_SEEN)
+    least: NDArray[np.float64] = np.maximum(alike.runs * sampled, LEAST_SEEN)
     return least
 
 
@@ -117,9 +145,9 @@ def filled(
     """
     counts = np.bincount(texts, minlength=len(sketches))
     places = np.repeat(sizes, counts) + places_within(counts)
-    room = places < SKETCH
+    room = places < sketches.shape[1]
     sketches[texts[room], places[room]] = hashes[room]
-    size: NDArray[np.intp] = np.minimum(sizes + counts, SKETCH)
+    size: NDArray[np.intp] = np.minimum(sizes + counts, sketches.shape[1])
     return size
 
 

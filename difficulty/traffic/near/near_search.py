@@ -9,6 +9,8 @@ nor on how many workers there are: texts, runs and keys have their places by num
    two texts that meet at three of them are candidates. Of pairs that share just half of their runs
    one in 500 is missed by that (137 / 2**16), and a common phrase makes none.
 3. The sketches of candidates meet where the later text is, and are compared.
+4. Of texts that are made of common runs the same is done with runs of three times the length, where
+   there are more than 16,384 texts: of long runs one in four stands for all.
 
 Runs have hashes of 32 bits: from some fifty million different texts on, chance makes them common.
 """
@@ -25,8 +27,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from difficulty.engine import Engine
+from difficulty.engine import Engine, HeldShards
 from difficulty.traffic.near.common_runs import (
+    N_BUCKETS,
     CommonRuns,
     Hashes,
     Rows,
@@ -37,16 +40,24 @@ from difficulty.traffic.near.common_runs import (
 )
 from difficulty.traffic.near.likeness import (
     COMMON_TEXTS,
+    LONG_ALIKE,
+    LONG_KEYS,
     MOST_OF_A_BAG,
+    MOSTLY,
     SKETCH,
+    WHOLE_SKETCH,
     are_alike,
     may_be_alike,
 )
 from difficulty.traffic.near.sketch_file import KEY_BUCKETS, PairFile, Share, SketchFile, shares_of
 from difficulty.traffic.near.text_lines import TextLines, written_line
 
-LEAST_MET = 3
-"""Keys that make two texts candidates."""
+LEAST_MET, LONG_MET = 3, 3
+"""Keys that make two texts candidates, of the runs and of the long runs."""
+LONG_FROM = 1 << 14
+"""Texts before which none is compared by long runs: among so few hardly one is made of common ones
+alone, and nearly all copies are found without.
+"""
 _PAIRS = 1 << 17  # candidates whose sketches are sent together: 64 MiB
 _COMPARED = 1 << 11
 _PART_TEXTS = 1 << 18
@@ -132,23 +143,38 @@ def search_pairs(engine: Engine, lines: Sequence[TextLines], folder: Path | None
     firsts = np.array([each.first for each in lines], dtype=np.uint32)
     with engine.hold(RunShard, lines) as held:
         common = find_common(held, firsts)
-    with (
-        engine.hold(partial(_SketchShard, common, firsts), lines) as held,
-        closing(PairFile(_PART_TEXTS, folder)) as met,
-    ):
-        near = []
-        n_texts, n_keys = (max(sizes) for sizes in zip(*held(_Step("sizes")), strict=True))
-        for share in shares_of(n_texts, _SORTED_TEXTS):
+    near = [np.empty(0, dtype=np.uint64)]
+    with engine.hold(partial(_SketchShard, common, firsts), lines) as held:
+        for share in shares_of(max(held(_Step("texts"))), _SORTED_TEXTS):
             near += held(_Step("bags met"), held.send(_Step("bags", share)))
-        for share in shares_of(n_keys, _SORTED_KEYS):
+        near += _compared(held, LEAST_MET, folder)
+        made_of_common = np.concatenate(held(_Step("made of common")))
+        made_of_common[:LONG_FROM] = False
+    if made_of_common.any():
+        with engine.hold(partial(RunShard, long=True), lines) as held:
+            common = find_common(held, firsts)
+        with engine.hold(partial(_LongShard, common, firsts), lines) as held:
+            near += _compared(held, LONG_MET, folder, later=made_of_common)
+    return np.unique(np.concatenate(near))
+
+
+def _compared(
+    held: HeldShards, least: int, folder: Path | None, *, later: NDArray[np.bool_] | None = None
+) -> list[Pairs]:
+    """Return the pairs of nearly equal texts among those that met at some keys or more; of pairs
+    with some later texts alone, where these are told.
+    """
+    near: list[Pairs] = []
+    with closing(PairFile(_PART_TEXTS, folder)) as met:
+        for share in shares_of(max(held(_Step("keys of"))), _SORTED_KEYS):
             for pairs in held(_Step("meet"), held.send(_Step("keys", share))):
-                met.add(pairs)
+                met.add(pairs if later is None else pairs[later[_parted(pairs)[0]]])
         for pairs in met.parts():
-            candidates = _met_often(pairs)
+            candidates = _met_often(pairs, least)
             for start in range(0, len(candidates), _PAIRS):
                 some = candidates[start : start + _PAIRS]
                 near += held(_Step("compare", some), held.send(_Step("sketches", some)))
-    return np.unique(np.concatenate([np.empty(0, dtype=np.uint64), *near]))
+    return near
 
 
 class _Step(NamedTuple):
@@ -164,14 +190,19 @@ class _SketchShard:
     def __init__(self, common: CommonRuns, firsts: Rows, lines: TextLines) -> None:
         self._common, self._firsts, self._first = common, firsts, lines.first
         file = RunFile(lines)
-        self._bags = file.bags
+        self._bags, self._n_texts = file.bags, file.n_texts
         folder = None if lines.path is None else Path(lines.path).parent
         self._sketches = SketchFile(file, common, folder)
 
     def __call__(self, step: _Step, pieces: Sequence[Any] | None = None) -> Any:
         if pieces is None:
-            if step.name == "sizes":
-                return len(self._bags), self._sketches.n_keys
+            known = {
+                "texts": self._n_texts,
+                "keys of": self._sketches.n_keys,
+                "made of common": self._sketches.made_of_common,
+            }
+            if step.name in known:
+                return known[step.name]
             alone: dict[str, Callable[[Any], list[Any]]]
             alone = {"bags": self._bags_in, "keys": self._keys_in, "sketches": self._sketches_for}
             return alone[step.name](step.values)
@@ -205,7 +236,7 @@ class _SketchShard:
 
     def _own(self, texts: Rows) -> NDArray[np.bool_]:
         at = texts.astype(np.int64) - self._first
-        own: NDArray[np.bool_] = (at >= 0) & (at < len(self._bags))
+        own: NDArray[np.bool_] = (at >= 0) & (at < self._n_texts)
         return own
 
     def _sketches_of(self, texts: Rows) -> Hashes:
@@ -243,6 +274,35 @@ class _SketchShard:
         return pairs[are_alike(own, theirs, ignored)]
 
 
+class _LongShard(_SketchShard):
+    """The long runs of texts that are made of common runs, and what of all their runs stands for
+    them.
+    """
+
+    def __init__(self, common: CommonRuns, firsts: Rows, lines: TextLines) -> None:
+        self._common, self._firsts, self._first = common, firsts, lines.first
+        folder = None if lines.path is None else Path(lines.path).parent
+        file = RunFile(lines, long=True)
+        self._bags, self._n_texts = file.bags, file.n_texts
+        self._sketches = SketchFile(file, common, folder, keys=LONG_KEYS)
+        self._whole = SketchFile(
+            RunFile(lines), None, folder, width=WHOLE_SKETCH, keys=0, end=N_BUCKETS // 4
+        )
+
+    def _sketches_of(self, texts: Rows) -> Hashes:
+        at = texts - np.uint32(self._first)
+        return np.concatenate([self._sketches.of(at), self._whole.of(at)], axis=1)
+
+    def _alike(self, pairs: Pairs, theirs: Hashes) -> Pairs:
+        own = self._sketches_of(_parted(pairs)[0])
+        none = np.zeros((len(pairs), WHOLE_SKETCH), dtype=np.bool_)
+        mostly = are_alike(own[:, SKETCH:], theirs[:, SKETCH:], none, least=MOSTLY)
+        pairs, own, theirs = pairs[mostly], own[mostly, :SKETCH], theirs[mostly, :SKETCH]
+        later = np.repeat(_parted(pairs)[0], SKETCH)
+        ignored = self._common.among(theirs.ravel(), later).reshape(own.shape)
+        return pairs[are_alike(own, theirs, ignored, least=LONG_ALIKE)]
+
+
 def _bags_met(pieces: Sequence[tuple[NDArray[np.uint64], Rows]]) -> Pairs:
     """Return each of the first 17 texts with the same letters, with the first of them."""
     bags, texts = (np.concatenate(column) for column in zip(*pieces, strict=True))
@@ -276,10 +336,10 @@ def _met(values: Pairs) -> Pairs:
     return pairs
 
 
-def _met_often(pairs: Pairs) -> Pairs:
-    """Return the pairs that met at three keys or more, once each, ascending."""
+def _met_often(pairs: Pairs, least: int) -> Pairs:
+    """Return the pairs that met at some keys or more, once each, ascending."""
     pairs.sort()
-    n_before = max(0, len(pairs) - (LEAST_MET - 1))
+    n_before = max(0, len(pairs) - (least - 1))
     return each_once(pairs[:n_before][pairs[len(pairs) - n_before :] == pairs[:n_before]])
 
 

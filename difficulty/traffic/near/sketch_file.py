@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.traffic.near.common_runs import (
+    N_BUCKETS,
     CommonRuns,
     Hashes,
     Rows,
@@ -22,7 +23,7 @@ from difficulty.traffic.near.common_runs import (
     TextPart,
     windows_of,
 )
-from difficulty.traffic.near.likeness import KEYS, NO_HASH, SKETCH, empty_sketches, filled
+from difficulty.traffic.near.likeness import KEYS, NO_HASH, SKETCH, filled
 
 KEY_BUCKETS = 1 << 10
 """In which keys lie, by the remainder of their hash."""
@@ -45,44 +46,89 @@ def shares_of(size: int, most: int) -> list[Share]:
 
 
 class SketchFile:
-    """The 128 smallest rare runs of each text, and the 16 smallest as keys.
+    """The smallest rare runs of each text, and the very smallest as keys.
 
     Parameters
     ----------
     runs : RunFile
-    common : CommonRuns
+    common : CommonRuns, optional
+        Runs that are not rare; by default all are.
     folder : Path, optional
         Where the file lies, up to 640 bytes a text; by default where temporary files do.
+    width : int
+        Runs that are kept of a text.
+    keys : int
+        Of these, those by which texts meet.
+    end : int
+        Bucket before which the runs are that are looked at.
 
     Attributes
     ----------
     n_keys : int
+    made_of_common : ndarray of bool
+        Texts of whose runs most are common.
     """
 
-    def __init__(self, runs: RunFile, common: CommonRuns, folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        runs: RunFile,
+        common: CommonRuns | None,
+        folder: Path | None = None,
+        *,
+        width: int = SKETCH,
+        keys: int = KEYS,
+        end: int = N_BUCKETS,
+    ) -> None:
+        self._width, self._common, self._end = width, common, end
         self._file = TemporaryFile(dir=folder)
         self._keys = TemporaryFile(dir=folder)
         weakref.finalize(self, self._file.close)
         weakref.finalize(self, self._keys.close)
         sizes, starts = [np.zeros(0, np.uint8)], [np.zeros((0, KEY_BUCKETS + 1), np.int64)]
+        made = [np.zeros(0, np.bool_)]
         for part in runs.parts(_PART_TEXTS):
-            sketches, own = _sketched(runs, common, part)
+            sketches, own, is_common = self._sketched(runs, part)
             # Of requests that are filled from templates hardly a run is rare.
-            self._file.write(sketches[np.arange(SKETCH) < own[:, None]].tobytes())
+            self._file.write(sketches[np.arange(width) < own[:, None]].tobytes())
             sizes.append(own.astype(np.uint8))
-            keys, begun = _by_bucket(sketches[:, :KEYS], runs.first + part.first)
-            self._keys.write(keys.tobytes())
+            made.append(is_common)
+            by_bucket, begun = _by_bucket(sketches[:, :keys], runs.first + part.first)
+            self._keys.write(by_bucket.tobytes())
             starts.append(begun[None])
         self._sizes, self._starts = np.concatenate(sizes), np.concatenate(starts)
         self._offsets = np.concatenate([[0], np.cumsum(self._sizes, dtype=np.int64)])
         self._file.flush()
         self._keys.flush()
-        self.n_keys = int(self._starts[:, -1].sum())
+        self.n_keys, self.made_of_common = int(self._starts[:, -1].sum()), np.concatenate(made)
+
+    def _sketched(
+        self, runs: RunFile, part: TextPart
+    ) -> tuple[Hashes, NDArray[np.intp], NDArray[np.bool_]]:
+        """Return the sketches of a part of the texts, how many runs are in each, and which of the
+        texts are made of common runs.
+        """
+        n, first = part.end - part.first, np.uint64(runs.first + part.first)
+        sketches = np.full((n, self._width), NO_HASH, dtype=np.uint32)
+        sizes, n_rare, n_all = (np.zeros(n, dtype=np.intp) for _ in range(3))
+        for window in windows_of(runs.size_of(part, end=self._end), end=self._end):
+            rare = runs.runs_in(window, part)
+            if self._common is not None:
+                n_all += np.bincount(_texts_of(rare, first), minlength=n)
+                rare = self._common.rare_of(rare)
+                n_rare += np.bincount(_texts_of(rare, first), minlength=n)
+            texts = _texts_of(rare, first)
+            # By text, and of those alone that have room yet.
+            open_ = sizes[texts] < self._width
+            rare = ((texts.astype(np.uint64) << _HALF) | (rare >> _HALF))[open_]
+            rare.sort()
+            texts, hashes = (rare >> _HALF).astype(np.intp), rare.astype(np.uint32)
+            sizes = filled(sketches, sizes, texts, hashes)
+        return sketches, sizes, 2 * n_rare < n_all
 
     def of(self, texts: Rows) -> Hashes:
-        """Return the sketches of some texts, shape (n, 128)."""
+        """Return the sketches of some texts, shape (n, width)."""
         distinct, places = np.unique(texts, return_inverse=True)
-        sketches = empty_sketches(len(distinct))
+        sketches = np.full((len(distinct), self._width), NO_HASH, dtype=np.uint32)
         content = sketches.reshape(-1).view(np.uint8).data
         # Read and not mapped: pages of a file that are looked at here and there stay in memory.
         file = self._file.fileno()
@@ -91,7 +137,7 @@ class SketchFile:
         for size, offset in zip(sizes.tolist(), offsets.tolist(), strict=True):
             if os.preadv(file, [content[at : at + size]], offset) != size:
                 raise OSError("a sketch ended early")
-            at += 4 * SKETCH
+            at += 4 * self._width
         found: Hashes = sketches[places]
         return found
 
@@ -109,20 +155,10 @@ class SketchFile:
         return np.concatenate([np.zeros(0, np.uint64), *read])
 
 
-def _sketched(runs: RunFile, common: CommonRuns, part: TextPart) -> tuple[Hashes, NDArray[np.intp]]:
-    """Return the sketches of a part of the texts, and how many runs are in each."""
-    sketches = empty_sketches(part.end - part.first)
-    sizes = np.zeros(len(sketches), dtype=np.intp)
-    first = np.uint64(runs.first + part.first)
-    for window in windows_of(runs.size_of(part)):
-        rare = common.rare_of(runs.runs_in(window, part))
-        numbers = (rare & np.uint64(0xFFFFFFFF)) - first
-        # By text, and of those alone that have room yet.
-        rare = ((numbers << _HALF) | (rare >> _HALF))[sizes[numbers.astype(np.intp)] < SKETCH]
-        rare.sort()
-        texts, hashes = (rare >> _HALF).astype(np.intp), rare.astype(np.uint32)
-        sizes = filled(sketches, sizes, texts, hashes)
-    return sketches, sizes
+def _texts_of(runs: NDArray[np.uint64], first: np.uint64) -> NDArray[np.intp]:
+    """Return the texts of runs, counted from the first."""
+    texts: NDArray[np.intp] = ((runs & np.uint64(0xFFFFFFFF)) - first).astype(np.intp)
+    return texts
 
 
 def _by_bucket(keys: Hashes, first: int) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
