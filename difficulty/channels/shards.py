@@ -465,7 +465,7 @@ def pulled_squares_of(columns: Any, weight: FloatArray) -> FloatArray:
     """Return the transposed squares of columns times a number for each row."""
     if is_mapped(columns):
         return _summed_parts(
-            columns, weight, lambda part, own: np.einsum("ij,ij,i", part, part, own)
+            columns, weight, lambda part, own: np.einsum("ij,ij,i->j", part, part, own)
         )
     if isinstance(columns, np.ndarray):  # without a copy of its squares
         return np.asarray(np.einsum("ij,ij,i->j", columns, columns, weight), dtype=np.float64)

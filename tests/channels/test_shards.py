@@ -16,6 +16,8 @@ from difficulty.channels.ngrams import NgramChannel
 from difficulty.channels.shards import Beside, NgramShards, WeightedNgrams, standardised
 from difficulty.channels.tree_arrays import _walk, follow
 from difficulty.engine import LocalEngine
+from difficulty.storage import mapped
+from difficulty.storage.mapped import GrowingRows
 from difficulty.tokens import TokenRows
 
 N, VOCABULARY = 400, 50
@@ -97,21 +99,29 @@ def test_heads_on_shards_are_those_of_scikit_learn(channel, ids, monkeypatch):
     assert fitted == pytest.approx(np.append(ridge.coef_, ridge.intercept_), abs=1e-3)
 
 
-def test_dense_columns_and_marks_are_standardised_as_one_matrix(monkeypatch):
-    """Beside marks of a task, with a start and without, from few rows or many."""
+@pytest.mark.parametrize("in_file", [False, True])
+def test_dense_columns_and_marks_are_standardised_as_one_matrix(monkeypatch, in_file):
+    """Beside marks of a task, with a start and without, from few rows or many, wherever they
+    lie.
+    """
     rng = np.random.default_rng(3)
     left, marks = rng.normal(2.0, 3.0, (N, 4)), sp.csr_array(np.eye(3)[rng.integers(0, 3, N)])
     outcome, weight = (rng.random(N) < 0.4).astype(float), np.ones(N)
     whole = fit_head(np.hstack([left, marks.toarray()]), outcome, weight, strength=0.1)
     monkeypatch.setattr(descent, "_GRADIENT", 1e-9)
     monkeypatch.setattr(descent, "_GRADIENT_OF_FEW", 1e-9)
-    beside = Beside(left, marks)
+    vectors = GrowingRows(left.dtype, left.shape[1:], most=0 if in_file else 1 << 20)
+    vectors.add(left)
+    monkeypatch.setattr(mapped, "_PART", 1_000)  # several parts
+    beside = Beside(vectors.whole(), marks)
     parts = fit_head(beside, outcome, weight, strength=0.1)
     assert parts.coefficients == pytest.approx(whole.coefficients, abs=1e-3)
     assert parts.intercept == pytest.approx(whole.intercept, abs=1e-3)
     design, mean, deviation = standardised(beside, np.ones(N, bool))
     ours = (np.hstack([left, marks.toarray()]) - mean) / deviation
-    assert design.pulled_squares(weight) == pytest.approx((ours**2).T @ weight)
+    uneven = rng.random(N)  # of one weight the squares of standardised columns are all alike
+    assert design.pulled_squares(uneven) == pytest.approx((ours**2).T @ uneven)
+    assert design.pulled(uneven) == pytest.approx(ours.T @ uneven)
     assert design @ np.ones(7) == pytest.approx(
         ((np.hstack([left, marks.toarray()]) - mean) / deviation).sum(axis=1)
     )
