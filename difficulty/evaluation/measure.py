@@ -43,7 +43,7 @@ from difficulty.evaluation.views import (
     reliability,
     score_histogram,
 )
-from difficulty.metrics.arrays import FloatArray, IntArray, ratio
+from difficulty.metrics.arrays import FloatArray, IntArray, ratio, spread_rows
 from difficulty.metrics.bootstrap import GroupDraws, Resampling, group_codes
 from difficulty.records import Estimate
 
@@ -60,8 +60,8 @@ REPORTED = (
     ),
 )  # fmt: skip
 MOST_JUDGED = 1 << 19
-"""Requests that figures are worked out on, every so many of more: what so many leave open is far
-less than a threshold is chosen to, and each takes some kilobytes meanwhile.
+"""Requests that figures are worked out on, one of every so many of more: what so many leave open is
+far less than a threshold is chosen to, and each takes some kilobytes meanwhile.
 """
 _RANKED = ("apgr", "cpt_50", "cpt_80")
 _ROUTED = ("frontier_share", "gap_recovered", "quality", "cost")
@@ -112,7 +112,7 @@ def evaluate(
 
     Each figure uses the requests for which what it needs is known; its ``n`` says how many. A
     figure that is undefined has the value None and a note that says why. Of more than 524,288
-    requests every so many are looked at, and a note says it. Intervals come from
+    requests one of every so many is looked at, and a note says it. Intervals come from
     resampling whole groups; the score, the calibration and the threshold are held fixed, so they
     tell how sure the figures are on this traffic, not how they would change with another training
     run.
@@ -132,10 +132,10 @@ def evaluate(
         Where the requests come from; checks that need it are left out without it.
     """
     n_all = len(scored)
-    if step := n_all // (MOST_JUDGED + 1):
-        every = np.arange(0, n_all, step + 1)
-        scored = scored.at(every)
-        others = {name: values[every] for name, values in (others or {}).items()}
+    if n_all > MOST_JUDGED:
+        chosen = spread_rows(n_all, MOST_JUDGED)
+        scored = scored.at(chosen)
+        others = {name: values[chosen] for name, values in (others or {}).items()}
     # Fewer draws above 50,000 requests, never below 200: see REQUEST_DRAWS.
     resampling = resampling.affordable(len(scored))
     slices = slice_rows(scored)

@@ -58,6 +58,20 @@ def weights(weight: ArrayLike | None, *, n: int) -> FloatArray:
     return array
 
 
+def spread_rows(n: int, most: int) -> IntArray:
+    """Return ``most`` of n rows, ascending, or all where there are no more: one of each of as many
+    stretches of one length. Which one is left to chance, always the same: every so many of rows
+    that alternate, such as two calls a request, or of which every so many has an outcome, would be
+    of one kind.
+    """
+    if n <= most:
+        return np.arange(n)
+    edges = np.arange(most + 1, dtype=np.int64) * n // most
+    places = np.random.default_rng(0).random(most) * np.diff(edges)
+    rows: IntArray = edges[:-1] + places.astype(np.intp)
+    return rows
+
+
 def effective_samples(weight: ArrayLike) -> float:
     """Return the number of equally weighted samples whose mean is as sure as that of these.
 

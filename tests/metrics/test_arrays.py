@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from difficulty.errors import InvalidValueError
-from difficulty.metrics.arrays import column, effective_samples, weights
+from difficulty.metrics.arrays import column, effective_samples, spread_rows, weights
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,20 @@ def test_effective_samples_by_hand(weight, worth):
 def test_effective_samples_do_not_depend_on_the_unit():
     weight = np.random.default_rng(0).exponential(size=50)
     assert effective_samples(1e-200 * weight) == pytest.approx(effective_samples(weight))
+
+
+@pytest.mark.parametrize("n", [100, 101, 199, 1_000])
+def test_spread_rows_are_one_of_each_stretch(n):
+    """As many as may be, ascending, and the same each time."""
+    rows = spread_rows(n, 100)
+    assert len(rows) == 100 and (np.diff(rows) > 0).all() and 0 <= rows[0] and rows[-1] < n
+    assert (abs(rows - np.arange(100) * n / 100) < n / 100 + 1).all()
+    assert np.array_equal(rows, spread_rows(n, 100))
+    assert np.array_equal(spread_rows(90, 100), np.arange(90))
+
+
+@pytest.mark.parametrize("period", [2, 3, 4])
+def test_spread_rows_have_their_share_of_what_comes_every_so_many(period):
+    """Every so many rows would hold all of a kind that has this period, or none."""
+    chosen = spread_rows(40_000, 10_000) % period
+    assert np.bincount(chosen) / 10_000 == pytest.approx(np.full(period, 1 / period), abs=0.02)
