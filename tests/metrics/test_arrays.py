@@ -45,7 +45,9 @@ def test_effective_samples_do_not_depend_on_the_unit():
 def test_spread_rows_are_one_of_each_stretch(n):
     """As many as may be, ascending, and the same each time."""
     rows = spread_rows(n, 100)
-    assert len(rows) == 100 and (np.diff(rows) > 0).all() and 0 <= rows[0] and rows[-1] < n
+    assert len(rows) == 100
+    assert (np.diff(rows) > 0).all()
+    assert 0 <= rows[0] <= rows[-1] < n
     assert (abs(rows - np.arange(100) * n / 100) < n / 100 + 1).all()
     assert np.array_equal(rows, spread_rows(n, 100))
     assert np.array_equal(spread_rows(90, 100), np.arange(90))
