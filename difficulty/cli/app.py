@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from functools import partial
@@ -194,7 +195,7 @@ def main() -> None:
     # Rows that cannot be scored are in the output, with their errors.
     logging.getLogger("difficulty.runtime").setLevel(logging.ERROR)
     try:
-        with _ending_cleanly():
+        with _ending_cleanly(), _without_warnings():
             _run()
     except SystemExit as stopped:
         # Ctrl-C, or whoever started it: scratch folders are gone by now.
@@ -202,6 +203,20 @@ def main() -> None:
             name = sys.argv[1] if len(sys.argv) > 1 else ""
             err.print(_KEPT.get(name, "stopped; nothing was written"))
         raise
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Show none of what libraries warn their callers of, unless Python was asked for it. Filters
+    would not do: scikit-learn empties them for a moment, and others fit in threads meanwhile.
+    """
+    before = warnings.showwarning
+    if not sys.warnoptions:
+        warnings.showwarning = lambda *_, **__: None
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
 
 
 class _Terminated(SystemExit):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -86,17 +87,18 @@ class GrowingRows:
         """Add rows."""
         block = np.ascontiguousarray(block, dtype=self._dtype)
         self._n, self._size = self._n + len(block), self._size + block.nbytes
-        if self._file is None:
-            self._blocks.append(block)
-            if self._size > self._most:
-                from tempfile import TemporaryFile  # here: routers, which read ids too, write none
-
-                self._file = TemporaryFile(prefix="difficulty-")
-                for each in self._blocks:
-                    each.tofile(self._file)
-                self._blocks = []
+        self._blocks.append(block)
+        if self._file is None and self._size <= self._most:
             return
-        block.tofile(self._file)
+        from tempfile import TemporaryFile, gettempdir  # here: routers read ids too, and write none
+
+        with _told_where(gettempdir()):
+            if self._file is None:
+                self._file = TemporaryFile(prefix="difficulty-")
+            for each in self._blocks:
+                _write_rows(self._file, each)
+            self._file.flush()  # what waits would be refused when the file is closed
+        self._blocks = []
 
     def whole(self) -> NDArray[Any]:
         """Return all rows, not to be written to."""
@@ -107,7 +109,6 @@ class GrowingRows:
             ).reshape(shape)
         else:
             with self._file as file:
-                file.flush()
                 rows = np.memmap(file, dtype=self._dtype, mode="r", shape=shape)
         self._blocks, self._file = [], None
         rows.flags.writeable = False
@@ -141,12 +142,26 @@ def _write_header(file: IO[bytes], array: NDArray[Any]) -> None:
     np.lib.format.write_array_header_1_0(file, header | {"shape": array.shape})
 
 
+def _write_rows(file: IO[bytes], rows: NDArray[Any]) -> None:
+    """Write contiguous rows: ``tofile`` keeps to itself why it ended early."""
+    file.write(rows.reshape(-1).view(np.uint8).data)
+
+
+@contextmanager
+def _told_where(place: str | Path) -> Iterator[None]:
+    """Have what the system refuses, such as a full disk, name the place."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(place)) from error
+
+
 def save_rows(path: Path, array: NDArray[Any]) -> None:
     """Write an array as ``numpy.save`` does, a part at a time."""
-    with path.open("wb") as file:
+    with _told_where(path), path.open("wb") as file:
         _write_header(file, array)
         for part in parts_of_rows(array):
-            part.tofile(file)
+            _write_rows(file, part)
 
 
 def load_rows(path: Path) -> NDArray[Any]:

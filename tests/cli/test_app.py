@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -130,6 +131,21 @@ def test_missing_package_is_named_with_its_extra(run, journey, monkeypatch):
         == "error: this command needs the package 'onnx', which is not installed. Run: pip install"
         f" -e '{REPOSITORY}[train]'"
     )
+
+
+def test_what_libraries_warn_of_is_not_shown(run, journey, monkeypatch):
+    """Nor where one of them has emptied the filters."""
+    verify = verify_module.verify
+
+    def warned(*arguments, **options):
+        warnings.resetwarnings()
+        warnings.warn("use another name", FutureWarning, stacklevel=1)
+        return verify(*arguments, **options)
+
+    monkeypatch.setattr(verify_module, "verify", warned)
+    with warnings.catch_warnings(record=True) as shown:
+        assert run("verify", journey.bundle, code=0).err == ""
+    assert shown == []
 
 
 def test_interrupt_says_that_nothing_was_written(run, journey, monkeypatch):

@@ -1,5 +1,9 @@
 """Tests of arrays that lie in files."""
 
+import errno
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -82,3 +86,18 @@ def test_saved_rows_are_read_back(most, tmp_path, monkeypatch):
     (tmp_path / "rows.npy").unlink()
     assert is_mapped(array) == (most == 0)
     assert np.array_equal(array, ROWS)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk that is always full")
+def test_a_full_disk_is_told_by_its_place(monkeypatch):
+    """Where temporary files lie, or the file that was to be written."""
+    full = Path("/dev/full")
+    growing = GrowingRows(np.int32, (3,), most=0)
+    with full.open("w+b", buffering=0) as file:
+        monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: file)
+        with pytest.raises(OSError, match="No space left") as refused:
+            growing.add(ROWS)
+    assert (refused.value.errno, refused.value.filename) == (errno.ENOSPC, tempfile.gettempdir())
+    with pytest.raises(OSError, match="No space left") as refused:
+        save_rows(full, ROWS)
+    assert refused.value.filename == str(full)

@@ -138,7 +138,8 @@ class StoredColumns:
         except (pa.ArrowException, OSError) as error:
             raise TrafficError(
                 f"row group {place} of the traffic, from row"
-                f" {int(self._starts[place]) + 1:,} on, cannot be read: {error}. Ingest again."
+                f" {int(self._starts[place]) + 1:,} on, cannot be read: {str(error).rstrip('.')}."
+                " Ingest again."
             ) from error
         n = int(self._starts[place + 1] - self._starts[place])
         for name in names:
