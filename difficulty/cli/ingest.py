@@ -189,10 +189,10 @@ def ingest(
     if json:
         print_json(summary.as_dict())
     else:
-        _print_ingested(summary, out_path)
+        _print_ingested(summary, sources, out_path)
 
 
-def _print_ingested(summary: Summary, out_path: Path) -> None:
+def _print_ingested(summary: Summary, sources: list[Path], out_path: Path) -> None:
     """Print what was read, where it was written, and what follows."""
     from difficulty.traffic.writer import rejects_path
 
@@ -200,15 +200,21 @@ def _print_ingested(summary: Summary, out_path: Path) -> None:
     say(f"wrote {out_path}")
     if (rejects := rejects_path(out_path)).exists():
         say(f"rejected rows, with reasons: {rejects}")
-    _say_what_follows(summary, out_path)
+    _say_what_follows(summary, sources, out_path)
 
 
-def _say_what_follows(summary: Summary, out_path: Path) -> None:
+def _say_what_follows(summary: Summary, sources: list[Path], out_path: Path) -> None:
     from difficulty.evaluation.decision.remedies import LABEL
 
     # Outcomes that training refuses are no labels yet.
     if summary.unlabelled < summary.kept and not summary.unknown_policy:
         say_next(command_text("train", out_path, "-o", "runs/first"))
+        return
+    if summary.may_hold_outcomes:
+        say_next(
+            command_text("ingest", *sources, "--suggest"),
+            "columns that may hold the outcomes were not read; this proposes which is which:",
+        )
         return
     cheap, frontier = _models_of(summary)
     say_remedy(

@@ -30,6 +30,7 @@ _MOST_LISTED = 200
 _FEW_SAMPLES = 200
 _LARGE_GROUP = 0.2
 _MANY_REJECTS = 0.1
+_NOT_READ = "these columns are not read"
 _NO_OUTCOMES = ("frontier_passed",)
 """Kept from decision logs: an answer of the right form is not therefore good."""
 _OUTCOME = re.compile(r"quality|score|correct|rating|grade|accura|passed|verdict", re.IGNORECASE)
@@ -122,6 +123,11 @@ class Summary(Record):
     labels: tuple[dict[str, Any], ...] = ()
     """What each label source found, in the order in which they were applied."""
     warnings: tuple[str, ...] = ()
+
+    @property
+    def may_hold_outcomes(self) -> bool:
+        """Whether columns that were not read may be what is known of the models."""
+        return any(_NOT_READ in warning for warning in self.warnings)
 
 
 @dataclass(slots=True)
@@ -388,7 +394,7 @@ def _unread(tally: Tally) -> Iterator[str]:
                 else f" --map {model}_quality=COLUMN"
             )
             yield (
-                f"nothing is known of the {model} model, and these columns are not read:"
+                f"nothing is known of the {model} model, and {_NOT_READ}:"
                 f" {', '.join(f'{name!r:.80}' for name in unread[:5])}; the column of its outcome"
                 f" is {model}_quality: pass{hint}, --pivot where a row is a call, or see what"
                 " --suggest proposes"

@@ -32,6 +32,14 @@ def test_a_proposal_saved_as_it_is_reads_the_file(run, tmp_path):
     assert "pivot: calls 60, requests 30, both models 30" in said
 
 
+def test_a_table_whose_outcomes_were_not_read_is_to_be_mapped(run, tmp_path):
+    """Before labels are bought that it has already."""
+    rows = "".join(json.dumps({"prompt": f"What is {n}?", "score": 1}) + "\n" for n in range(3))
+    (tmp_path / "own names.jsonl").write_text(rows)
+    said = run("ingest", "own names.jsonl", "-o", "t.parquet", code=0).out.splitlines()
+    assert said[-1] == "next: difficulty ingest 'own names.jsonl' --suggest"
+
+
 def test_options_say_the_same_as_a_file(run, tmp_path):
     name = calls(tmp_path / "calls.csv", models=("small", "big", "third"))
     out = run(
