@@ -113,6 +113,7 @@ _BAD_NUMBER = {
 """How a refusal of a number is told, by a part of what the parser says."""
 
 
+_PROGRAM = "difficulty"
 _UsageError: Any = BadParameter.__base__
 """What options and arguments are refused with; typer names no more of its parts than needed."""
 
@@ -136,7 +137,7 @@ class _Sections(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for; what is refused is told first, in plain words."""
-        with _told_first():
+        with _told_first(ctx):
             return super().invoke(ctx)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -148,8 +149,10 @@ class _Sections(TyperGroup):
 
 
 @contextmanager
-def _told_first() -> Iterator[None]:
-    """Tell what is wrong with options and arguments as any other error, and last where help is."""
+def _told_first(ctx: Any = None) -> Iterator[None]:
+    """Tell what is wrong with options and arguments as any other error, and last where help is: of
+    the command, which the parser does not always say.
+    """
     try:
         yield
     except _UsageError as error:
@@ -157,7 +160,8 @@ def _told_first() -> Iterator[None]:
             raise
         if isinstance(error, BadParameter):
             error.message = _in_plain_words(error.message)
-        place = error.ctx.command_path if error.ctx else "difficulty"
+        asked = ctx.invoked_subcommand if ctx else None
+        place = error.ctx.command_path if error.ctx else " ".join(filter(None, [_PROGRAM, asked]))
         _stop(f"{error.format_message().rstrip('.')}. See: {place} -h", code=error.exit_code)
 
 

@@ -87,6 +87,7 @@ def test_a_wide_table_is_not_wrapped_where_there_is_no_terminal(capsys):
         (["route", "b", "--input", "f.jsonl", "-o", "s.parquet"], "got a name with .parquet"),
         (["route", "b", "text", "--colour"], "No such option: --colour"),
         (["train", "t.parquet"], "Missing option"),
+        (["train", "t.parquet", "-o"], "requires an argument. See: difficulty train -h"),
         (["evaluate", "r", "t", "-o", "x", "--draws", "39"], "--draws must be 40 or more: got 39"),
         (["evaluate", "r", "t", "-o", "x", "--draws", "many"], "Invalid value for '--draws'"),
         (["fly"], "No such command 'fly'"),
