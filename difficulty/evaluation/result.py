@@ -269,9 +269,14 @@ def read_metrics(path: Path) -> Evaluation:
             f"metrics file must be readable: got {str(path)!r} ({error.strerror}). Run difficulty"
             " evaluate."
         ) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except ValueError as error:
         raise RunError(
             f"metrics file {str(path)!r} cannot be used: {error}. Run difficulty evaluate again."
+        ) from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RunError(
+            f"metrics file {str(path)!r} must hold what difficulty evaluate writes, and does not."
+            " Run difficulty evaluate again."
         ) from error
 
 

@@ -338,14 +338,17 @@ def read_economics(path: Path) -> dict[str, Any]:
     RunError
         If it cannot be read, or is of another format.
     """
+    again = "Run 'difficulty economics' again."
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        written = content["format"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"economics file {str(path)!r} cannot be read: {error}. {again}") from error
+    if not isinstance(content, dict) or "format" not in content:
         raise RunError(
-            f"economics file {str(path)!r} cannot be used: {error}. Run 'difficulty economics'"
-            " again."
-        ) from error
+            f"economics file {str(path)!r} must hold what 'difficulty economics' writes: got"
+            f" something without a format. {again}"
+        )
+    written = content["format"]
     if written == 1:
         # One plan, a share of the requests; a bundle's own stood beside it.
         return content | {
@@ -355,8 +358,5 @@ def read_economics(path: Path) -> dict[str, Any]:
             "keep_cheap_share": content.get("asked_share"),
         }
     if written != FORMAT:
-        raise RunError(
-            f"economics format must be 1 or {FORMAT}: got {written!r}. Run 'difficulty economics'"
-            " again."
-        )
+        raise RunError(f"economics format must be 1 or {FORMAT}: got {written!r}. {again}")
     return content

@@ -152,7 +152,7 @@ def test_install_command_is_of_where_it_came_from(monkeypatch, origin, command):
     monkeypatch.setattr("difficulty.errors.__file__", "/site-packages/difficulty/errors.py")
     monkeypatch.setattr("importlib.metadata.distribution", lambda _: _Origin(origin))
     assert install_command("sign") == command
-    assert str(MissingExtraError("signing", package="x", extra="sign")).endswith(f"{command}.")
+    assert str(MissingExtraError("signing", package="x", extra="sign")).endswith(f"Run: {command}")
 
 
 def test_what_posix_alone_has_is_no_extra(run, monkeypatch, tmp_path):  # noqa: F811

@@ -102,5 +102,6 @@ def test_economics_of_the_first_format_are_read_as_what_they_were(tmp_path):
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 99}'])
 def test_economics_that_are_none_are_refused(tmp_path, text):
     (tmp_path / "economics.json").write_text(text)
-    with pytest.raises(RunError, match="Run difficulty economics -o again"):
+    with pytest.raises(RunError, match="Run 'difficulty economics' again") as told:
         read_economics(tmp_path / "economics.json")
+    assert "indices" not in str(told.value)
