@@ -269,14 +269,16 @@ def read_metrics(path: Path) -> Evaluation:
             f"metrics file must be readable: got {str(path)!r} ({error.strerror}). Run difficulty"
             " evaluate."
         ) from error
-    except ValueError as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = (
+            f"it lacks {error}"
+            if isinstance(error, KeyError)
+            else str(error)
+            if isinstance(error, ValueError)
+            else "it is not what difficulty evaluate writes"
+        )
         raise RunError(
-            f"metrics file {str(path)!r} cannot be used: {error}. Run difficulty evaluate again."
-        ) from error
-    except (KeyError, TypeError, AttributeError) as error:
-        raise RunError(
-            f"metrics file {str(path)!r} must hold what difficulty evaluate writes, and does not."
-            " Run difficulty evaluate again."
+            f"metrics file {str(path)!r} cannot be used: {reason}. Run difficulty evaluate again."
         ) from error
 
 
