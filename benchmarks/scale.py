@@ -269,6 +269,14 @@ def as_markdown(results: dict[str, Any]) -> str:
     return "\n".join([*lines, "", "Made by", "", f"    {results['command']}", ""])
 
 
+def _as_typed(words: list[str]) -> str:
+    """Return the command without the folder that it goes on in, which others do not have."""
+    words = [*words]
+    if "--work" in words:
+        del words[(place := words.index("--work")) : place + 2]
+    return shlex.join(["python", "-m", "benchmarks.scale", *words])
+
+
 def main() -> None:
     """Measure and write ``<out>.json`` and ``<out>.md``."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -288,7 +296,7 @@ def main() -> None:
     load = f"load average {os.getloadavg()[0]:.0f}" if hasattr(os, "getloadavg") else ""
     results = {
         "date": datetime.now(UTC).date().isoformat(),
-        "command": shlex.join(["python", "-m", "benchmarks.scale", *sys.argv[1:]]),
+        "command": _as_typed(sys.argv[1:]),
         "recipe": arguments.recipe,
         "shape": arguments.shape,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python"

@@ -29,6 +29,11 @@ def test_exponents_are_slopes_of_logarithms():
     assert "| verify | 1.00 | 0.00 |" in page
 
 
+def test_page_names_no_folder_of_ours():
+    typed = "python -m benchmarks.scale --rows 10 -o OUT"
+    assert scale._as_typed(["--rows", "10", "--work", "here", "-o", "OUT"]) == typed
+
+
 def test_stages_are_commands_on_one_folder(tmp_path):
     for stage in STAGES[:-1]:
         command, *arguments = _arguments(stage, tmp_path, "fast")
